@@ -1,0 +1,42 @@
+# Every target works from a fresh clone: what is missing is installed first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+# pip's own setting for local wheels is honoured: uv does not read it by itself.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export UV_LINK_MODE  ?= copy
+
+.DEFAULT_GOAL := help
+.PHONY: help install test test-slow lint typecheck bench clean
+
+help:  ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(VENV)/.installed  ## Install auglift, the depth pass and the developers' tools into .venv.
+
+.tools/bin/uv:
+	$(PYTHON) -m pip install --quiet --target .tools uv
+
+$(VENV)/.installed: pyproject.toml Makefile | $(filter .tools/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --editable '.[prep,remote]' --group dev
+	@touch $@
+
+test: install  ## The default test suite (under 10 minutes on 2 cores).
+	$(BIN)/python -m pytest
+
+test-slow: install  ## What takes minutes: fault injection, a clean install, long runs.
+	$(BIN)/python -m pytest -m slow
+
+lint: install  ## ruff: style and common mistakes.
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+typecheck: install  ## pyright.
+	$(BIN)/pyright
+
+bench: install  ## Run every benchmark and rewrite docs/performance.md.
+	$(BIN)/python -m benchmarks.run
+
+clean:  ## Remove what was installed and built.
+	rm -rf $(VENV) .tools build *.egg-info

@@ -1,0 +1,40 @@
+"""The errors a user can cause: each is an `AugliftError` and the builtin it resembles."""
+
+
+class AugliftError(Exception):
+    """What was found, where, and what to do, in one line."""
+
+
+class MissingFileError(AugliftError, FileNotFoundError):
+    """Something that should be on disk is not."""
+
+
+class InvalidValueError(AugliftError, ValueError):
+    """A value, a file's content or an option is not what it must be."""
+
+
+class MissingFieldError(AugliftError, KeyError):
+    """A store does not hold the field that was asked for."""
+
+    def __str__(self) -> str:  # KeyError would print the message quoted
+        return str(self.args[0]) if self.args else ""
+
+
+class StoreWriteError(AugliftError, OSError):
+    """A store cannot be written: the disk is full, the target is not writable."""
+
+
+class StoreLockedError(AugliftError, RuntimeError):
+    """Another job is writing this store."""
+
+
+class StoreIncompleteError(AugliftError, RuntimeError):
+    """The store is half built, or a part of it is missing."""
+
+
+class CorruptStoreError(AugliftError, ValueError):
+    """The store's bytes are not what its ledger says."""
+
+
+class MissingExtraError(AugliftError, ImportError):
+    """A part that is installed by an extra is not here."""
