@@ -1,0 +1,43 @@
+"""One configuration, one canonical JSON text, one fingerprint; and what differs between two of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of plain data: keys sorted, no blanks, no NaN. ValueError for what JSON cannot say."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(configuration: Mapping[str, Any]) -> str:
+    """sha256 of the canonical JSON, 64 hex digits."""
+    return hashlib.sha256(canonical_json(configuration).encode()).hexdigest()
+
+
+def differing_keys(ours: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, our value, their value) wherever two configurations differ; `None` where one has no such key."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        for key in sorted({*ours, *theirs}):
+            yield from differing_keys(ours.get(key), theirs.get(key), f"{prefix}.{key}" if prefix else str(key))
+    elif ours != theirs:
+        yield prefix or "configuration", ours, theirs
+
+
+def describe_difference(ours: Any, theirs: Any, limit: int = 6) -> str:
+    """`batch: 8 here, 4 in the store; ...`: the differing keys in one line."""
+    found = list(differing_keys(ours, theirs))
+    parts = [f"{key}: {_short(here)} here, {_short(there)} in the store" for key, here, there in found[:limit]]
+    if len(found) > limit:
+        parts.append(f"and {len(found) - limit} more")
+    return "; ".join(parts) or "no key (the fingerprint alone differs)"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} entries"
+    text = canonical_json(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,147 @@
+"""Sequences: what was filmed, where it begins on the frame axis, and the Parquet table of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from .errors import CorruptStoreError, InvalidValueError
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One person filmed by one camera without a cut: `length` frames from `start` on the store's frame axis.
+
+    fps                    frames a second, as stored (after resampling); NaN where unknown
+    width, height          frame size, px
+    fx, fy, cx, cy         pinhole intrinsics, px; NaN where the camera is not calibrated
+    source                 video or image folder, relative to the dataset's root
+    """
+
+    id: str
+    dataset: str
+    subject: str
+    action: str
+    camera: str
+    split: str
+    start: int
+    length: int
+    fps: float
+    width: int
+    height: int
+    source: str
+    fx: float = NAN
+    fy: float = NAN
+    cx: float = NAN
+    cy: float = NAN
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
+
+
+_ARROW_TYPES = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+ARROW_SCHEMA = pa.schema([(f.name, _ARROW_TYPES[str(f.type)]) for f in fields(Sequence)])
+
+# Columns that `select` takes values of; any other question is an Arrow expression.
+KEYS = ("id", "dataset", "subject", "action", "camera", "split")
+
+
+class SequenceTable:
+    """The sequences of a store, in the order of the frame axis; behaves as a tuple of `Sequence`."""
+
+    def __init__(self, table: pa.Table):
+        self.table = table.select(ARROW_SCHEMA.names).cast(ARROW_SCHEMA)
+
+    @classmethod
+    def from_sequences(cls, sequences: Iterable[Sequence]) -> SequenceTable:
+        """InvalidValueError where ids repeat, or the sequences do not lie one after another from frame 0."""
+        rows = list(sequences)
+        ids = [row.id for row in rows]
+        if len(set(ids)) != len(ids):
+            repeated = sorted({i for i in ids if ids.count(i) > 1})
+            raise InvalidValueError(f"sequence ids repeat: {', '.join(repeated[:5])}; give each source its own")
+        expected = 0
+        for row in rows:
+            if row.start != expected or row.length < 1:
+                raise InvalidValueError(
+                    f"sequence '{row.id}' has frames {row.start} to {row.stop}; expected to begin at {expected} "
+                    "and to hold at least one frame"
+                )
+            expected = row.stop
+        return cls(pa.Table.from_pylist([asdict(row) for row in rows], schema=ARROW_SCHEMA))
+
+    @classmethod
+    def from_parquet(cls, data: bytes) -> SequenceTable:
+        try:
+            return cls(pq.read_table(io.BytesIO(data)))
+        except (pa.ArrowException, KeyError) as error:
+            raise CorruptStoreError(f"sequences.parquet cannot be read ({error}); run auglift-prep again") from error
+
+    def to_parquet(self) -> bytes:
+        """The table as the bytes of a Parquet file; the same table gives the same bytes."""
+        sink = io.BytesIO()
+        pq.write_table(self.table, sink, compression="zstd")
+        return sink.getvalue()
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return (Sequence(**row) for row in self.table.to_pylist())
+
+    def __getitem__(self, index: int) -> Sequence:
+        return Sequence(**self.table.slice(index if index >= 0 else len(self) + index, 1).to_pylist()[0])
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(S,) int64: first frame of each sequence."""
+        return self.table["start"].to_numpy()
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(S,) int64: frames of each sequence."""
+        return self.table["length"].to_numpy()
+
+    @property
+    def frames(self) -> int:
+        """Frames the sequences hold together."""
+        return int(self.lengths.sum())
+
+    def values(self, key: str) -> list[str]:
+        """The distinct values of a column, sorted."""
+        return sorted(self.table[key].unique().to_pylist())
+
+    def select(self, expression: pc.Expression | None = None, **keys: str | Iterable[str] | None) -> SequenceTable:
+        """The sequences whose columns have one of the values given, and for which the Arrow expression holds.
+
+        An empty answer is an InvalidValueError that shows what there is.
+        """
+        chosen = self.table
+        for key, value in keys.items():
+            if key not in KEYS:
+                raise InvalidValueError(f"sequences are selected by {', '.join(KEYS)}, not by '{key}'")
+            if value is not None:
+                values = [value] if isinstance(value, str) else list(value)
+                chosen = chosen.filter(pc.field(key).isin(values))
+        if expression is not None:
+            chosen = chosen.filter(expression)
+        if chosen.num_rows == 0:
+            asked = ", ".join(f"{k}={v}" for k, v in keys.items() if v is not None)
+            asked = asked or str(expression)
+            there = "; ".join(f"{k}: {_listed(self.values(k))}" for k in KEYS[1:]) if len(self) else "no sequences"
+            raise InvalidValueError(f"no sequence has {asked}; the store has {there}")
+        return SequenceTable(chosen)
+
+
+def _listed(values: list[str], limit: int = 8) -> str:
+    shown = ", ".join(repr(v) for v in values[:limit])
+    return shown + (f" and {len(values) - limit} more" if len(values) > limit else "")

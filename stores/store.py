@@ -1,0 +1,173 @@
+"""`FeatureStore`: open a store and read from it, whole shards and any range of frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from .errors import CorruptStoreError, InvalidValueError, MissingFieldError, MissingFileError, StoreIncompleteError
+from .location import Location, locate
+from .schema import FIELDS, FORMAT, FORMAT_VERSION, Field
+from .sequences import SequenceTable
+from .shards import GROUP, SEQUENCES, ShardRecord, StoreLayout, array_key, read_ledger
+
+
+class FeatureStore:
+    """A store opened for reading. What is not written yet, or was lost, is an error, never NaN.
+
+    store = FeatureStore.open("walk.zarr")
+    store.read("keypoints", 0, 100)          # (100, 17, 2) float32
+    """
+
+    def __init__(self, location: Location, attributes: dict[str, Any], sequences: SequenceTable, group: zarr.Group):
+        self.location = location
+        self.attributes = attributes
+        self.sequences = sequences
+        self._group = group
+        self._arrays: dict[str, zarr.Array] = {}
+
+    @classmethod
+    def open(cls, url: str | Path | Location, allow_incomplete: bool = False) -> FeatureStore:
+        """Open what auglift-prep wrote.
+
+        allow_incomplete   read a store that is still being written: its finished shards only
+        Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer
+        format, StoreIncompleteError where it is not complete.
+        """
+        location = locate(url)
+        try:
+            attributes = json.loads(location.read(GROUP))["attributes"]
+        except MissingFileError as error:
+            raise MissingFileError(f"there is no store at {location.url}: it has no zarr.json") from error
+        except (ValueError, KeyError) as error:
+            raise CorruptStoreError(f"zarr.json of {location.url} cannot be read ({error})") from error
+        if attributes.get("format") != FORMAT:
+            raise InvalidValueError(f"{location.url} is a Zarr group, but not one that auglift-prep wrote")
+        if attributes["format_version"] > FORMAT_VERSION:
+            raise InvalidValueError(
+                f"{location.url} has format version {attributes['format_version']}, this auglift reads up to "
+                f"{FORMAT_VERSION}; upgrade auglift"
+            )
+        if attributes["status"] != "complete" and not allow_incomplete:
+            raise StoreIncompleteError(
+                f"{location.url} is not complete: run the auglift-prep command that began it again, or open it with "
+                "allow_incomplete (--allow-incomplete) to read its finished shards"
+            )
+        sequences = SequenceTable.from_parquet(location.read(SEQUENCES))
+        return cls(location, attributes, sequences, zarr.open_group(location.zarr_store(), mode="r"))
+
+    @property
+    def url(self) -> str:
+        return self.location.url
+
+    @property
+    def status(self) -> str:
+        return self.attributes["status"]
+
+    @property
+    def fingerprint(self) -> str:
+        return self.attributes["fingerprint"]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        return self.attributes["configuration"]
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields this store holds, by name, with the shapes it holds them in."""
+        found = {}
+        for name in self.attributes["fields"]:
+            array = self.array(name)
+            found[name] = replace(FIELDS[name], shape=array.shape[1:]) if name in FIELDS else _stranger(name, array)
+        return found
+
+    @cached_property
+    def layout(self) -> StoreLayout:
+        frames = self.sequences.frames
+        return StoreLayout(tuple(self.fields.values()), frames, int(self.attributes["shard_frames"]))
+
+    @property
+    def frames(self) -> int:
+        """Length of the frame axis."""
+        return self.sequences.frames
+
+    def array(self, name: str) -> zarr.Array:
+        """The Zarr array itself; beware, read directly a missing shard is NaN. MissingFieldError lists the fields."""
+        self.require([name])
+        if name not in self._arrays:
+            array = self._group.get(name)
+            if not isinstance(array, zarr.Array):
+                raise CorruptStoreError(f"array '{name}' of {self.url} is missing; run auglift-store verify")
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def require(self, names: Iterable[str]) -> None:
+        """MissingFieldError, naming what there is, where the store lacks one of these fields."""
+        there = self.attributes["fields"]
+        missing = [name for name in names if name not in there]
+        if missing:
+            raise MissingFieldError(f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}")
+
+    def ledger(self) -> dict[int, ShardRecord]:
+        """The records of the shards that are finished now."""
+        return read_ledger(self.location)
+
+    def finished(self) -> np.ndarray:
+        """(shards,) bool: which shards can be read now."""
+        if self.status == "complete":
+            return np.ones(self.layout.shards, dtype=bool)
+        done = np.zeros(self.layout.shards, dtype=bool)
+        done[sorted(self.ledger())] = True
+        return done
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Frames [start, stop) of a field.
+
+        Raises StoreIncompleteError where a shard in the range is not written yet, CorruptStoreError where it was and is
+        gone or damaged.
+        """
+        stop = self.frames if stop is None else stop
+        if not 0 <= start <= stop <= self.frames:
+            raise InvalidValueError(f"frames {start} to {stop} of {self.url}, which has {self.frames}")
+        array, spec = self.array(name), self.fields[name]
+        if start == stop:
+            return spec.empty(0)
+        first, last = start // self.layout.shard_frames, (stop - 1) // self.layout.shard_frames
+        if self.status != "complete":
+            finished = self.finished()[first : last + 1]
+            if not finished.all():
+                raise StoreIncompleteError(f"shard {first + int(finished.argmin())} of {self.url} is not written yet")
+        for shard in range(first, last + 1):
+            if not self.location.exists(array_key(spec, shard)):
+                raise CorruptStoreError(
+                    f"shard {shard} of '{name}' is missing from {self.url}; auglift-store verify --repair, then "
+                    "auglift-prep again"
+                )
+        try:
+            return np.asarray(array[start:stop])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise CorruptStoreError(
+                f"frames {start} to {stop} of '{name}' in {self.url} are damaged ({error}); auglift-store verify "
+                "--repair, then auglift-prep again"
+            ) from error
+
+
+def _stranger(name: str, array: zarr.Array) -> Field:
+    """A field that this version does not know, as its own metadata describes it."""
+    dimensions = array.metadata.dimension_names or ()  # type: ignore[union-attr]
+    attributes = dict(array.attrs)
+    return Field(
+        name,
+        array.shape[1:],
+        str(array.dtype),
+        tuple(str(d) for d in dimensions[1:]),
+        str(attributes.get("units", "")),
+        str(attributes.get("description", "")),
+    )
