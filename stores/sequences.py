@@ -82,7 +82,8 @@ class SequenceTable:
     @classmethod
     def from_parquet(cls, data: bytes) -> SequenceTable:
         try:
-            return cls(pq.read_table(io.BytesIO(data)))
+            # ParquetFile, not read_table: that one imports pandas where it is installed, a second for nothing.
+            return cls(pq.ParquetFile(io.BytesIO(data)).read())
         except (pa.ArrowException, KeyError) as error:
             raise CorruptStoreError(f"sequences.parquet cannot be read ({error}); run auglift-prep again") from error
 
