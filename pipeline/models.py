@@ -51,6 +51,11 @@ class ModelSpec:
         return self.origin[len("hf://") :].rsplit("/", 1)[0] if self.origin.startswith("hf://") else None
 
     @property
+    def address(self) -> str:
+        """The origin as a person would open it."""
+        return f"https://huggingface.co/{self.repository}/blob/main/{self.file}" if self.repository else self.origin
+
+    @property
     def note(self) -> str:
         """One line for a list of choices."""
         terms = "not for commercial use" if "NC" in self.licence else ""
