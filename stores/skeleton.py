@@ -138,14 +138,6 @@ H36M_FROM_COCO: tuple[tuple[int, ...], ...] = (
 )
 
 
-def coco_to_h36m_weights() -> np.ndarray:
-    """(17, 17) float64, rows H36M-17, columns COCO-17, rows sum to one: `weights @ coco` is the H36M-17 pose."""
-    weights = np.zeros((len(H36M_17), len(COCO_17)))
-    for joint, sources in enumerate(H36M_FROM_COCO):
-        weights[joint, list(sources)] = 1 / len(sources)
-    return weights
-
-
 def coco_to_h36m(values: np.ndarray) -> np.ndarray:
     """COCO-17 to H36M-17 by averages; positions and confidences alike.
 

@@ -1,0 +1,148 @@
+"""Run a plan: create or resume the store, do what is missing, finish it. The serial executor lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..stores.errors import StoreWriteError
+from ..stores.location import Location
+from ..stores.lock import StoreLock
+from ..stores.shards import ShardWriter, sweep_unfinished
+from ..stores.statistics import statistics
+from ..stores.store import FeatureStore
+from .extract import Extractor
+from .plan import Plan
+from .work import ShardResult, process_shard
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class ShardFailure:
+    """A shard that could not be done: why, in one line, after how many attempts."""
+
+    shard: int
+    reason: str
+    attempts: int
+
+
+class Progress(Protocol):
+    """Whoever wants to know how a job goes."""
+
+    def begin(self, frames: int, finished: int) -> None:
+        """The job has so many frames, and so many are in the store from an earlier run."""
+        ...
+
+    def frames(self, shard: int, count: int) -> None:
+        """So many more frames of a shard went through the networks."""
+        ...
+
+    def done(self, result: ShardResult | ShardFailure) -> None: ...
+
+
+class Silent:
+    """No progress shown."""
+
+    def begin(self, frames: int, finished: int) -> None: ...
+
+    def frames(self, shard: int, count: int) -> None: ...
+
+    def done(self, result: ShardResult | ShardFailure) -> None: ...
+
+
+class Executor(Protocol):
+    """Does shards, in any order."""
+
+    def run(
+        self, plan: Plan, location: Location, shards: list[int], progress: Progress
+    ) -> Iterator[ShardResult | ShardFailure]: ...
+
+
+@dataclass
+class SerialExecutor:
+    """One shard after another, in this process. The networks are built when the first shard needs them."""
+
+    build: Callable[[], Extractor]
+
+    def run(
+        self, plan: Plan, location: Location, shards: list[int], progress: Progress
+    ) -> Iterator[ShardResult | ShardFailure]:
+        if not shards:
+            return
+        extractor = self.build()
+        writer = ShardWriter(location, plan.layout, plan.fingerprint)
+        for index in shards:
+            yield attempt(extractor, plan, index, writer, progress)
+
+
+def attempt(
+    extractor: Extractor, plan: Plan, index: int, writer: ShardWriter, progress: Progress
+) -> ShardResult | ShardFailure:
+    """Do a shard, up to ATTEMPTS times. A store that cannot be written ends the job: no other shard fares better."""
+    for count in range(1, ATTEMPTS + 1):
+        try:
+            return process_shard(
+                extractor, plan, plan.shards[index], writer, lambda frames: progress.frames(index, frames)
+            )
+        except StoreWriteError:
+            raise
+        except Exception as error:
+            if count == ATTEMPTS:
+                return ShardFailure(index, f"{type(error).__name__}: {error}".splitlines()[0], count)
+    raise AssertionError("unreachable")
+
+
+@dataclass
+class Outcome:
+    """How a job ended.
+
+    results    of the shards done in this run
+    failures   of the shards that could not be done; the store is complete only where there are none
+    resumed    shards that were there already
+    counts     of the whole store, once it is complete
+    """
+
+    results: list[ShardResult] = field(default_factory=list)
+    failures: list[ShardFailure] = field(default_factory=list)
+    resumed: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time by stage over all shards of this run."""
+        total: dict[str, float] = {}
+        for result in self.results:
+            for stage, seconds in result.seconds.items():
+                total[stage] = total.get(stage, 0.0) + seconds
+        return total
+
+    @property
+    def frames(self) -> int:
+        """Frames done in this run."""
+        return sum(result.frames for result in self.results)
+
+
+def execute(plan: Plan, location: Location, executor: Executor, progress: Progress | None = None) -> Outcome:
+    """Do what the store at `location` lacks of a plan, and finish it.
+
+    Raises StoreLockedError where another job is at it, InvalidValueError where the store is of another plan,
+    StoreWriteError where it cannot be written. What is in the ledger stays, whatever happens.
+    """
+    progress = progress or Silent()
+    outcome = Outcome()
+    with StoreLock(location):
+        sweep_unfinished(location)
+        writer = ShardWriter.create(location, plan.layout, plan.sequences(), plan.to_json(), plan.attributes())
+        done = writer.done()
+        outcome.resumed = len(done)
+        progress.begin(plan.frames, sum(s.stop - s.start for s in plan.shards if s.index in done))
+        missing = [shard.index for shard in plan.shards if shard.index not in done]
+        for result in executor.run(plan, location, missing, progress):
+            (outcome.results if isinstance(result, ShardResult) else outcome.failures).append(result)
+            progress.done(result)
+        if not outcome.failures:
+            store = FeatureStore.open(location, allow_incomplete=True)
+            outcome.counts = writer.finalise(statistics(store))
+    return outcome
