@@ -1,0 +1,308 @@
+"""What a lifter is given: the representations, each with its channels, its normalisation and its mirror image."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..stores.errors import InvalidValueError, MissingFieldError
+from ..stores.schema import UADD_STATISTICS
+from ..stores.skeleton import H36M_17
+
+ROOT = H36M_17.index("pelvis")
+FLIP = torch.from_numpy(H36M_17.flip)
+
+# In a batch beside the store's fields: (B, 2) width and height of the frame, px.
+FRAME_SIZE = "frame_size"
+
+DEPTH_ORIGINS = ("nearest", "root")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One number a joint.
+
+    missing    what stands where there is no measurement: 0, but -1 (no confidence at all) for `c`
+    mirrored   a horizontal flip negates it
+    statistic  of the UADD preset it is made from, None: made from keypoints or score
+    """
+
+    name: str
+    missing: float = 0.0
+    mirrored: bool = False
+    statistic: str | None = None
+
+    @property
+    def field(self) -> str:
+        """Field of the store it is made from; `uadd` for whichever preset was chosen."""
+        if self.statistic is not None:
+            return "uadd"
+        return "score" if self.name == "c" else "keypoints"
+
+
+CHANNELS: dict[str, Channel] = {
+    channel.name: channel
+    for channel in (
+        Channel("x", mirrored=True),
+        Channel("y"),
+        Channel("c", missing=-1.0),
+        Channel("d", statistic="d"),
+        Channel("d_centred", statistic="d"),
+        Channel("below", statistic="d_min"),
+        Channel("above", statistic="d_max"),
+        Channel("x_min", mirrored=True, statistic="x_min"),
+        Channel("y_min", statistic="y_min"),
+        Channel("x_max", mirrored=True, statistic="x_max"),
+        Channel("y_max", statistic="y_max"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A row of method.md, section 5: names of channels in order, and the UADD preset they come from by default.
+
+    `v2` and `image` will be rows too: their learned streams are fields of the store that go to the lifter beside these.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    preset: str | None = None
+
+
+_UADD = ("x", "y", "c", "d", "below", "above")
+
+REPRESENTATIONS: dict[str, Representation] = {
+    representation.name: representation
+    for representation in (
+        Representation("xy", ("x", "y")),
+        Representation("xyc", ("x", "y", "c")),
+        # One depth a joint was first the minimum in a disk of 3 px: the preset `fixed`.
+        Representation("xyd", ("x", "y", "d"), "fixed"),
+        Representation("xycd", ("x", "y", "c", "d_centred"), "fixed"),
+        Representation("uadd", _UADD, "paper"),
+        Representation("spatial", (*_UADD, "x_min", "y_min", "x_max", "y_max"), "spatial"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A representation with its options: call it on a batch, and it gives what the lifter is given.
+
+    preset        UADD preset that depths come from; None: the representation's own
+    depth_origin  what is subtracted from d: "nearest", the smallest d of the frame's joints, or "root", the pelvis'
+                  (AugLift's text; then d is clipped to +-depth_limit)
+    depth_limit   m, for "root" alone. The text leaves it open; 1 m is the reach of a person about the pelvis
+    scale_to      None, or b_train (AugLift version 4): every frame's 2D is rescaled about the centroid of its joints
+                  so that the mean of width and height of their box is this; in units of x and y, see `box_size`
+    """
+
+    name: str = "uadd"
+    preset: str | None = None
+    depth_origin: str = "nearest"
+    depth_limit: float = 1.0
+    scale_to: float | None = None
+
+    def __post_init__(self) -> None:
+        _choose("representation", self.name, REPRESENTATIONS)
+        _choose("depth origin", self.depth_origin, DEPTH_ORIGINS)
+        if not self.depth_limit > 0:
+            raise InvalidValueError(f"depth limit {self.depth_limit} m: must be above 0")
+        if self.scale_to is not None and not self.scale_to > 0:
+            raise InvalidValueError(f"scale_to {self.scale_to}: must be above 0, or None to leave the scale alone")
+        own = REPRESENTATIONS[self.name].preset
+        if self.preset is None:
+            object.__setattr__(self, "preset", own)
+        elif own is None:
+            raise InvalidValueError(f"representation '{self.name}' uses no depth: leave out the preset '{self.preset}'")
+        else:
+            _choose("UADD preset", self.preset, UADD_STATISTICS)
+            lacking = {c.statistic for c in self.channels if c.statistic} - {*UADD_STATISTICS[self.preset]}
+            if lacking:
+                raise InvalidValueError(
+                    f"representation '{self.name}' needs {', '.join(sorted(lacking))}, which the UADD preset "
+                    f"'{self.preset}' does not have; its own is '{own}'"
+                )
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return tuple(CHANNELS[name] for name in REPRESENTATIONS[self.name].channels)
+
+    @property
+    def count(self) -> int:
+        """Channels a joint."""
+        return len(self.channels)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What a store must hold, `valid` included."""
+        wanted = dict.fromkeys(f"uadd/{self.preset}" if c.field == "uadd" else c.field for c in self.channels)
+        return ("valid", *wanted)
+
+    def __call__(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised channels of every joint, and which of them were measured.
+
+        batch    arrays or tensors: `frame_size` (B, 2) px, w and h; `keypoints` (B, T, 17, 2) px; `score` (B, T, 17)
+                 raw; `uadd/<preset>` (B, T, 17, S) m, positions in px; `valid` (B, T). Only `fields` are looked at
+        Returns  inputs (B, T, 17, C) float32, and mask (B, T, 17, C) bool: False where a channel was not measured and
+                 holds its `missing` constant. That is every channel of a joint whose frame is not valid or whose
+                 position is not finite, and any channel that is not finite itself. The first kind of joint has no part
+                 in the nearest depth, the centroid and the box either.
+        Raises MissingFieldError, or InvalidValueError for shapes that do not go together.
+        """
+        raw = {name: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
+        _check_shapes(raw, self.preset)
+        size, xy = raw[FRAME_SIZE], raw["keypoints"]
+        present = _present(raw)
+        xy = normalise_xy(xy, size)
+        centre, scale = self._placing(xy, present)
+        positions = {"": (xy - centre) * scale + centre}
+        columns = {}
+        if "score" in raw:
+            columns["c"] = 2 * raw["score"].clamp(0, 1) - 1
+        if self.preset is not None:
+            statistics = dict(zip(UADD_STATISTICS[self.preset], raw[f"uadd/{self.preset}"].unbind(-1), strict=True))
+            columns |= self._depths(statistics, present)
+            for end in ("_min", "_max"):
+                if f"x{end}" in statistics:
+                    where = torch.stack([statistics[f"x{end}"], statistics[f"y{end}"]], dim=-1)
+                    positions[end] = (normalise_xy(where, size) - centre) * scale + centre
+        for end, position in positions.items():
+            columns[f"x{end}"], columns[f"y{end}"] = position.unbind(-1)
+        inputs = torch.stack([columns[channel.name] for channel in self.channels], dim=-1)
+        mask = present[..., None] & inputs.isfinite()
+        return torch.where(mask, inputs, inputs.new_tensor([c.missing for c in self.channels])), mask
+
+    def _placing(self, xy: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Centroid (B, T, 1, 2) of the joints that are present, and the scale (B, T, 1, 1) about it."""
+        if self.scale_to is None:
+            return xy.new_zeros(2), xy.new_ones(())
+        size = _box_size(xy, present)
+        # A box without extent (one joint) tells no scale.
+        scale = torch.where(size > 0, self.scale_to / size, 1.0)
+        shown = present[..., None]
+        centre = torch.where(shown, xy, 0).sum(-2, keepdim=True) / shown.sum(-2, keepdim=True).clamp(min=1)
+        return centre, scale[..., None, None]
+
+    def _depths(self, statistics: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
+        """The channels made from metric depth, (B, T, 17) each."""
+        d = statistics["d"]
+        if self.depth_origin == "root":
+            relative = (d - torch.where(present, d, torch.nan)[..., ROOT, None]).clamp(
+                -self.depth_limit, self.depth_limit
+            )
+            columns = {"d": relative, "d_centred": relative}
+        else:
+            nearest = torch.where(present & d.isfinite(), d, torch.inf).amin(-1, keepdim=True)
+            relative = d - torch.where(nearest.isfinite(), nearest, torch.nan)
+            columns = {"d": relative, "d_centred": relative.clamp(0, 2) - 1}
+        for name, statistic in (("below", "d_min"), ("above", "d_max")):
+            if statistic in statistics:
+                columns[name] = (statistics[statistic] - d).clamp(-1, 1)
+        return columns
+
+    def flip(self, inputs: Tensor) -> Tensor:
+        """The mirror image of (..., 17, C): x-like channels negated, left and right swapped in every channel.
+
+        A missing x is 0 and so is its mirror image; the mask of the mirror image is `swap_sides(mask, -2)`.
+        """
+        return swap_sides(inputs, -2) * _signs(inputs, self.channels)
+
+
+def targets(batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
+    """What a lifter should answer: `target/pose3d` less its pelvis.
+
+    batch    `target/pose3d` (B, T, 17, 3) m, camera frame (x right, y down, z away from the camera)
+    Returns  (B, T, 17, 3) float32 m, root-relative, and mask (B, T, 17) bool: False, and 0 m, where the truth is not
+             finite. Without a pelvis the whole frame is not.
+    """
+    pose = _take(batch, "target/pose3d", device)
+    if pose.ndim != 4 or pose.shape[-2:] != (len(FLIP), 3):
+        raise InvalidValueError(f"'target/pose3d' of the batch is {tuple(pose.shape)}, must be (B, T, {len(FLIP)}, 3)")
+    pose = pose - pose[..., ROOT, None, :]
+    mask = pose.isfinite().all(-1)
+    return torch.where(mask[..., None], pose, 0), mask
+
+
+def flip_pose(pose: Tensor) -> Tensor:
+    """The mirror image of (..., 17, 3) in the camera frame: x negated, left and right swapped."""
+    return swap_sides(pose, -2) * pose.new_tensor([-1, 1, 1])
+
+
+def swap_sides(values: Tensor, axis: int) -> Tensor:
+    """Left and right joints swapped along the axis of joints, nothing negated: for masks, errors and weights."""
+    return values.index_select(axis, FLIP.to(values.device))
+
+
+def normalise_xy(xy: Tensor, size: Tensor) -> Tensor:
+    """Pixels (B, T, 17, 2) to 2x/w - 1, 2y/w - h/w, `size` (B, 2) being w, h: one unit is half the frame's width."""
+    width = size[:, None, None, :1]
+    return (2 * xy - size[:, None, None, :]) / width
+
+
+def box_size(batch: Mapping[str, Any]) -> Tensor:
+    """b of method.md, section 5: mean of width and height of the box about a frame's joints, in units of x and y.
+
+    batch    `frame_size`, `keypoints` and `valid`, as for `Inputs`
+    Returns  (B, T) float32, NaN where no joint is present. Its mean over a training set is `scale_to`.
+    """
+    raw = {name: _take(batch, name, None) for name in (FRAME_SIZE, "keypoints", "valid")}
+    _check_shapes(raw, None)
+    return _box_size(normalise_xy(raw["keypoints"], raw[FRAME_SIZE]), _present(raw))
+
+
+def _box_size(xy: Tensor, present: Tensor) -> Tensor:
+    shown = present[..., None]
+    extent = torch.where(shown, xy, -torch.inf).amax(-2) - torch.where(shown, xy, torch.inf).amin(-2)
+    return torch.where(present.any(-1), extent.mean(-1), torch.nan)
+
+
+def _present(raw: Mapping[str, Tensor]) -> Tensor:
+    """(B, T, 17): the frame is valid and the joint's position is finite."""
+    return (raw["valid"] > 0)[..., None] & raw["keypoints"].isfinite().all(-1)
+
+
+def _signs(like: Tensor, channels: Iterable[Channel]) -> Tensor:
+    signs = like.new_tensor([-1.0 if channel.mirrored else 1.0 for channel in channels])
+    if like.shape[-1] != len(signs) or like.shape[-2] != len(FLIP):
+        raise InvalidValueError(
+            f"inputs of shape {tuple(like.shape)}: this representation has (..., {len(FLIP)}, {len(signs)})"
+        )
+    return signs
+
+
+def _take(batch: Mapping[str, Any], name: str, device: torch.device | str | None) -> Tensor:
+    """One entry as float32, infinities made NaN: neither is a measurement, and only NaN survives a clip."""
+    if name not in batch:
+        raise MissingFieldError(f"the batch has no '{name}'; it has {', '.join(sorted(batch))}")
+    values = torch.as_tensor(batch[name], device=device).float()
+    return torch.where(values.isfinite(), values, torch.nan)
+
+
+def _check_shapes(raw: Mapping[str, Tensor], preset: str | None) -> None:
+    frames = tuple(raw["valid"].shape)
+    joints = (*frames, len(FLIP))
+    expected = {FRAME_SIZE: (*frames[:1], 2), "valid": frames, "keypoints": (*joints, 2), "score": joints}
+    if preset is not None:
+        expected[f"uadd/{preset}"] = (*joints, len(UADD_STATISTICS[preset]))
+    for name, values in raw.items():
+        if len(frames) != 2 or tuple(values.shape) != expected[name]:
+            raise InvalidValueError(
+                f"'{name}' of the batch is {tuple(values.shape)}, must be {expected[name]}: 'valid' is {frames}, (B, T)"
+            )
+    if not (raw[FRAME_SIZE] > 0).all():
+        raise InvalidValueError(f"'{FRAME_SIZE}' of the batch has a width or height that is not above 0 px")
+
+
+def _choose(what: str, name: str, among: Iterable[str]) -> None:
+    names = list(among)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise InvalidValueError(f"no {what} '{name}'; {hint}there are {', '.join(names)}")
