@@ -1,0 +1,82 @@
+"""What every command shares: options of one meaning, consoles, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console, ConsoleDimensions
+
+from ..stores.errors import AugliftError
+
+# Exit codes. Whoever writes a script around a command relies on these.
+DONE, SOME_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
+
+WIDTH_WITHOUT_TERMINAL = 240
+
+
+class _Console(Console):
+    """In a pipe or a file there is no right edge: a table is as wide as it needs to be."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            return ConsoleDimensions(WIDTH_WITHOUT_TERMINAL, 25)
+        return super().size
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+
+# Results go to stdout; progress, warnings and errors to stderr, so that a pipe carries results only.
+stdout = _Console(highlight=False)
+stderr = _Console(stderr=True, highlight=False)
+
+json_option = click.option("--json", "json", is_flag=True, help="For scripts: JSON on stdout.")
+store_argument = click.argument("store", metavar="STORE")
+
+
+def echo_json(value: Any) -> None:
+    """Plain data as one line of JSON on stdout. ValueError for NaN: JSON has none."""
+    click.echo(json.dumps(value, allow_nan=False))
+
+
+def run_and_exit(main: Callable[[], Any]) -> None:
+    """Call, and leave the process as the house does: an `AugliftError` is one line and 2, Ctrl-C is 130."""
+    try:
+        code = main()
+    except AugliftError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        code = WRONG_CALL
+    except click.Abort:
+        click.echo("interrupted; run the same command again to go on", err=True)
+        code = INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = WRONG_CALL
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+class AugliftCommand(click.Command):
+    """A command with the house's errors and exit codes."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        parent = super()
+        return run_and_exit(lambda: parent.main(*args, standalone_mode=False, **extra))
+
+
+class AugliftGroup(click.Group):
+    """A group of commands with the house's errors and exit codes."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        parent = super()
+        return run_and_exit(lambda: parent.main(*args, standalone_mode=False, **extra))

@@ -1,0 +1,77 @@
+"""From names to networks: the options of a depth pass, and the extractor they build."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..stores.errors import InvalidValueError
+from .depth import build_depth
+from .detect import build_detector
+from .extract import Extractor, describe
+from .models import DEFAULTS
+from .pose import build_pose
+from .uadd import PRESETS, Preset
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """What a user chooses; everything here changes the bytes of a store.
+
+    weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
+    batch      frames a forward pass
+    threads    CPU threads a worker; sums are ordered by them
+    """
+
+    detector: str = DEFAULTS["detector"]
+    pose: str = DEFAULTS["pose"]
+    depth: str = DEFAULTS["depth"]
+    weights: str | Path | None = None
+    presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
+    device: str = "auto"
+    batch: int = 8
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+    def __post_init__(self):
+        if self.batch < 1:
+            raise InvalidValueError(f"--batch must be at least 1, not {self.batch}")
+        if self.threads < 1:
+            raise InvalidValueError(f"--threads must be at least 1, not {self.threads}")
+
+    def build(self) -> Extractor:
+        """Load the networks onto the device."""
+        device = pick_device(self.device)
+        torch.set_num_threads(self.threads)
+        return Extractor(
+            detector=build_detector(self.detector, self.weights, device),
+            pose=build_pose(self.pose, self.weights, device),
+            depth=build_depth(self.depth, self.weights, device),
+            presets=self.presets,
+            device=device,
+        )
+
+    def settings(self, extractor: Extractor) -> dict[str, Any]:
+        """What a plan's fingerprint holds of these options: plain data."""
+        return {
+            **describe(extractor),
+            "batch": self.batch,
+            "threads": self.threads,
+            "device": extractor.device.type,
+        }
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto`: a GPU where there is one. InvalidValueError where the device named is not here."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidValueError(f"--device '{name}' is no device; try cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidValueError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs; try --device cpu")
+    return device

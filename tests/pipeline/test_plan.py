@@ -1,0 +1,108 @@
+"""pipeline/plan.py: every frame is in exactly one shard, resampling is exact, and the fingerprint sees what matters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auglift.pipeline.frames import SourceInfo
+from auglift.pipeline.plan import Plan, clip_of, unique_ids
+from auglift.stores.errors import InvalidValueError
+
+
+def source(frames: int = 100, fps: float | None = 50.0, digest: str = "d") -> SourceInfo:
+    return SourceInfo(
+        path=Path("a.mp4"),
+        kind="video",
+        width=64,
+        height=48,
+        fps=fps,
+        frame_count=frames,
+        digest=digest,
+        variable_rate=False,
+        warnings=(),
+    )
+
+
+def plan_of(counts: list[int], shard_frames: int, **settings) -> Plan:
+    clips = tuple(clip_of(source(n), f"s{i}", f"{i}.mp4", None, None) for i, n in enumerate(counts))
+    return Plan(clips, settings, ("paper",), shard_frames)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.integers(1, 70))
+def test_every_frame_of_every_clip_is_in_exactly_one_shard(counts, shard_frames):
+    plan = plan_of(counts, shard_frames)
+    covered = [(s.clip, s.first + k) for shard in plan.shards for s in shard.segments for k in range(s.count)]
+    assert covered == [(clip, k) for clip, count in enumerate(counts) for k in range(count)]
+    assert [shard.start for shard in plan.shards][1:] == [shard.stop for shard in plan.shards][:-1]
+    for shard in plan.shards:
+        assert sum(s.count for s in shard.segments) == shard.stop - shard.start <= plan.layout.shard_frames
+
+
+@given(st.integers(1, 400), st.sampled_from([(50, 25), (60, 25), (30000 / 1001, 10), (60, 60), (29.97, 29), (25, 7)]))
+def test_resampled_frames_are_the_nearest_in_time_and_none_repeats(frames, rates):
+    fps, wished = rates
+    clip = clip_of(source(frames, fps), "s", "s.mp4", wished, None)
+    taken = clip.source_frames(0, clip.count)
+    wanted_times = np.arange(clip.count) / wished
+    assert np.all(np.abs(taken / fps - wanted_times) <= 0.5 / fps + 1e-3)
+    assert np.all(np.diff(taken) >= 1)
+    assert taken[0] == 0
+    assert taken[-1] < frames
+    # Nothing at the end is dropped: one more would lie beyond the video.
+    assert round(clip.count * fps / wished + 1e-9) >= frames - 1
+
+
+def test_a_part_of_a_resampled_clip_is_the_same_frames_as_the_whole():
+    clip = clip_of(source(1000, 60.0), "s", "s.mp4", 25.0, None)
+    whole = clip.source_frames(0, clip.count)
+    assert np.array_equal(whole[137:190], clip.source_frames(137, 53))
+
+
+def test_fifty_to_twenty_five_takes_every_other_frame():
+    clip = clip_of(source(100, 50.0), "s", "s.mp4", 25.0, None)
+    assert clip.step == Fraction(2)
+    assert clip.fps == 25.0
+    assert clip.source_frames(0, clip.count).tolist() == list(range(0, 100, 2))
+
+
+@pytest.mark.parametrize("fps", [51.0, 0.0, -1.0, float("nan")])
+def test_a_rate_that_cannot_be_had_is_refused(fps):
+    with pytest.raises(InvalidValueError, match="fps"):
+        clip_of(source(100, 50.0), "s", "s.mp4", fps, None)
+
+
+def test_a_source_without_a_rate_cannot_be_resampled():
+    with pytest.raises(InvalidValueError, match="no frame rate"):
+        clip_of(source(100, None), "s", "s.mp4", 25.0, None)
+
+
+def test_the_fingerprint_sees_sources_settings_and_shards_and_nothing_else():
+    plan = plan_of([10, 20], 16, batch=8)
+    same = plan_of([10, 20], 16, batch=8)
+    assert plan.fingerprint == same.fingerprint
+    other_source = replace(plan.clips[0], info=source(10, digest="other"))
+    assert Plan((other_source, plan.clips[1]), plan.settings, plan.presets, 16).fingerprint != plan.fingerprint
+    assert plan_of([10, 20], 15, batch=8).fingerprint != plan.fingerprint
+    assert plan_of([10, 20], 16, batch=4).fingerprint != plan.fingerprint
+    assert plan_of([10, 21], 16, batch=8).fingerprint != plan.fingerprint
+    moved = replace(plan.clips[0], info=replace(plan.clips[0].info, path=Path("elsewhere/a.mp4")))
+    assert Plan((moved, plan.clips[1]), plan.settings, plan.presets, 16).fingerprint == plan.fingerprint
+
+
+def test_ids_are_short_and_distinct():
+    assert unique_ids([Path("x/a.mp4"), Path("x/b.mp4")]) == ["a", "b"]
+    assert unique_ids([Path("x/a.mp4"), Path("y/a.mp4"), Path("y/c.mp4")]) == ["x/a", "y/a", "c"]
+    with pytest.raises(InvalidValueError, match="given twice"):
+        unique_ids([Path("x/a.mp4"), Path("x/a.mp4")])
+
+
+def test_a_plan_without_sources_is_refused():
+    with pytest.raises(InvalidValueError, match="no source"):
+        Plan((), {}, ("paper",))
