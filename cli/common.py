@@ -57,7 +57,12 @@ def run_and_exit(main: Callable[[], Any]) -> None:
         click.echo("interrupted; run the same command again to go on", err=True)
         code = INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group called bare shows its help
+            error.show()
+        else:
+            context = getattr(error, "ctx", None)
+            where = f" (see {context.command_path} --help)" if context else ""
+            click.echo(f"error: {' '.join(error.format_message().split())}{where}", err=True)
         code = WRONG_CALL
     sys.exit(code if isinstance(code, int) else DONE)
 
