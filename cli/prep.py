@@ -40,7 +40,7 @@ _OPTIONS = [
     click.option(
         "--weights",
         metavar="DIR",
-        help="Folder with the networks' weights. Without it: the usual caches, then their origin. `random` takes seeded "
+        help="Folder with the networks' weights. Without it: the usual caches, then their origin. `random`: seeded "
         "random weights, to try the machinery.",
     ),
     click.option(
@@ -73,9 +73,9 @@ def depth_pass_options(command: Callable) -> Callable:
 def main() -> None:
     """Run the depth pass: video in, one feature store out.
 
-    Every frame goes through a person detector (RTMDet), a 2D pose network (RTMPose) and a monocular depth network (Depth
-    Anything V2); the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of trainings can
-    read the store. A job that was stopped goes on where it was when the same command is run again.
+    Every frame goes through a person detector (RTMDet), a 2D pose network (RTMPose) and a monocular depth network
+    (Depth Anything V2); the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of
+    trainings can read the store. A job that was stopped goes on where it was when the same command is run again.
     """
 
 

@@ -281,8 +281,14 @@ def _read_checkpoint(path: Path) -> Any:
 
 
 def fit_state(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
-    """Load `state` into `model`, all of it and nothing left out; InvalidValueError names what does not fit."""
+    """Load `state` into `model`, all of it and nothing left out; InvalidValueError names what does not fit.
+
+    Layers that share their weights (RTMDet's levels do) may be there once: safetensors keeps one copy.
+    """
     own = model.state_dict()
+    places = {key: (value.data_ptr(), value.shape) for key, value in own.items()}
+    shared = {places[key]: value for key, value in state.items() if key in own}
+    state = {**{key: shared[place] for key, place in places.items() if place in shared}, **state}
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -295,4 +301,4 @@ def fit_state(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) ->
         problems.append(f"{key} is {tuple(state[key].shape)} instead of {tuple(own[key].shape)}")
     if problems:
         raise InvalidValueError(f"these weights are not those of {spec.name}: {'; '.join(problems)}")
-    model.load_state_dict(dict(state))
+    model.load_state_dict(state)

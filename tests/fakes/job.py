@@ -1,4 +1,4 @@
-"""A depth pass with stand-in networks, as a process that can be killed: python -m tests.fakes.job OUT SECONDS SOURCES."""
+"""A depth pass with stand-in networks as a process to kill: python -m tests.fakes.job OUT SECONDS SOURCES."""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from auglift.lifters.inputs import (
     CHANNELS,
     REPRESENTATIONS,
@@ -18,8 +21,6 @@ from auglift.lifters.inputs import (
 )
 from auglift.stores.errors import InvalidValueError, MissingFieldError
 from auglift.stores.schema import FIELDS, UADD_STATISTICS
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 # Left and right of H36M-17, written down again here.
 MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]

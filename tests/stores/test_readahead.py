@@ -24,11 +24,10 @@ def test_an_error_is_raised_where_its_item_would_have_come():
         yield 2
         raise OSError("the third")
 
-    seen = []
+    ahead = read_ahead(items())
+    assert [next(ahead), next(ahead)] == [1, 2]
     with pytest.raises(OSError, match="the third"):
-        for item in read_ahead(items()):
-            seen.append(item)
-    assert seen == [1, 2]
+        next(ahead)
     assert readers() == 0
 
 
@@ -37,8 +36,7 @@ def test_leaving_early_closes_the_source_and_ends_the_thread():
 
     def items():
         try:
-            for item in range(10**9):
-                yield item
+            yield from range(10**9)
         finally:
             closed.set()
 
