@@ -104,6 +104,21 @@ def build(config: Any, package: str, seed: int = 0) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+class Normalisation:
+    """The colour statistics of a configuration's data_preprocessor, applied to RGB frames."""
+
+    def __init__(self, settings: Any, device: torch.device):
+        # mean and std are in the order the network sees; OpenMMLab reads images as BGR.
+        self._rgb = bool(settings.get("bgr_to_rgb", False))
+        self._mean = torch.tensor(settings["mean"], dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(settings["std"], dtype=torch.float32, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(B, h, w, 3) RGB in 0..255, to (B, 3, h, w) as the network wants it."""
+        pixels = pixels if self._rgb else pixels.flip(-1)
+        return (pixels.permute(0, 3, 1, 2) - self._mean) / self._std
+
+
 def _plain(section: Any) -> Any:
     """A configuration without what needs several processes (SyncBN) or a download (pretrained backbones)."""
     if isinstance(section, Mapping):
