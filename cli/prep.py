@@ -103,17 +103,16 @@ def video(sources: Sequence[Path], **options: Any) -> None:
 
 def run(clips: list[Clip], options: Mapping[str, Any]) -> int:
     """Plan, then do: the part that all datasets share. Returns the exit code."""
+    from ..pipeline.networks import NetworkOptions, choose_presets, warnings
     from ..pipeline.plan import Plan
-    from ..pipeline.uadd import presets
 
-    chosen = presets(options["uadd"])
+    chosen = choose_presets(options["uadd"])
     shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))
     if options["dry_run"]:
         _show_plan(Plan(tuple(clips), {}, tuple(p.name for p in chosen), shard_frames), options["json"])
         return 0
 
     from ..pipeline.execute import SerialExecutor, execute
-    from ..pipeline.networks import NetworkOptions
     from .progress import progress_for
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -124,7 +123,7 @@ def run(clips: list[Clip], options: Mapping[str, Any]) -> int:
     with stderr.status("loading the networks"):
         extractor = networks.build()
     settings = networks.settings(extractor)
-    plan = Plan(tuple(clips), settings, tuple(p.name for p in chosen), shard_frames, networks.warnings(settings))
+    plan = Plan(tuple(clips), settings, tuple(p.name for p in chosen), shard_frames, warnings(settings))
     for warning in plan.warnings:
         stderr.print(f"[bold yellow]{warning}[/]")
     with progress_for(options["json"], stderr) as progress:

@@ -144,5 +144,6 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
             progress.done(result)
         if not outcome.failures:
             store = FeatureStore.open(location, allow_incomplete=True)
-            outcome.counts = writer.finalise(statistics(store))
+            complete = store.status == "complete" and not missing
+            outcome.counts = store.attributes["counts"] if complete else writer.finalise(statistics(store))
     return outcome

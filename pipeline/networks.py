@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,27 @@ class NetworkOptions:
             "threads": self.threads,
             "device": extractor.device.type,
         }
+
+
+def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What whoever reads a store made with these settings must know."""
+    random = [
+        settings[kind]["name"]
+        for kind in ("detector", "pose", "depth")
+        if str(settings[kind].get("weights", "")).startswith("random")
+    ]
+    return (f"RANDOM WEIGHTS in {', '.join(random)}: THE FEATURES ARE NOISE",) if random else ()
+
+
+def choose_presets(names: str) -> tuple[Preset, ...]:
+    """The UADD presets of a comma-separated list, in the table's order; `all` for all. InvalidValueError."""
+    asked = {name.strip() for name in names.split(",") if name.strip()}
+    if "all" in asked:
+        return tuple(PRESETS.values())
+    unknown = asked - set(PRESETS)
+    if unknown or not asked:
+        raise InvalidValueError(f"no UADD preset '{min(unknown, default='')}'; there are all, {', '.join(PRESETS)}")
+    return tuple(preset for name, preset in PRESETS.items() if name in asked)
 
 
 def pick_device(name: str) -> torch.device:
