@@ -173,7 +173,7 @@ def test_targets_are_root_relative_and_flip_as_the_world_does(seed: int, holes: 
     batch = make_batch(seed, holes)
     pose, mask = targets(batch)
     truth = batch["target/pose3d"].astype(np.float64)
-    finite = np.isfinite(truth).all(axis=-1)
+    finite = np.asarray(np.isfinite(truth).all(axis=-1))
     finite = finite & finite[:, :, :1]
     np.testing.assert_array_equal(mask.numpy(), finite)
     with np.errstate(invalid="ignore"):
