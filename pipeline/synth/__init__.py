@@ -1,0 +1,1 @@
+"""A rendered world: seeded people who move before a pinhole camera, with exact depth, joints and visibility."""
