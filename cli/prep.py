@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from ..stores.errors import InvalidValueError
+from ..stores.errors import InvalidValueError, MissingExtraError
 from ..stores.location import locate
 from ..stores.shards import SHARD_FRAMES
 from .common import AugliftGroup, json_option, stderr, stdout
@@ -79,6 +80,16 @@ def main() -> None:
     """
 
 
+def require_prep() -> None:
+    """MissingExtraError where what the depth pass needs was not installed."""
+    needed = ("av", "cv2", "transformers", "safetensors", "mmengine", "mmcv", "mmdet", "mmpose", "pycocotools")
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"the depth pass needs {', '.join(missing)}, not installed here; pip install 'auglift[prep]', or make install"
+        )
+
+
 @main.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @depth_pass_options
@@ -90,6 +101,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     auglift-prep video clip.mp4 --detector rtmdet-nano --pose rtmpose-s \\
         --depth depth-anything-v2-small --out quick.zarr
     """
+    require_prep()
     from ..pipeline.datasets.video import clips
 
     found, bad = clips(sources, options["fps"], options["limit"])
