@@ -30,7 +30,7 @@ def mpjpe(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tens
 def weighted_mpjpe(
     predicted: Tensor, target: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
-    """Mean of weight times distance, m; weights (J,), or what broadcasts to (..., J), are `JOINT_WEIGHTS` by default."""
+    """Mean of weight times distance, m; weights (J,) or what broadcasts to (..., J), default `JOINT_WEIGHTS`."""
     target, mask = _countable(predicted, target, mask)
     if weights is None:
         weights = predicted.new_tensor(JOINT_WEIGHTS)

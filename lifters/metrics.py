@@ -1,0 +1,197 @@
+"""How wrong a lifter is: errors of every joint of every frame in millimetres, and the figures papers make of them.
+
+All take `predicted` and `target` (..., J, 3), metres, camera frame, as arrays or tensors, and `mask` (..., J), True
+where the joint counts; None: all of them do. Both poses are first moved so that their `root` joint lies at the origin;
+`root=None` leaves them where they are. A joint whose truth is not finite never counts, nor does any of a frame whose
+true root is not. A prediction that is not finite where the joint counts is infinitely wrong. Errors are float64, and
+NaN where the joint does not count, so that the figure of any group is the mean over what is left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..stores.errors import InvalidValueError
+from ..stores.skeleton import H36M_17
+
+MM = 1000.0
+ROOT = H36M_17.index("pelvis")
+PCK_THRESHOLD = 150.0
+AUC_THRESHOLDS = tuple(range(0, 151, 5))
+
+# The joints that MPI-INF-3DHP's own evaluation groups: all but pelvis, spine and the one between neck and head top.
+JOINTS_3DHP_14 = tuple(j for j, name in enumerate(H36M_17.joints) if name not in ("pelvis", "spine", "nose"))
+
+
+def position_error(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
+    """(..., J) mm: distance (MPJPE)."""
+    predicted, target, counts = _prepare(predicted, target, mask, root)
+    return _distance(predicted, target, counts)
+
+
+def scaled_error(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
+    """(..., J) mm: distance, each frame's prediction scaled by s = sum<g, p> / sum<p, p> over its joints (N-MPJPE)."""
+    predicted, target, counts = _prepare(predicted, target, mask, root)
+    p, g = _only(predicted, counts), _only(target, counts)
+    power = p.square().sum((-2, -1), keepdim=True)
+    scale = torch.where(power > 0, (p * g).sum((-2, -1), keepdim=True) / power, 0)
+    return _distance(scale * predicted, target, counts)
+
+
+def aligned_error(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
+    """(..., J) mm: distance after the similarity that brings each frame's prediction nearest to its truth (P-MPJPE).
+
+    Rotation, translation and one scale by least squares over the joints that count; reflections are excluded
+    (Umeyama 1991).
+    """
+    predicted, target, counts = _prepare(predicted, target, mask, root)
+    count = counts.sum(-1)[..., None, None].clamp(min=1)
+    p = predicted - _only(predicted, counts).sum(-2, keepdim=True) / count
+    g = target - _only(target, counts).sum(-2, keepdim=True) / count
+    p_counted, g_counted = _only(p, counts), _only(g, counts)
+    covariance = g_counted.mT @ p_counted
+    broken = ~covariance.isfinite().all((-2, -1))
+    u, s, vt = torch.linalg.svd(torch.where(broken[..., None, None], 0, covariance))
+    sign = torch.ones_like(s)
+    sign[..., 2] = torch.linalg.det(u @ vt).sign()
+    rotation = (u * sign[..., None, :]) @ vt
+    power = p_counted.square().sum((-2, -1))
+    scale = torch.where(power > 0, (s * sign).sum(-1) / power, 0)[..., None, None]
+    error = _distance(scale * p @ rotation.mT, g, counts)
+    return torch.where(broken[..., None] & counts, torch.inf, error)
+
+
+def velocity_error(
+    predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT, sequence: Any = None
+) -> Tensor:
+    """(..., T, J) mm a frame, of (..., T, J, 3): how wrong the step to each frame from the one before it is (MPJVE).
+
+    sequence  (T,) whole numbers: a step between frames of different ones is none. The frames must follow one another
+    The first frame of a sequence, and a step from or to a joint that does not count, are NaN.
+    """
+    predicted, target, counts = _prepare(predicted, target, mask, root)
+    if target.ndim < 3:
+        raise InvalidValueError(f"velocity needs frames, (..., T, J, 3), got {tuple(target.shape)}")
+    both = counts[..., 1:, :] & counts[..., :-1, :]
+    if sequence is not None:
+        sequence = torch.as_tensor(sequence, device=target.device)
+        if sequence.shape != target.shape[-3:-2]:
+            raise InvalidValueError(f"sequence {tuple(sequence.shape)}: must be ({target.shape[-3]},), one a frame")
+        both = both & (sequence[1:] == sequence[:-1])[:, None]
+    steps = _distance(predicted.diff(dim=-3), target.diff(dim=-3), both)
+    first = torch.full_like(target[..., :1, :, 0], torch.nan)
+    return torch.cat([first, steps], dim=-2)
+
+
+def ordinal_right(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
+    """(..., J (J - 1) / 2): 1 where a pair's order in depth is right, 0 where wrong, NaN where one does not count.
+
+    136 pairs for 17 joints, in the order (0, 1), (0, 2), ...
+    """
+    predicted, target, counts = _prepare(predicted, target, mask, root)
+    i, j = torch.triu_indices(target.shape[-2], target.shape[-2], offset=1, device=target.device)
+    p, g = (pose[..., i, 2] - pose[..., j, 2] for pose in (predicted, target))
+    return torch.where(counts[..., i] & counts[..., j], (p.sign() == g.sign()).double(), torch.nan)
+
+
+def pck(error: Tensor, threshold: float = PCK_THRESHOLD) -> float:
+    """Per cent of the joints that count whose error, mm, is strictly below the threshold; NaN where none counts."""
+    counts = ~error.isnan()
+    return 100 * ((error < threshold).sum() / counts.sum()).item()
+
+
+def auc(error: Tensor) -> float:
+    """Mean of `pck` at 0, 5, ..., 150 mm, per cent (MPI-INF-3DHP)."""
+    return sum(pck(error, threshold) for threshold in AUC_THRESHOLDS) / len(AUC_THRESHOLDS)
+
+
+def mean(error: Tensor) -> float:
+    """Mean over what counts; NaN where nothing does."""
+    return error.nanmean().item()
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure: `reduce` of what the error function `of` gives."""
+
+    of: str
+    reduce: Callable[[Tensor], float]
+    unit: str
+    more_is_better: bool = False
+
+
+ERRORS: dict[str, Callable[..., Tensor]] = {
+    "position": position_error,
+    "aligned": aligned_error,
+    "scaled": scaled_error,
+    "velocity": velocity_error,
+    "ordinal": ordinal_right,
+}
+
+MEASURES: dict[str, Measure] = {
+    "mpjpe": Measure("position", mean, "mm"),
+    "p_mpjpe": Measure("aligned", mean, "mm"),
+    "n_mpjpe": Measure("scaled", mean, "mm"),
+    "mpjve": Measure("velocity", mean, "mm/frame"),
+    "pck": Measure("position", pck, "%", more_is_better=True),
+    "auc": Measure("position", auc, "%", more_is_better=True),
+    "ordinal": Measure("ordinal", lambda right: 100 * mean(right), "%", more_is_better=True),
+}
+
+
+def errors(
+    predicted: Any, target: Any, mask: Any = None, joints: Sequence[int] | None = None, sequence: Any = None
+) -> dict[str, Tensor]:
+    """Every error of (T, J, 3), to be grouped at will: `MEASURES[name].reduce(errors[MEASURES[name].of][group])`.
+
+    joints    those that count (`JOINTS_3DHP_14`); the root is the origin even where it is not among them
+    sequence  (T,), see `velocity_error`
+    """
+    if joints is not None:
+        chosen = torch.zeros(torch.as_tensor(target).shape[:-1], dtype=torch.bool)
+        chosen[..., list(joints)] = True
+        mask = chosen if mask is None else chosen & torch.as_tensor(mask).bool().cpu()
+    extra = {"velocity": {"sequence": sequence}}
+    return {name: error(predicted, target, mask, **extra.get(name, {})) for name, error in ERRORS.items()}
+
+
+def measure(
+    predicted: Any, target: Any, mask: Any = None, joints: Sequence[int] | None = None, sequence: Any = None
+) -> dict[str, float]:
+    """Every figure of `MEASURES` over (T, J, 3): mm, and per cent for shares. See `errors` for the arguments."""
+    found = errors(predicted, target, mask, joints, sequence)
+    return {name: m.reduce(found[m.of]) for name, m in MEASURES.items()}
+
+
+def _prepare(predicted: Any, target: Any, mask: Any, root: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Float64 tensors about the root, and which joints count; the truth is 0 where it is not finite."""
+    target = torch.as_tensor(target).double()
+    predicted = torch.as_tensor(predicted).to(target)
+    if predicted.shape != target.shape or target.ndim < 2 or target.shape[-1] != 3:
+        raise InvalidValueError(
+            f"predicted {tuple(predicted.shape)} and target {tuple(target.shape)}: both must be the same (..., J, 3)"
+        )
+    if root is not None:
+        predicted = predicted - predicted[..., root, None, :]
+        target = target - target[..., root, None, :]
+    counts = target.isfinite().all(-1)
+    if mask is not None:
+        mask = torch.as_tensor(mask, device=target.device).bool()
+        if mask.shape != counts.shape:
+            raise InvalidValueError(f"mask {tuple(mask.shape)}: must be {tuple(counts.shape)}, the target's joints")
+        counts = counts & mask
+    return predicted, _only(target, counts), counts
+
+
+def _only(pose: Tensor, counts: Tensor) -> Tensor:
+    return torch.where(counts[..., None], pose, 0)
+
+
+def _distance(predicted: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+    distance = torch.linalg.vector_norm(predicted - target, dim=-1) * MM
+    return torch.where(counts, distance.nan_to_num(nan=torch.inf), torch.nan)
