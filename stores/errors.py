@@ -24,6 +24,10 @@ class StoreWriteError(AugliftError, OSError):
     """A store cannot be written: the disk is full, the target is not writable."""
 
 
+class StoreReadError(AugliftError, OSError):
+    """A store is there, but cannot be read: no rights, no connection, a disk that fails."""
+
+
 class StoreLockedError(AugliftError, RuntimeError):
     """Another job is writing this store."""
 

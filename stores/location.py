@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import zarr.abc.store
 import zarr.storage
 
-from .errors import InvalidValueError, MissingFileError, StoreWriteError
+from .errors import InvalidValueError, MissingFileError, StoreReadError, StoreWriteError
 
 PARTIAL = ".partial"  # a write that was not finished; never read, swept by the next writer
 
@@ -48,6 +50,10 @@ class Location(ABC):
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         """The same place as Zarr sees it."""
 
+    @abstractmethod
+    def top(self) -> list[str]:
+        """The names of what lies directly in the folder, folders included, sorted."""
+
     def exists(self, key: str) -> bool:
         return self.size(key) is not None
 
@@ -64,6 +70,8 @@ class LocalLocation(Location):
             return (self.path / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFileError(f"{self.path / key} is missing") from error
+        except OSError as error:
+            raise StoreReadError(f"{self.path / key} cannot be read: {error.strerror or error}") from error
 
     def write(self, key: str, data: bytes) -> None:
         self._write(key, data, exclusive=False)
@@ -73,7 +81,7 @@ class LocalLocation(Location):
 
     def _write(self, key: str, data: bytes, exclusive: bool) -> bool:
         target = self.path / key
-        temporary = target.with_name(f"{target.name}.{os.getpid()}{PARTIAL}")
+        temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
         try:
             _make_folder(target.parent)
             with temporary.open("wb") as file:
@@ -81,7 +89,7 @@ class LocalLocation(Location):
                 file.flush()
                 os.fsync(file.fileno())
             if exclusive:
-                os.link(temporary, target)
+                _link(temporary, target)
                 temporary.unlink()
             else:
                 temporary.replace(target)
@@ -92,7 +100,8 @@ class LocalLocation(Location):
                 return False
             raise StoreWriteError(f"{target.parent} is not a folder; choose another --out") from None
         except OSError as error:
-            temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise _write_error(target, len(data), error) from error
         return True
 
@@ -103,12 +112,29 @@ class LocalLocation(Location):
             return None
 
     def listing(self, prefix: str = "") -> list[str]:
-        root = self.path / prefix
-        found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+        def fail(error: OSError) -> None:
+            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                raise StoreReadError(f"{error.filename} cannot be listed: {error.strerror}") from error
+
+        walk = os.walk(self.path / prefix, onerror=fail)
+        found = (Path(folder) / name for folder, _, names in walk for name in names)
         return sorted(path.relative_to(self.path).as_posix() for path in found)
 
+    def top(self) -> list[str]:
+        try:
+            return sorted(path.name for path in self.path.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreReadError(f"{self.path} cannot be listed: {error.strerror}") from error
+
     def delete(self, key: str) -> None:
-        (self.path / key).unlink(missing_ok=True)
+        try:
+            (self.path / key).unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass
+        except OSError as error:
+            raise _write_error(self.path / key, 0, error) from error
 
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         return zarr.storage.LocalStore(self.path, read_only=read_only)
@@ -124,6 +150,18 @@ def locate(url: str | Path | Location) -> Location:
     if text.startswith("file://"):
         return LocalLocation(text.removeprefix("file://"))
     raise InvalidValueError(f"cannot open '{text}': stores live in a folder")
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Give a finished file its name, unless the name is taken: FileExistsError."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # No hard links here (exFAT, some network mounts): take the name first, then put the content under it.
+        target.touch(exist_ok=False)
+        target.write_bytes(temporary.read_bytes())
 
 
 def _make_folder(folder: Path) -> None:
@@ -143,6 +181,9 @@ def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network mounts sync folders by themselves and refuse to be asked
+            raise
     finally:
         os.close(handle)
 

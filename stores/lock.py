@@ -25,6 +25,7 @@ from .location import PARTIAL, Location
 LOCK = "lock.json"
 BEAT_SECONDS = 15.0
 LIMIT_SECONDS = 120.0
+GARBAGE_SECONDS = 0.5  # where a lock cannot appear whole (no hard links), it is whole after that
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ class StoreLock:
         Of all who want to, one may: whoever creates the claim that is named after the very bytes it replaces. A claim
         whose own holder died is claimed in turn. Claims end in `.partial`, so what is left of them is swept.
         """
+        if Holder.from_json(found) is None and self._changes(LOCK, found, GARBAGE_SECONDS):
+            return False
         self._refuse_if_alive(LOCK, found)
         claims = [_claim(found)]
         while not self.location.create(claims[-1], mine.to_json()):
@@ -144,11 +147,11 @@ class StoreLock:
     def _refuse_if_alive(self, key: str, data: bytes) -> None:
         holder = Holder.from_json(data)
         if holder is None:
-            return  # garbage: nobody alive writes that
+            return  # garbage: nobody alive leaves that
         if holder.machine == _machine():
             alive = _started(holder.pid) == holder.started
         else:
-            alive = 0 <= time.time() - holder.beat <= self.limit or self._changes(key, data)
+            alive = 0 <= time.time() - holder.beat <= self.limit or self._changes(key, data, 2 * self.beat)
         if alive:
             raise StoreLockedError(
                 f"{self.location.url} is being written by process {holder.pid} on {holder.host}, begun "
@@ -156,11 +159,11 @@ class StoreLock:
                 f"this command works {self.limit:.0f} s after its last sign of life)"
             )
 
-    def _changes(self, key: str, data: bytes) -> bool:
-        """Whether a lock changes while its holder would give a sign of life twice."""
-        end = time.monotonic() + 2 * self.beat
+    def _changes(self, key: str, data: bytes, seconds: float) -> bool:
+        """Whether a lock changes while we watch."""
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
-            time.sleep(self.beat / 10)
+            time.sleep(seconds / 20)
             if self._read(key) != data:
                 return True
         return False

@@ -83,14 +83,14 @@ class SequenceTable:
     def from_parquet(cls, data: bytes) -> SequenceTable:
         try:
             # ParquetFile, not read_table: that one imports pandas where it is installed, a second for nothing.
-            return cls(pq.ParquetFile(io.BytesIO(data)).read())
-        except (pa.ArrowException, KeyError) as error:
+            return cls(pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read())
+        except (pa.ArrowException, KeyError, OSError) as error:
             raise CorruptStoreError(f"sequences.parquet cannot be read ({error}); run auglift-prep again") from error
 
     def to_parquet(self) -> bytes:
         """The table as the bytes of a Parquet file; the same table gives the same bytes."""
         sink = io.BytesIO()
-        pq.write_table(self.table, sink, compression="zstd")
+        pq.write_table(self.table, sink, compression="zstd", write_page_checksum=True)
         return sink.getvalue()
 
     def __len__(self) -> int:

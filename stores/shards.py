@@ -10,7 +10,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numcodecs.blosc
@@ -22,114 +21,30 @@ from zarr.errors import ZarrUserWarning
 
 from .errors import CorruptStoreError, InvalidValueError, StoreIncompleteError, StoreWriteError
 from .fingerprint import canonical_json, describe_difference
+from .layout import (
+    CARD,
+    CHECKSUMS,
+    GROUP,
+    PLAN,
+    SEQUENCES,
+    SHARD_FRAMES,
+    STATISTICS,
+    StoreLayout,
+    array_key,
+    array_metadata_keys,
+    ledger_key,
+)
+from .ledger import ShardRecord, ledger_keys, read_ledger
 from .location import PARTIAL, Location
+from .lock import LOCK
 from .schema import FORMAT, FORMAT_VERSION, Field
 from .sequences import SequenceTable
 from .skeleton import H36M_17
 
-SHARD_FRAMES = 8192
-GROUP, SEQUENCES, PLAN, STATISTICS = "zarr.json", "sequences.parquet", "plan.json", "statistics.json"
-LEDGER = "ledger/"
+__all__ = ["SHARD_FRAMES", "ShardRecord", "ShardWriter", "StoreLayout", "read_ledger", "sweep_unfinished"]
 
 # Blosc's threads finish in any order and its bytes with them: one thread, and a shard always has the same bytes.
 numcodecs.blosc.use_threads = False
-
-
-@dataclass(frozen=True)
-class StoreLayout:
-    """What fixes the shape of a store before a frame is seen.
-
-    fields         the arrays it will hold
-    frames         length of the frame axis
-    shard_frames   frames a shard, the last one excepted
-    chunk_frames   frames a chunk inside a shard: the field's own wish, cut down to divide the shard
-    """
-
-    fields: tuple[Field, ...]
-    frames: int
-    shard_frames: int = SHARD_FRAMES
-
-    def __post_init__(self):
-        if self.frames < 1:
-            raise InvalidValueError("the store would hold no frame; give at least one readable source")
-        if self.shard_frames < 1:
-            raise InvalidValueError(f"a shard holds at least one frame, not {self.shard_frames}")
-
-    @property
-    def shards(self) -> int:
-        return -(-self.frames // self.shard_frames)
-
-    def bounds(self, shard: int) -> tuple[int, int]:
-        """First frame of a shard, and one past its last."""
-        return shard * self.shard_frames, min((shard + 1) * self.shard_frames, self.frames)
-
-    def chunk_frames(self, field: Field) -> int:
-        wish = min(field.chunk_frames, self.shard_frames)
-        return next(size for size in range(wish, 0, -1) if self.shard_frames % size == 0)
-
-    @property
-    def bytes(self) -> int:
-        """Size of all arrays, uncompressed."""
-        return self.frames * sum(f.frame_bytes for f in self.fields)
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """The ledger's entry: what a shard holds.
-
-    arrays        field -> {"sha256": of the shard's stored bytes, "bytes": how many}
-    counts        frames, valid, nobody, unreadable
-    problems      the first unreadable frames, each {"sequence", "source_frame", "reason"}
-    versions      of the libraries that computed it
-    """
-
-    shard: int
-    start: int
-    stop: int
-    fingerprint: str
-    arrays: dict[str, dict[str, Any]]
-    counts: dict[str, int] = field(default_factory=dict)
-    problems: list[dict[str, Any]] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> bytes:
-        return (canonical_json(vars(self)) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, data: bytes, key: str) -> ShardRecord:
-        """CorruptStoreError where the bytes are no record."""
-        try:
-            record = cls(**json.loads(data))
-            if not isinstance(record.arrays, dict) or record.stop <= record.start or record.shard < 0:
-                raise ValueError("its values make no sense")
-            for entry in record.arrays.values():
-                if len(entry["sha256"]) != 64 or entry["bytes"] < 1:
-                    raise ValueError("its hashes make no sense")
-        except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
-            raise CorruptStoreError(f"{key} is not a ledger record ({error}); delete it to redo its shard") from error
-        return record
-
-
-def ledger_key(shard: int) -> str:
-    return f"{LEDGER}{shard:08d}.json"
-
-
-def array_key(field: Field, shard: int) -> str:
-    """Where Zarr keeps a shard of an array."""
-    return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])
-
-
-def read_ledger(location: Location) -> dict[int, ShardRecord]:
-    """Every record there is, by shard. CorruptStoreError for one that cannot be read or has another shard's name."""
-    records = {}
-    for key in location.listing(LEDGER):
-        if key.endswith(PARTIAL):
-            continue
-        record = ShardRecord.from_json(location.read(key), key)
-        if key != ledger_key(record.shard):
-            raise CorruptStoreError(f"{key} is the record of shard {record.shard}; delete it to redo its shard")
-        records[record.shard] = record
-    return records
 
 
 class ShardWriter:
@@ -166,6 +81,7 @@ class ShardWriter:
                 "choose another --out"
             )
         else:
+            _check_empty(location)
             location.write(PLAN, (canonical_json(plan) + "\n").encode())
         # The group's own metadata comes last: where it is, everything before it is.
         if not location.exists(GROUP):
@@ -205,7 +121,7 @@ class ShardWriter:
             spec.name,
             shape=(self.layout.frames, *spec.shape),
             dtype=spec.dtype,
-            shards=(self.layout.shard_frames, *spec.shape),
+            shards=(self.layout.stored_shard_frames(spec), *spec.shape),
             chunks=(self.layout.chunk_frames(spec), *spec.shape),
             compressors=[*compress, Crc32cCodec()],
             filters=None,
@@ -232,16 +148,17 @@ class ShardWriter:
         array[start:stop] = values
         return memory[array_key(spec, shard)].to_bytes()
 
-    def done(self) -> set[int]:
-        """Shards whose record carries this plan's fingerprint; garbage and strangers in the ledger are errors."""
+    def done(self) -> dict[int, ShardRecord]:
+        """The records of the shards that are finished; garbage and strangers in the ledger are errors."""
         records = read_ledger(self.location)
         for record in records.values():
-            if record.fingerprint != self.fingerprint:
+            misfit = record.misfit(self.layout, self.fingerprint)
+            if misfit:
                 raise InvalidValueError(
-                    f"{ledger_key(record.shard)} is of another plan ({record.fingerprint[:8]}, not "
-                    f"{self.fingerprint[:8]}); delete it to redo its shard"
+                    f"{ledger_key(record.shard)} in {self.location.url} {misfit}; auglift-store verify --repair, then "
+                    "auglift-prep again"
                 )
-        return set(records)
+        return records
 
     def write(
         self,
@@ -281,35 +198,42 @@ class ShardWriter:
         statistics  what the whole store's values look like (`statistics.statistics`); kept as statistics.json
         Returns the counts of all shards together. StoreIncompleteError names what is missing.
         """
-        records = read_ledger(self.location)
-        self.done()
+        records = self.done()
         missing = [shard for shard in range(self.layout.shards) if shard not in records]
         if missing:
             raise StoreIncompleteError(
                 f"{len(missing)} of {self.layout.shards} shards of {self.location.url} are missing "
                 f"(the first is {missing[0]}); run the same command again"
             )
+        counts: dict[str, int] = {}
         for shard, record in records.items():
             for spec in self.layout.fields:
                 key = array_key(spec, shard)
-                if self.location.size(key) != record.arrays.get(spec.name, {}).get("bytes"):
+                if self.location.size(key) != record.arrays[spec.name]["bytes"]:
                     raise CorruptStoreError(
-                        f"{key} in {self.location.url} is not what the ledger says; run auglift-store verify --repair"
+                        f"{key} in {self.location.url} is not what the ledger says; auglift-store verify --repair, "
+                        "then auglift-prep again"
                     )
-        counts: dict[str, int] = {}
-        for record in records.values():
             for name, count in record.counts.items():
                 counts[name] = counts.get(name, 0) + count
         self.location.write(STATISTICS, (canonical_json(statistics) + "\n").encode())
-        update_attributes(self.location, {"counts": counts, "status": "complete"})
+        group = with_attributes(self.location, {"counts": counts, "status": "complete"})
+        self.location.write(CHECKSUMS, self._checksums(group))
+        self.location.write(GROUP, group)  # last: from here on the store is complete
         return counts
 
+    def _checksums(self, group: bytes) -> bytes:
+        keys = [PLAN, SEQUENCES, STATISTICS, *array_metadata_keys(self.layout.fields), *ledger_keys(self.location)]
+        digests = {key: hashlib.sha256(self.location.read(key)).hexdigest() for key in keys}
+        digests[GROUP] = hashlib.sha256(group).hexdigest()
+        return "".join(f"{digest}  {key}\n" for key, digest in sorted(digests.items())).encode()
 
-def update_attributes(location: Location, changes: Mapping[str, Any]) -> None:
-    """Replace some of the group's attributes in one atomic write; a reader sees the old ones or the new."""
+
+def with_attributes(location: Location, changes: Mapping[str, Any]) -> bytes:
+    """The bytes of the group's metadata with some of its attributes replaced."""
     group = json.loads(location.read(GROUP))
     group["attributes"] = {**group["attributes"], **changes}
-    location.write(GROUP, json.dumps(group, indent=2, allow_nan=False).encode())
+    return json.dumps(group, indent=2, allow_nan=False).encode()
 
 
 def sweep_unfinished(location: Location) -> int:
@@ -318,6 +242,17 @@ def sweep_unfinished(location: Location) -> int:
     for key in partial:
         location.delete(key)
     return len(partial)
+
+
+def _check_empty(location: Location) -> None:
+    """A job that was killed before it wrote its plan leaves nothing else that has a name of its own."""
+    ours = {LOCK, CARD}
+    strangers = [
+        name for name in location.top() if name not in ours and not name.startswith(".") and PARTIAL not in name
+    ]
+    if strangers:
+        shown = ", ".join(strangers[:3]) + (" ..." if len(strangers) > 3 else "")
+        raise InvalidValueError(f"{location.url} holds something else ({shown}); choose an --out that is new or empty")
 
 
 def _check_same_plan(location: Location, plan: Mapping[str, Any]) -> None:

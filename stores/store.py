@@ -13,10 +13,11 @@ import numpy as np
 import zarr
 
 from .errors import CorruptStoreError, InvalidValueError, MissingFieldError, MissingFileError, StoreIncompleteError
+from .layout import GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
+from .ledger import ShardRecord, read_ledger
 from .location import Location, locate
 from .schema import FIELDS, FORMAT, FORMAT_VERSION, Field
 from .sequences import SequenceTable
-from .shards import GROUP, SEQUENCES, ShardRecord, StoreLayout, array_key, read_ledger
 
 
 class FeatureStore:
@@ -42,26 +43,18 @@ class FeatureStore:
         format, StoreIncompleteError where it is not complete.
         """
         location = locate(url)
-        try:
-            attributes = json.loads(location.read(GROUP))["attributes"]
-        except MissingFileError as error:
-            raise MissingFileError(f"there is no store at {location.url}: it has no zarr.json") from error
-        except (ValueError, KeyError) as error:
-            raise CorruptStoreError(f"zarr.json of {location.url} cannot be read ({error})") from error
-        if attributes.get("format") != FORMAT:
-            raise InvalidValueError(f"{location.url} is a Zarr group, but not one that auglift-prep wrote")
-        if attributes["format_version"] > FORMAT_VERSION:
-            raise InvalidValueError(
-                f"{location.url} has format version {attributes['format_version']}, this auglift reads up to "
-                f"{FORMAT_VERSION}; upgrade auglift"
-            )
+        attributes = read_attributes(location)
         if attributes["status"] != "complete" and not allow_incomplete:
             raise StoreIncompleteError(
                 f"{location.url} is not complete: run the auglift-prep command that began it again, or open it with "
                 "allow_incomplete (--allow-incomplete) to read its finished shards"
             )
         sequences = SequenceTable.from_parquet(location.read(SEQUENCES))
-        return cls(location, attributes, sequences, zarr.open_group(location.zarr_store(), mode="r"))
+        try:
+            group = zarr.open_group(location.zarr_store(), mode="r")
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptStoreError(f"zarr.json of {location.url} is no Zarr group ({error})") from error
+        return cls(location, attributes, sequences, group)
 
     @property
     def url(self) -> str:
@@ -102,7 +95,10 @@ class FeatureStore:
         """The Zarr array itself; beware, read directly a missing shard is NaN. MissingFieldError lists the fields."""
         self.require([name])
         if name not in self._arrays:
-            array = self._group.get(name)
+            try:
+                array = self._group.get(name)
+            except (ValueError, KeyError, TypeError) as error:
+                raise CorruptStoreError(f"array '{name}' of {self.url} cannot be opened ({error})") from error
             if not isinstance(array, zarr.Array):
                 raise CorruptStoreError(f"array '{name}' of {self.url} is missing; run auglift-store verify")
             self._arrays[name] = array
@@ -120,11 +116,15 @@ class FeatureStore:
         return read_ledger(self.location)
 
     def finished(self) -> np.ndarray:
-        """(shards,) bool: which shards can be read now."""
+        """(shards,) bool: which shards can be read now. Asks the ledger each time: a job may be writing."""
         if self.status == "complete":
             return np.ones(self.layout.shards, dtype=bool)
         done = np.zeros(self.layout.shards, dtype=bool)
-        done[sorted(self.ledger())] = True
+        for shard, record in self.ledger().items():
+            misfit = record.misfit(self.layout, self.fingerprint)
+            if misfit:
+                raise CorruptStoreError(f"{ledger_key(shard)} in {self.url} {misfit}; run auglift-store verify")
+            done[shard] = True
         return done
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -140,11 +140,9 @@ class FeatureStore:
         if start == stop:
             return spec.empty(0)
         first, last = start // self.layout.shard_frames, (stop - 1) // self.layout.shard_frames
-        if self.status != "complete":
-            finished = self.finished()[first : last + 1]
-            if not finished.all():
-                raise StoreIncompleteError(f"shard {first + int(finished.argmin())} of {self.url} is not written yet")
         for shard in range(first, last + 1):
+            if self.status != "complete" and not self.location.exists(ledger_key(shard)):
+                raise StoreIncompleteError(f"shard {shard} of {self.url} is not written yet")
             if not self.location.exists(array_key(spec, shard)):
                 raise CorruptStoreError(
                     f"shard {shard} of '{name}' is missing from {self.url}; auglift-store verify --repair, then "
@@ -157,6 +155,35 @@ class FeatureStore:
                 f"frames {start} to {stop} of '{name}' in {self.url} are damaged ({error}); auglift-store verify "
                 "--repair, then auglift-prep again"
             ) from error
+
+
+def read_attributes(location: Location) -> dict[str, Any]:
+    """What a store's group says of itself, whatever its status.
+
+    Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer format,
+    CorruptStoreError where it says nothing that makes sense.
+    """
+    try:
+        attributes = json.loads(location.read(GROUP))["attributes"]
+        known = attributes.get("format") == FORMAT
+    except MissingFileError as error:
+        raise MissingFileError(f"there is no store at {location.url}: it has no {GROUP}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptStoreError(f"{GROUP} of {location.url} cannot be read ({error})") from error
+    if not known:
+        raise InvalidValueError(f"{location.url} is a Zarr group, but not one that auglift-prep wrote")
+    version = attributes.get("format_version")
+    if not isinstance(version, int):
+        raise CorruptStoreError(f"{GROUP} of {location.url} has no format version")
+    if version > FORMAT_VERSION:
+        raise InvalidValueError(
+            f"{location.url} has format version {version}, this auglift reads up to {FORMAT_VERSION}; upgrade auglift"
+        )
+    kinds = {"status": str, "fingerprint": str, "configuration": dict, "fields": list, "shard_frames": int}
+    wrong = [name for name, kind in kinds.items() if not isinstance(attributes.get(name), kind)]
+    if wrong:
+        raise CorruptStoreError(f"{GROUP} of {location.url} lacks {', '.join(wrong)}; run auglift-prep again")
+    return attributes
 
 
 def _stranger(name: str, array: zarr.Array) -> Field:

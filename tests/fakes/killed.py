@@ -1,0 +1,83 @@
+"""Kill a job inside each of its writes, run it again, compare: python -m tests.fakes.killed FOLDER
+
+One process, so that the imports are paid once: each job is a fork of it. Prints a line a kill point.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from auglift.stores.location import PARTIAL, LocalLocation
+
+from .folders import digest_of_folder
+from .stores import MadeStore
+
+SMALL = MadeStore(lengths=(5, 6), shard_frames=6, presets=(), optional=())
+
+
+class KilledAt(LocalLocation):
+    """Dies in its n-th write, half of it on disk under its temporary name."""
+
+    def __init__(self, path: Path, fatal: int):
+        super().__init__(path)
+        self.fatal = fatal
+        self.count = 0
+
+    def _write(self, key: str, data: bytes, exclusive: bool) -> bool:
+        if self.count == self.fatal:
+            target = self.path / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.with_name(f"{target.name}.dead{PARTIAL}").write_bytes(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.count += 1
+        return super()._write(key, data, exclusive)
+
+
+def in_a_fork(job: Callable[[], object]) -> int:
+    """The exit status of a process that does the job: negative, the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            job()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def run_and_list_imports(out: Path) -> None:
+    SMALL.run(out)
+    out.with_name("imports").write_text("\n".join(sys.modules))
+
+
+def main(folder: Path) -> None:
+    # Not done here, but in a fork: Zarr's event loop, a thread, would not survive the forks that follow.
+    assert in_a_fork(lambda: run_and_list_imports(folder / "undisturbed")) == 0
+    for name in (folder / "imports").read_text().split():  # what a job imports late is imported once
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    undisturbed = digest_of_folder(folder / "undisturbed")
+    fatal = 0
+    while True:
+        out = folder / str(fatal)
+        status = in_a_fork(lambda out=out, fatal=fatal: SMALL.run(KilledAt(out, fatal)))
+        if status == 0:
+            print(f"{fatal} writes in all")
+            return
+        left = len(digest_of_folder(out))
+        again = in_a_fork(lambda out=out: SMALL.run(out))
+        same = digest_of_folder(out) == undisturbed
+        print(f"write {fatal}: ended by {-status}, {left} files left, again {again}, same bytes {same}")
+        fatal += 1
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
