@@ -22,8 +22,12 @@ def differing_keys(ours: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[s
     """(dotted key, our value, their value) wherever two configurations differ; `None` where one has no such key."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         for key in sorted({*ours, *theirs}):
-            yield from differing_keys(ours.get(key), theirs.get(key), f"{prefix}.{key}" if prefix else str(key))
-    elif ours != theirs:
+            path = f"{prefix}.{key}" if prefix else str(key)
+            if key in ours and key in theirs:
+                yield from differing_keys(ours[key], theirs[key], path)
+            else:
+                yield path, ours.get(key), theirs.get(key)
+    elif canonical_json(ours) != canonical_json(theirs):  # as the fingerprint sees them: 1 is neither 1.0 nor true
         yield prefix or "configuration", ours, theirs
 
 

@@ -132,9 +132,15 @@ class SequenceTable:
                 raise InvalidValueError(f"sequences are selected by {', '.join(KEYS)}, not by '{key}'")
             if value is not None:
                 values = [value] if isinstance(value, str) else list(value)
-                chosen = chosen.filter(pc.field(key).isin(values))
+                chosen = chosen.filter(pc.field(key).isin(pa.array(values, pa.string())))
         if expression is not None:
-            chosen = chosen.filter(expression)
+            try:
+                chosen = chosen.filter(expression)
+            except pa.ArrowException as error:
+                columns = ", ".join(ARROW_SCHEMA.names)
+                raise InvalidValueError(
+                    f"cannot select by {expression} ({str(error).splitlines()[0]}); columns: {columns}"
+                ) from error
         if chosen.num_rows == 0:
             asked = ", ".join(f"{k}={v}" for k, v in keys.items() if v is not None)
             asked = asked or str(expression)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The machine may be busy and an import late: no example fails for being slow.
+hypothesis.settings.register_profile("auglift", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("auglift")
 
 
 @pytest.fixture(scope="session")
