@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -68,7 +69,7 @@ class LocalLocation(Location):
     def read(self, key: str) -> bytes:
         try:
             return (self.path / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise MissingFileError(f"{self.path / key} is missing") from error
         except OSError as error:
             raise StoreReadError(f"{self.path / key} cannot be read: {error.strerror or error}") from error
@@ -94,22 +95,22 @@ class LocalLocation(Location):
             else:
                 temporary.replace(target)
             _sync_folder(target.parent)
-        except FileExistsError:
-            temporary.unlink(missing_ok=True)
-            if exclusive and target.is_file():
-                return False
-            raise StoreWriteError(f"{target.parent} is not a folder; choose another --out") from None
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+            if exclusive and isinstance(error, FileExistsError):
+                return False
             raise _write_error(target, len(data), error) from error
         return True
 
     def size(self, key: str) -> int | None:
         try:
-            return (self.path / key).stat().st_size
+            found = (self.path / key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise StoreReadError(f"{self.path / key} cannot be read: {error.strerror or error}") from error
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def listing(self, prefix: str = "") -> list[str]:
         def fail(error: OSError) -> None:
@@ -169,7 +170,7 @@ def _make_folder(folder: Path) -> None:
     missing = []
     while not folder.is_dir():
         if folder.exists():
-            raise FileExistsError(folder)
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
@@ -194,6 +195,8 @@ def _write_error(target: Path, size: int, error: OSError) -> StoreWriteError:
             f"the disk is full: {size} bytes for {target} did not fit; free some space and run the same command "
             "again, what is finished is kept"
         )
+    if error.errno == errno.ENOTDIR:
+        return StoreWriteError(f"{error.filename} is not a folder; choose another --out")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreWriteError(f"{target} cannot be written ({error.strerror}); choose another --out or its rights")
     return StoreWriteError(f"{target} cannot be written: {error.strerror or error}")

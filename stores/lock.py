@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from .errors import AugliftError, MissingFileError, StoreLockedError
+from .errors import AugliftError, MissingFileError, StoreLockedError, StoreWriteError
 from .location import PARTIAL, Location
 
 LOCK = "lock.json"
 BEAT_SECONDS = 15.0
 LIMIT_SECONDS = 120.0
+ATTEMPTS = 20
 GARBAGE_SECONDS = 0.5  # where a lock cannot appear whole (no hard links), it is whole after that
 
 
@@ -100,10 +101,15 @@ class StoreLock:
 
     def acquire(self) -> None:
         mine = Holder.here()
-        while not self.location.create(LOCK, mine.to_json()):
+        for attempt in range(ATTEMPTS):
+            if self.location.create(LOCK, mine.to_json()):
+                break
             found = self._read(LOCK)
             if found is not None and self._take_over(found, mine):
                 break
+            time.sleep(0.01 * attempt)  # it was let go, or changed hands, as we looked
+        else:
+            raise StoreWriteError(f"{LOCK} in {self.location.url} can neither be read nor created; delete it")
         self._mine = mine
         self.lost = False
         self._stop.clear()

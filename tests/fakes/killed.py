@@ -19,7 +19,7 @@ from auglift.stores.location import PARTIAL, LocalLocation
 from .folders import digest_of_folder
 from .stores import MadeStore
 
-SMALL = MadeStore(lengths=(5, 6), shard_frames=6, presets=(), optional=())
+SMALL = MadeStore(lengths=(5, 6), shard_frames=6, only=("keypoints", "valid"))
 
 
 class KilledAt(LocalLocation):

@@ -22,19 +22,21 @@ LENGTHS = (23, 9, 18)
 
 @dataclass(frozen=True)
 class MadeStore:
-    """What a fake store will hold."""
+    """What a fake store will hold. `only`: of all fields just these, for tests that count writes."""
 
     lengths: tuple[int, ...] = LENGTHS
     shard_frames: int = 16
     presets: tuple[str, ...] = ("paper",)
     optional: tuple[str, ...] = ("target/pose3d", "target/keypoints")
     seed: int = 0
+    only: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     configuration: dict[str, Any] = field(default_factory=lambda: {"batch": 4, "depth": {"name": "fake-depth"}})
 
     @property
     def layout(self) -> StoreLayout:
-        return StoreLayout(fields_for(self.presets, self.optional), sum(self.lengths), self.shard_frames)
+        fields = tuple(s for s in fields_for(self.presets, self.optional) if not self.only or s.name in self.only)
+        return StoreLayout(fields, sum(self.lengths), self.shard_frames)
 
     @property
     def sequences(self) -> SequenceTable:
