@@ -86,7 +86,7 @@ def require_prep() -> None:
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"the depth pass needs {', '.join(missing)}, not installed here; pip install 'auglift[prep]', or make install"
+            f"the depth pass needs {', '.join(missing)}, not here: pip install 'auglift[prep]', or make install"
         )
 
 
