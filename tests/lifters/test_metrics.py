@@ -234,17 +234,18 @@ def test_collapsed_poses_have_an_error_and_no_crash():
 
 
 def test_float32_tensors_and_float64_arrays_give_the_same_figures():
-    predicted, target, mask = (np.float32(a) for a in make(12, 5))
+    predicted, target, mask = (a.astype(np.float32) for a in make(12, 5))
     arrays = measure(predicted, target, mask)
-    assert measure(*map(torch.from_numpy, (predicted, target, mask))) == pytest.approx(arrays, rel=1e-12)
-    assert measure(*(a.astype(np.float64) for a in (predicted, target, mask))) == pytest.approx(arrays, rel=1e-12)
+    tensors = measure(torch.from_numpy(predicted), torch.from_numpy(target), torch.from_numpy(mask))
+    assert tensors == pytest.approx(arrays, rel=1e-12)
+    assert measure(predicted.astype(np.float64), target.astype(np.float64), mask) == pytest.approx(arrays, rel=1e-12)
 
 
 def test_batches_of_windows_have_the_errors_of_their_frames():
     predicted, target, mask = make(13, 12)
-    windows = [a.reshape(3, 4, *a.shape[1:]) for a in (predicted, target, mask)]
+    p, g, m = (a.reshape(3, 4, *a.shape[1:]) for a in (predicted, target, mask))
     for error in (position_error, scaled_error, aligned_error):
-        torch.testing.assert_close(error(*windows).flatten(0, 1), error(predicted, target, mask))
+        torch.testing.assert_close(error(p, g, m).flatten(0, 1), error(predicted, target, mask))
 
 
 @pytest.mark.parametrize(
@@ -252,4 +253,4 @@ def test_batches_of_windows_have_the_errors_of_their_frames():
 )
 def test_shapes_that_would_broadcast_are_refused(shapes: tuple[tuple[int, ...], ...]):
     with pytest.raises(InvalidValueError, match="must be"):
-        position_error(*map(np.ones, shapes))
+        position_error(np.ones(shapes[0]), np.ones(shapes[1]), np.ones(shapes[2]))
