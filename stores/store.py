@@ -143,7 +143,7 @@ class FeatureStore:
         for shard in range(first, last + 1):
             if self.status != "complete" and not self.location.exists(ledger_key(shard)):
                 raise StoreIncompleteError(f"shard {shard} of {self.url} is not written yet")
-            if not self.location.exists(array_key(spec, shard)):
+            if not self.location.size(array_key(spec, shard)):  # Zarr would read NaN, of an empty file too
                 raise CorruptStoreError(
                     f"shard {shard} of '{name}' is missing from {self.url}; auglift-store verify --repair, then "
                     "auglift-prep again"

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import zarr
+import zarr.storage
 
 from auglift.stores.errors import MissingFileError
 from auglift.stores.location import Location
