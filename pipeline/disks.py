@@ -1,0 +1,346 @@
+"""Exact percentiles of bilinearly sampled depth in disks about points: every pixel of the disk, no full-size map.
+
+What makes it fast: disks of like radius are treated together, as squares of pixels that lie inside the frame; a square
+is interpolated axis by axis from the few cells of the map beneath it; a pixel outside the disk gets depth infinity,
+sorts to the end and is not counted. Which pixels and which cells these are is worked out on the host, in exact integers. The
+values are NumPy's where the map is on the CPU, as its vectorised sort is some ten times torch's there, and torch's
+elsewhere: one algorithm, written once, with a small table of what the two libraries call differently.
+
+A result depends on its own disk and map alone, bit by bit, however many others are computed with it: every floating
+point operation here is elementwise and rounds once, sorting and comparing do not round, and no result is a sum.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Pixels treated at once, which bounds memory: on a CPU what a core's cache holds, on a GPU what keeps it busy.
+CHUNK_PIXELS_CPU = 98_304
+CHUNK_PIXELS_GPU = 4_194_304
+# Starting another chunk costs about as much as treating this many pixels more.
+CHUNK_COST_PIXELS = 20_000
+# One disk is the least that is treated at once, so that larger ones would break the bound on memory.
+MAX_RADIUS = 256.0
+
+_BEHIND = 2 * math.floor(MAX_RADIUS + 0.5) + 1
+HUNDREDTHS = 10_000  # percentiles are counted in hundredths of a percent, so that ranks are exact integers
+Array = Any  # of whichever library
+
+
+@dataclass(frozen=True)
+class Disks:
+    """N disks, host arrays.
+
+    frame   (N,)    int64    which map of the batch
+    centre  (N, 2)  float64  px of the frame, x y; integer coordinates are the centre of a pixel
+    radius  (N,)    float64  px; pixel (u, v) belongs to the disk if (u - x)^2 + (v - y)^2 <= radius^2
+    locate  (N,)    bool     whether positions are wanted
+    """
+
+    frame: np.ndarray
+    centre: np.ndarray
+    radius: np.ndarray
+    locate: np.ndarray
+
+    def take(self, rows: np.ndarray | slice) -> Disks:
+        return Disks(self.frame[rows], self.centre[rows], self.radius[rows], self.locate[rows])
+
+    @property
+    def half(self) -> np.ndarray:
+        """(N,) int64, the pixels that a disk can reach to each side of the pixel nearest to its centre."""
+        return np.floor(self.radius + 0.5).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Library:
+    """What NumPy and torch call differently. `host` brings a host array to where the values are."""
+
+    module: ModuleType
+    host: Callable[[np.ndarray], Array]
+    take: Callable[[Array, Array], Array]  # rows of the first axis
+    sort: Callable[[Array], Array]  # each row ascending; may do it in place
+    known: Callable[[Array], Array]  # how many in each sorted row are finite
+
+
+NUMPY = Library(
+    np,
+    host=lambda array: array,
+    take=lambda values, index: values.take(index, axis=0),
+    sort=lambda values: (values.sort(axis=1), values)[1],
+    known=lambda rows: np.array([row.searchsorted(math.inf) for row in rows]),
+)
+
+
+def torch_library(device: torch.device) -> Library:
+    return Library(
+        torch,
+        host=lambda array: torch.from_numpy(array).to(device),
+        take=lambda values, index: values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:]),
+        sort=lambda values: values.sort(dim=1).values,
+        known=lambda rows: torch.searchsorted(rows, torch.full((len(rows), 1), math.inf, device=device)).view(-1),
+    )
+
+
+@torch.no_grad()
+def disk_percentiles(
+    depth: Tensor,
+    disks: Disks,
+    frame_size: tuple[int, int],
+    percentiles: Sequence[float],
+    located: Sequence[float] = (),
+) -> tuple[Tensor, Tensor]:
+    """Percentiles of depth over the pixels of each disk that lie in the frame and have a depth.
+
+    depth        (B, h, w)  at its own resolution; not finite where there is none
+    frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
+                            give, and there is none where a cell that has any weight in it is not finite
+    percentiles  (Q,)       0 to 100 in steps of 0.01, linear between order statistics
+    located      (L,)       those of them that `disks.locate` is about
+    Returns values (N, Q) float32; NaN where a disk holds no depth at all. And positions (N, L, 2) float32, px, x y: the
+    pixel whose depth is nearest to the percentile, the first in row-major order where several are; NaN where not asked.
+    """
+    maps = depth.detach().to(torch.float32).contiguous()
+    if depth.device.type == "cpu":
+        threads = torch.get_num_threads()
+        found = evaluate(NUMPY, maps.numpy(), disks, frame_size, percentiles, located, CHUNK_PIXELS_CPU, threads)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+    library = torch_library(depth.device)
+    return evaluate(library, maps, disks, frame_size, percentiles, located, CHUNK_PIXELS_GPU)
+
+
+def evaluate(
+    library: Library,
+    maps: Array,
+    disks: Disks,
+    frame_size: tuple[int, int],
+    percentiles: Sequence[float],
+    located: Sequence[float],
+    chunk_pixels: int,
+    threads: int = 1,
+) -> tuple[Array, Array]:
+    """`disk_percentiles` with either library, on its own arrays."""
+    total, count = len(disks.frame), len(percentiles)
+    xp = library.module
+    values = library.host(np.full((total, count), math.nan, np.float32))
+    positions = library.host(np.full((total, len(located), 2), math.nan, np.float32))
+    away = disks.centre - np.minimum(np.maximum(disks.centre, 0), (frame_size[0] - 1, frame_size[1] - 1))
+    away *= away
+    rows = np.flatnonzero(away[:, 0] + away[:, 1] <= disks.radius * disks.radius)  # NaN misses the frame, too
+    if len(rows) == 0:
+        return values, positions
+    rows = rows[np.argsort(-disks.half[rows], kind="stable")]
+    disks = disks.take(rows)
+    half = disks.half
+    most = int(2 * (half[0] // 16 * 16 + 16) + 1) ** 2  # few different ones, as the tables are kept
+    ranks, shares = (library.host(table) for table in _ranks(most, tuple(percentiles)))
+    columns = [list(percentiles).index(percentile) for percentile in located]
+
+    def work(chunk: slice) -> tuple[Array, Array, Array | None]:
+        with np.errstate(invalid="ignore"):  # infinity less infinity, in a disk without any depth
+            return _chunk(library, maps, disks.take(chunk), int(half[chunk.start]), frame_size, ranks, shares, columns)
+
+    area = (2 * half + 1) ** 2
+    share = max(CHUNK_COST_PIXELS, int(area.sum()) // threads + int(area[0]))
+    found = _in_threads(work, list(_chunks(area, min(chunk_pixels, share))), threads)
+    pairs, shares = xp.concatenate([result[0] for result in found]), xp.concatenate([result[1] for result in found])
+    low, high = pairs[:, :count], pairs[:, count:]
+    values[library.host(rows)] = low + (high - low) * shares
+    places = [result[2] for result in found if result[2] is not None]
+    if places:
+        positions[library.host(rows[disks.locate])] = xp.concatenate(places)
+    return values, positions
+
+
+def _chunks(area: np.ndarray, pixels: int) -> Iterator[slice]:
+    """Disks to be treated together, of squares that fall in area: at most so many pixels, or one disk."""
+    start = 0
+    while start < len(area):
+        group = area[start : start + max(1, pixels // int(area[start]))]
+        # All squares get the size of the first; it can be cheaper to leave the small ones to the next chunk.
+        saved = (group[0] - group) * np.arange(len(group), 0, -1)
+        best = int(saved.argmax())
+        size = best if saved[best] > CHUNK_COST_PIXELS else len(group)
+        yield slice(start, start + size)
+        start += size
+
+
+def _in_threads(work: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
+    """[work(item) for item in items], the caller's thread among those that do it."""
+    threads = min(threads, len(items))
+    if threads <= 1:
+        return [work(item) for item in items]
+
+    def share(first: int) -> list[Any]:
+        return [work(item) for item in items[first::threads]]
+
+    others = [_pool(threads - 1, os.getpid()).submit(share, first) for first in range(1, threads)]
+    shares = [share(0), *(other.result() for other in others)]
+    return [shares[index % threads][index // threads] for index in range(len(items))]
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Kept, as starting threads would cost a small batch more than they save; a forked process needs its own."""
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"disks-{process}")
+
+
+@lru_cache(maxsize=8)
+def _ranks(most: int, percentiles: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """For 0 to `most` sorted values: the two ranks about each percentile (most + 1, 2 Q), and the upper one's share.
+
+    The share is float32 (most + 1, Q), exactly 0.5 half-way; NaN for no values at all.
+    """
+    wanted = np.array([round(percentile * HUNDREDTHS / 100) for percentile in percentiles])
+    lower, rest = np.divmod(np.maximum(np.arange(most + 1) - 1, 0)[:, None] * wanted, HUNDREDTHS)
+    share = (rest / HUNDREDTHS).astype(np.float32)
+    share[0] = math.nan
+    return np.concatenate([lower, lower + (rest > 0)], axis=1), share
+
+
+@lru_cache(maxsize=16)
+def _interpolation(frame_size: tuple[int, int], map_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The align_corners rule of both axes: for each pixel two cells (2, X + Y) and their weights, float32, x before y.
+
+    Pixel p of `length` lies at cell p (cells - 1) / (length - 1). In integers, so that a pixel that lies on a cell
+    takes that cell alone. Pixels behind the frame repeat its last: a square may be larger than a frame.
+    """
+    all_cells, all_weights = [], []
+    for length, cells in zip(frame_size, map_size, strict=True):
+        gaps = max(length - 1, 1)
+        pixel = np.minimum(np.arange(length + _BEHIND, dtype=np.int64), length - 1)
+        lower, rest = np.divmod(pixel * (cells - 1), gaps)
+        all_cells.append(np.stack([lower, lower + (rest > 0)]))
+        all_weights.append((np.stack([gaps - rest, rest]) / gaps).astype(np.float32))
+    return np.concatenate(all_cells, axis=1), np.concatenate(all_weights, axis=1)
+
+
+@lru_cache(maxsize=64)
+def _outside(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `size` pixels, (size + 1, size): infinity before the i-th pixel and 0 from it on; and the reverse."""
+    before = np.where(np.arange(size) < np.arange(size + 1)[:, None], np.float32(math.inf), np.float32(0))
+    return before, np.where(before == 0, np.float32(math.inf), np.float32(0))
+
+
+def _chunk(
+    library: Library,
+    maps: Array,
+    disks: Disks,
+    half: int,
+    frame_size: tuple[int, int],
+    ranks: Array,
+    shares: Array,
+    columns: list[int],
+) -> tuple[Array, Array, Array | None]:
+    """Of n disks: the order statistics about each percentile (n, 2 Q), the share of the upper (n, Q), and positions."""
+    xp, host, take = library.module, library.host, library.take
+    count, size = len(disks.frame), 2 * half + 1
+    # The squares: (2, n) their first pixel, x and y, and (2, n, size) all, moved into the frame where they can be.
+    centre = disks.centre.T
+    room = [[max(frame_size[0] - size, 0)], [max(frame_size[1] - size, 0)]]
+    first = np.minimum(np.maximum(np.rint(centre) - half, 0), room)
+    pixel = first.astype(np.int64)[:, :, None] + np.arange(size)
+    begin, end = _runs(disks, first, pixel[1], frame_size)
+
+    # The cells beneath them: `span` each, and the place of each pixel's two cells in the spans of all disks.
+    pixel[1] += frame_size[0] + _BEHIND
+    all_cells, weights = _interpolation(frame_size, (maps.shape[2], maps.shape[1]))
+    cell, weight = all_cells.take(pixel, axis=1), weights.take(pixel, axis=1)
+    origin = cell[0, :, :, 0]
+    spans = ((cell[1, :, :, -1] - origin).max(axis=1) + 1).tolist()
+    origin = np.minimum(origin, [[maps.shape[2] - spans[0]], [maps.shape[1] - spans[1]]])
+    cell += (np.arange(count) * [[spans[0]], [spans[1]]] - origin)[:, :, None]
+    cells, whole = _cells(library, maps, disks.frame, origin, spans)
+
+    mixed = _mix(library, cells.reshape(-1, spans[1]), cell[:, 0], weight[:, 0])
+    mixed = mixed.reshape(count, size, -1).swapaxes(1, 2).reshape(-1, size)
+    pixels = _mix(library, mixed, cell[:, 1], weight[:, 1])
+    before, behind = _outside(size)
+    pixels += take(host(before), host(begin.reshape(-1)))
+    pixels += take(host(behind), host(end.reshape(-1)))
+    pixels = pixels.reshape(count, size * size)
+    if not whole:
+        pixels = xp.nan_to_num(pixels, nan=math.inf, posinf=math.inf, neginf=math.inf)
+
+    wanted = np.flatnonzero(disks.locate) if columns else np.zeros(0, np.int64)
+    kept = take(pixels, host(wanted)) if len(wanted) else None
+    ranked = library.sort(pixels)
+    known = host((end - begin).sum(axis=1)) if whole else library.known(ranked)
+    place = take(ranks, known)
+    place += host(np.arange(0, count * size * size, size * size)[:, None])
+    pairs, share = take(ranked.reshape(-1), place), take(shares, known)
+    if kept is None:
+        return pairs, share, None
+    near = take(share, host(wanted))[:, columns]
+    bounds = [take(pairs, host(wanted))[:, [start + column for column in columns]] for start in (0, share.shape[1])]
+    place = _locate(library, kept, bounds[0], bounds[1], near)
+    corner = host(first[:, wanted, None].astype(np.float32))
+    xy = xp.stack([corner[0] + place % size, corner[1] + place // size], -1)
+    return pairs, share, xp.asarray(xy + near[:, :, None] * 0, dtype=xp.float32)
+
+
+def _runs(
+    disks: Disks, first: np.ndarray, rows: np.ndarray, frame_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of each disk in a row of its square are a run: where it begins and ends, (n, size) columns each."""
+    size = rows.shape[1]
+    away = rows - disks.centre[:, 1:]
+    rest = (disks.radius * disks.radius)[:, None] - away * away
+    if frame_size[1] < size:
+        rest[rows >= frame_size[1]] = -1
+    # Negative where a row misses the disk: such a run ends before it begins.
+    reach = np.copysign(np.sqrt(np.abs(rest)), rest)
+    centre, most = (disks.centre[:, 0] - first[0])[:, None], min(size, frame_size[0])
+    begin = np.minimum(np.maximum(np.ceil(centre - reach), 0), most).astype(np.int64)
+    end = np.minimum(np.maximum(np.floor(centre + reach) + 1, 0), most).astype(np.int64)
+    return begin, np.maximum(begin, end)
+
+
+def _cells(
+    library: Library, maps: Array, frame: np.ndarray, origin: np.ndarray, spans: list[int]
+) -> tuple[Array, bool]:
+    """(n, spans x, spans y) cells beneath each square, NaN where not finite; and whether all are known to be finite.
+
+    Columns come first, as picking whole rows of a matrix is what is fast.
+    """
+    height, width = maps.shape[1:]
+    corner = ((frame * height + origin[1]) * width + origin[0])[:, None, None]
+    offset = np.arange(spans[0])[:, None] + np.arange(0, spans[1] * width, width)
+    cells = library.take(maps.reshape(-1), library.host(corner) + library.host(offset))
+    # A sum tells whether all are finite; asking a GPU would mean to wait for it.
+    if library is NUMPY and math.isfinite(cells.sum()):
+        return cells, True
+    return library.module.where(library.module.isfinite(cells), cells, math.nan), False
+
+
+def _mix(library: Library, lines: Array, cell: np.ndarray, weight: np.ndarray) -> Array:
+    """The weighted sum of two lines for each pixel of an axis: (n span, m) to (n size, m)."""
+    pair = library.take(lines, library.host(cell.reshape(2, -1)))
+    pair *= library.host(weight.reshape(2, -1, 1))
+    mixed = pair[0]
+    mixed += pair[1]
+    return mixed
+
+
+def _locate(library: Library, pixels: Array, low: Array, high: Array, share: Array) -> Array:
+    """(n, L) the first of each row's pixels that is nearest to each percentile.
+
+    That is one of the two order statistics about it, `low` and `high`: the nearer one, half-way between them either.
+    """
+    one = library.module.where(share <= 0.5, low, high)
+    other = library.module.where(share >= 0.5, high, low)
+    places = []
+    for column in range(share.shape[1]):
+        nearest = (abs(pixels - target[:, column, None]).argmin(1) for target in (one, other))
+        places.append(library.module.minimum(*nearest))
+    return library.module.stack(places, 1)
