@@ -40,8 +40,8 @@ class Location(ABC):
         """Bytes under the key, None where there is none."""
 
     @abstractmethod
-    def listing(self, prefix: str = "") -> list[str]:
-        """Every key below a folder (`ledger/`), sorted, unfinished writes included."""
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Every key below a folder (`ledger/`), sorted, unfinished writes included, with its size in bytes."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
@@ -57,6 +57,10 @@ class Location(ABC):
 
     def exists(self, key: str) -> bool:
         return self.size(key) is not None
+
+    def listing(self, prefix: str = "") -> list[str]:
+        """The keys of `sizes`."""
+        return list(self.sizes(prefix))
 
 
 class LocalLocation(Location):
@@ -112,14 +116,18 @@ class LocalLocation(Location):
             raise StoreReadError(f"{self.path / key} cannot be read: {error.strerror or error}") from error
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
-    def listing(self, prefix: str = "") -> list[str]:
+    def sizes(self, prefix: str = "") -> dict[str, int]:
         def fail(error: OSError) -> None:
             if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise StoreReadError(f"{error.filename} cannot be listed: {error.strerror}") from error
 
-        walk = os.walk(self.path / prefix, onerror=fail)
-        found = (Path(folder) / name for folder, _, names in walk for name in names)
-        return sorted(path.relative_to(self.path).as_posix() for path in found)
+        found = {}
+        for folder, _, names in os.walk(self.path / prefix, onerror=fail):
+            for name in names:
+                path = Path(folder) / name
+                with contextlib.suppress(FileNotFoundError):  # a writer beside us gave it its final name
+                    found[path.relative_to(self.path).as_posix()] = path.lstat().st_size
+        return dict(sorted(found.items()))
 
     def top(self) -> list[str]:
         try:

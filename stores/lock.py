@@ -62,6 +62,12 @@ class Holder:
         except (ValueError, TypeError):
             return None
 
+    def alive(self, limit: float) -> bool | None:
+        """None where one look cannot tell: it is on another machine, and its last sign of life is not lately."""
+        if self.machine == _machine():
+            return _started(self.pid) == self.started
+        return True if 0 <= time.time() - self.beat <= limit else None
+
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self)) + "\n").encode()
 
@@ -154,10 +160,9 @@ class StoreLock:
         holder = Holder.from_json(data)
         if holder is None:
             return  # garbage: nobody alive leaves that
-        if holder.machine == _machine():
-            alive = _started(holder.pid) == holder.started
-        else:
-            alive = 0 <= time.time() - holder.beat <= self.limit or self._changes(key, data, 2 * self.beat)
+        alive = holder.alive(self.limit)
+        if alive is None:
+            alive = self._changes(key, data, 2 * self.beat)
         if alive:
             raise StoreLockedError(
                 f"{self.location.url} is being written by process {holder.pid} on {holder.host}, begun "
@@ -195,6 +200,15 @@ class StoreLock:
             return self.location.read(key)
         except MissingFileError:
             return None
+
+
+def holder_of(location: Location, limit: float = LIMIT_SECONDS) -> Holder | None:
+    """Who is writing the store, as far as one look tells; None where nobody is."""
+    try:
+        holder = Holder.from_json(location.read(LOCK))
+    except MissingFileError:
+        return None
+    return holder if holder is not None and holder.alive(limit) else None
 
 
 def _claim(dead: bytes) -> str:

@@ -75,13 +75,9 @@ class ShardWriter:
         writer = cls(location, layout, str(plan["fingerprint"]))
         if location.exists(PLAN):
             _check_same_plan(location, plan)
-        elif location.exists(GROUP):
-            raise InvalidValueError(
-                f"{location.url} is a Zarr group that auglift-prep did not begin, or its plan.json was lost; "
-                "choose another --out"
-            )
         else:
-            _check_empty(location)
+            if not _lost_this_plan(location, writer.fingerprint):
+                _check_empty(location)
             location.write(PLAN, (canonical_json(plan) + "\n").encode())
         # The group's own metadata comes last: where it is, everything before it is.
         if not location.exists(GROUP):
@@ -244,6 +240,23 @@ def sweep_unfinished(location: Location) -> int:
     return len(partial)
 
 
+def _lost_this_plan(location: Location, fingerprint: str) -> bool:
+    """Whether a store without a plan (verify --repair takes a damaged one away) was begun with this one."""
+    if location.exists(GROUP):
+        try:
+            attributes = json.loads(location.read(GROUP))["attributes"]
+            begun_with = {attributes["fingerprint"]} if attributes["format"] == FORMAT else set()
+        except (ValueError, KeyError, TypeError):
+            begun_with = set()
+        if begun_with != {fingerprint}:
+            raise InvalidValueError(
+                f"{location.url} is a Zarr group that auglift-prep did not begin, or not with this configuration; "
+                "choose another --out"
+            )
+        return True
+    return {record.fingerprint for record in read_ledger(location).values()} == {fingerprint}
+
+
 def _check_empty(location: Location) -> None:
     """A job that was killed before it wrote its plan leaves nothing else that has a name of its own."""
     ours = {LOCK, CARD}
@@ -260,7 +273,9 @@ def _check_same_plan(location: Location, plan: Mapping[str, Any]) -> None:
         stored = json.loads(location.read(PLAN))
         known, configuration = stored["fingerprint"], stored["configuration"]
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptStoreError(f"plan.json in {location.url} cannot be read; choose another --out") from error
+        raise CorruptStoreError(
+            f"plan.json in {location.url} cannot be read; auglift-store verify --repair, then auglift-prep again"
+        ) from error
     if known != plan["fingerprint"]:
         raise InvalidValueError(
             f"{location.url} was begun with another configuration ("
