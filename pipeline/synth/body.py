@@ -232,8 +232,8 @@ def build_body(subject: Subject) -> Body:
     add(
         "abdomen", "lumbar", up + front - [waist, 0, 0], 0.092 * g, "lumbar", up + front + [waist, 0, 0], 0.092 * g, TOP
     )
-    wide = 0.62 * shoulder
-    add("chest", "chest", (-wide, 0.62 * lift, 0.01), 0.095 * g, "chest", (wide, 0.62 * lift, 0.01), 0.095 * g, TOP)
+    wide = 0.42 * shoulder
+    add("chest", "chest", (-wide, 0.66 * lift, 0.01), 0.095 * g, "chest", (wide, 0.66 * lift, 0.01), 0.095 * g, TOP)
     add("neck", "neck", (0, -0.01, 0), 0.060 * g, "head", (0, 0.0, 0), 0.050 * g, TOP, SKIN, 0.25)
     skull = 0.078 * unit
     crown = np.array([0, 0.185 * unit - skull, 0])
@@ -264,8 +264,8 @@ def build_body(subject: Subject) -> Body:
 
     for side, s in (("left", 1.0), ("right", -1.0)):
         flip = np.array([s, 1, 1])
-        low, high = np.array([s * 0.55 * hip, 0.02, 0]), np.array([s * 0.42 * shoulder, 0.5 * lift, 0])
-        add(f"{side}_trunk", "pelvis", low, 0.098 * g, "chest", high, 0.108 * g, BOTTOM, TOP, 0.22)
+        low, high = np.array([s * 0.55 * hip, 0.02, 0]), np.array([s * 0.40 * shoulder, 0.55 * lift, 0])
+        add(f"{side}_trunk", "pelvis", low, 0.098 * g, "chest", high, 0.104 * g, BOTTOM, TOP, 0.22)
         add(
             f"{side}_trapezius",
             "neck",

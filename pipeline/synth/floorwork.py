@@ -21,14 +21,14 @@ def lie(rig: Rig, rng: Rng, seconds: Array) -> Pose:
         flexion, abduction, elbow, leg = curve[:, 4 * index : 4 * index + 4].T
         bend = between(rng, (0, 65)) + 16 * leg
         if how == _PRONE:
-            angles.add(f"{side}_shoulder", between(rng, (0, 150)), 25 + 18 * abduction)
+            angles.add(f"{side}_shoulder", -4, between(rng, (10, 140)) + 12 * abduction)
             angles.add(f"{side}_knee", np.maximum(14 * leg, 0)).add(f"{side}_ankle", -45)
             angles.add(f"{side}_hip", -2, 6)
         else:
             angles.add(f"{side}_shoulder", between(rng, (0, 90)) + 14 * flexion, between(rng, (5, 60)) + 12 * abduction)
             angles.add(f"{side}_hip", np.maximum(bend, 0) * (0.7 if on_side else 1), 8 if not on_side else 0)
             angles.add(f"{side}_knee", np.maximum(1.7 * bend, 0)).add(f"{side}_ankle", -20)
-        angles.add(f"{side}_elbow", between(rng, (0, 80)) + 18 * elbow)
+        angles.add(f"{side}_elbow", (between(rng, (0, 80)) + 18 * elbow) * (how != _PRONE))
     if on_side:
         angles.add("neck", 0, 12 * float(rng.choice([-1, 1])))
         trunk = np.broadcast_to(

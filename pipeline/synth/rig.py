@@ -116,6 +116,9 @@ class Pose:
     def __len__(self) -> int:
         return len(self.root)
 
+    def __getitem__(self, frames: Array | slice) -> Pose:
+        return Pose(self.root[frames], self.rotation[frames])
+
     def moved(self, shift: Array) -> Pose:
         """The same pose displaced by (T, 3) or (3,) metres."""
         return Pose(self.root + shift, self.rotation)
@@ -154,8 +157,7 @@ class Rig:
         angles = anatomical_angles(pose.rotation)
         clipped = np.clip(angles, _LOW, _HIGH)
         rotation = pose.rotation.copy()
-        off = (np.abs(clipped - angles) > 1e-9).any(axis=-1)
-        off[:, [joint for joint in range(len(JOINTS)) if joint not in legs]] = False
+        off = np.any(np.abs(clipped - angles) > 1e-9, axis=-1) & np.isin(np.arange(len(JOINTS)), legs)
         rotation[off] = local_rotations(clipped)[off]
         return self.above_floor(Pose(pose.root, rotation))
 

@@ -1,0 +1,104 @@
+"""A clip: a few words and numbers from which a rendered video and all that is true of it follow; planning many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...stores.errors import InvalidValueError
+from .domains import SPLITS, get_domain
+from .mocap import MocapArchive
+from .seeding import Array, seeded
+
+CAPTURE = "cmu:"  # a motion of this prefix is a name in the motion capture archive
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video: everything about it is derived from these fields.
+
+    subject  "studio-train-3"; splits share no subject and no room
+    motion   a name of `motion.MOTIONS`, or "cmu:" and a name of the archive
+    camera   its number in the room; 0 where every clip has its own
+    size     pixels, width and height
+    """
+
+    domain: str
+    split: str
+    subject: str
+    room: int
+    motion: str
+    camera: int
+    seed: int
+    fps: float = 25.0
+    frames: int = 100
+    size: int = 256
+
+    @property
+    def id(self) -> str:
+        """A name that tells clips of one plan apart, fit for a file."""
+        motion = self.motion.removeprefix(CAPTURE).replace("/", "-")
+        return f"{self.subject}-{motion}-r{self.room}c{self.camera}-{self.seed}"
+
+    @property
+    def seconds(self) -> Array:
+        """(frames,) the instant of each frame."""
+        return np.arange(self.frames) / self.fps
+
+
+def plan_clips(
+    domain: str,
+    count: int,
+    split: str = "train",
+    seed: int = 0,
+    fps: float = 25.0,
+    frames: int = 100,
+    size: int = 256,
+    archive: MocapArchive | None = None,
+) -> tuple[Clip, ...]:
+    """`count` clips of a domain: who, where, doing what, from which camera. The first n of more clips are the same.
+
+    With an archive, half of the clips move as people once did, those of the test split by recordings kept for it.
+    Raises InvalidValueError for an unknown domain (naming the nearest) or split, and for sizes that make no video.
+    """
+    found = get_domain(domain)
+    if split not in SPLITS:
+        raise InvalidValueError(f"no split named {split!r}; there are: {', '.join(SPLITS)}")
+    if count < 1 or frames < 1 or fps <= 0 or not 32 <= size <= 4096:
+        raise InvalidValueError(
+            f"{count} clips of {frames} frames at {fps} fps and {size} pixels: counts and fps must be positive, "
+            f"the size 32 to 4096"
+        )
+    clips = []
+    for index in range(count):
+        rng = seeded("clip", domain, split, seed, index)
+        motion = _drawn(rng, found.motions)
+        captures = {}
+        if archive is not None:
+            groups = {prefix: archive.group(f"{split}/{prefix}") for prefix in found.captures}
+            captures = {prefix: found.captures[prefix] for prefix, names in groups.items() if names}
+            if captures and rng.random() < 0.5:
+                names = groups[_drawn(rng, captures)]
+                motion = CAPTURE + names[rng.integers(len(names))]
+        clips.append(
+            Clip(
+                domain=domain,
+                split=split,
+                subject=f"{domain}-{split}-{rng.integers(found.subjects[split])}",
+                room=int(rng.integers(found.rooms[split])),
+                motion=motion,
+                camera=int(rng.integers(found.cameras)) if found.cameras else 0,
+                seed=int(rng.integers(2**31)),
+                fps=fps,
+                frames=frames,
+                size=size,
+            )
+        )
+    return tuple(clips)
+
+
+def _drawn(rng: np.random.Generator, weights) -> str:
+    names = list(weights)
+    chances = np.array([weights[name] for name in names], dtype=float)
+    return names[rng.choice(len(names), p=chances / chances.sum())]

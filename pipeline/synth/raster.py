@@ -1,0 +1,90 @@
+"""Which pixel might meet which shape, and which of all hits is the nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import geometry
+
+_LATE = torch.iinfo(torch.int32).max
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """M pairs of a shape and a pixel inside the rectangle that bounds it; all int32, (M,).
+
+    item    which of the N shapes of B frames, counted frame by frame
+    frame   which frame
+    pixel   index into all frames' pixels, frame by frame and row by row
+    column, row  of that pixel
+    """
+
+    item: Tensor
+    frame: Tensor
+    pixel: Tensor
+    column: Tensor
+    row: Tensor
+
+    def __getitem__(self, index: Tensor) -> Candidates:
+        parts = (self.item, self.frame, self.pixel, self.column, self.row)
+        return Candidates(*(part.index_select(0, index) for part in parts))
+
+
+def candidates(bounds: Tensor, frames: int, width: int, height: int) -> Candidates:
+    """Every pixel of the rectangles `bounds` (frames * n, 4): left, top, right, bottom, ends excluded."""
+    size = (bounds[:, 2:] - bounds[:, :2]).clamp_min(0)
+    area = size[:, 0] * size[:, 1]
+    item = torch.repeat_interleave(torch.arange(len(bounds), device=bounds.device, dtype=torch.int32), area)
+    frame = torch.arange(frames, device=bounds.device).repeat_interleave(len(bounds) // max(frames, 1))
+    first = area.cumsum(0) - area
+    columns = (first, size[:, 0].clamp_min(1), bounds[:, 0], bounds[:, 1], frame)
+    first, wide, left, top, frame = (part.to(torch.int32).index_select(0, item) for part in columns)
+    local = torch.arange(len(item), device=bounds.device, dtype=torch.int32) - first
+    row = torch.div(local, wide, rounding_mode="floor")
+    column = local - row * wide + left
+    row = row + top
+    return Candidates(item, frame, (frame * height + row) * width + column, column, row)
+
+
+def keep_nearest(depth: Tensor, pixel: Tensor, t: Tensor) -> Tensor:
+    """Lower `depth` (P,) to the hits t (M,) at `pixel` (M,); the indices of the hits that are now what is seen.
+
+    One for each pixel; of equal ones the first, so that the result does not depend on the order of the scatter.
+    """
+    depth.scatter_reduce_(0, pixel.to(torch.int64), t, "amin")
+    won = torch.nonzero((depth.index_select(0, pixel) == t) & (t < torch.inf))[:, 0]
+    at = pixel.index_select(0, won)
+    order = torch.arange(len(won), device=t.device, dtype=torch.int32)
+    first = torch.full((len(depth),), _LATE, dtype=torch.int32, device=t.device)
+    first.scatter_reduce_(0, at.to(torch.int64), order, "amin")
+    return won.index_select(0, torch.nonzero(first.index_select(0, at) == order)[:, 0])
+
+
+def one_of_each(number: Tensor, limit: int) -> Tensor:
+    """(K,) indices into `number` (M,), 0 <= number < limit, that name each number that occurs exactly once."""
+    order = torch.arange(len(number), device=number.device, dtype=torch.int32)
+    last = torch.empty(limit, dtype=torch.int32, device=number.device)
+    last.index_copy_(0, number.to(torch.int64), order)  # whichever is written last, one is
+    return torch.nonzero(last.index_select(0, number) == order)[:, 0]
+
+
+def image_bounds(ends: Tensor, radius: Tensor, width: int, height: int, intrinsics: tuple[float, ...]) -> Tensor:
+    """Pixel rectangles (N, 4) int64 - left, top, right, bottom, ends excluded - that hold N hulls of balls.
+
+    ends  (N, K, 3) the balls' centres, camera frame; radius (N, K)
+    The image of a ball is bounded by the planes through the camera that touch it; a hull's by those of its balls.
+    Empty (right <= left) when out of sight; the whole image when the camera is about to touch it.
+    """
+    low, high = geometry.angular_bounds(ends, radius)
+    fx, fy, cx, cy = intrinsics
+    left, right = low[..., 0].amin(-1) * fx + cx, high[..., 0].amax(-1) * fx + cx
+    top, bottom = low[..., 1].amin(-1) * fy + cy, high[..., 1].amax(-1) * fy + cy
+    limits = torch.stack([(left - 0.5).ceil(), (top - 0.5).ceil(), (right + 0.5).floor(), (bottom + 0.5).floor()], -1)
+    whole = torch.tensor([0, 0, width, height], dtype=limits.dtype, device=limits.device)
+    z = ends[..., 2]
+    limits = torch.where((z - radius <= geometry.NEAR).any(-1, keepdim=True), whole, limits)
+    limits = torch.where((z + radius <= geometry.NEAR).all(-1, keepdim=True), torch.zeros_like(whole), limits)
+    return torch.minimum(limits.clamp_min(0), whole[[2, 3, 2, 3]]).to(torch.int64)
