@@ -186,7 +186,7 @@ def _show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool) -> None
     for name in ("valid", "nobody", "unreadable"):
         written.add_row(name, str(outcome.counts.get(name, "?")))
     written.add_row("shards", f"{len(plan.shards)} ({outcome.resumed} from an earlier run)")
-    written.add_row("fields", ", ".join(spec.name for spec in plan.fields))
+    written.add_row("descriptors", ", ".join(plan.presets))
     stdout.print(written)
     seconds = outcome.seconds
     if seconds:

@@ -59,6 +59,9 @@ class Rate:
     def per_second(self) -> float:
         return self.count / max(time.monotonic() - self.begun, 1e-9)
 
+    def __str__(self) -> str:
+        return f"{self.per_second:.3g} frames/s"
+
 
 class Bar:
     def __init__(self, bar: Progress):
@@ -71,7 +74,7 @@ class Bar:
 
     def frames(self, shard: int, count: int) -> None:
         self.rate.add(count)
-        self.bar.update(self.task, advance=count, rate=f"{self.rate.per_second:.1f} frames/s")
+        self.bar.update(self.task, advance=count, rate=str(self.rate))
 
     def done(self, result: ShardResult | ShardFailure) -> None:
         if isinstance(result, ShardFailure):
@@ -104,9 +107,9 @@ class LogLines:
 
     def _line(self) -> None:
         self.last = time.monotonic()
-        done, rate = self.finished + self.rate.count, self.rate.per_second
-        left = max(self.total - done, 0) / max(rate, 1e-9)
-        self.console.print(f"{done} of {self.total} frames, {rate:.1f} frames/s, {left:.0f} s left")
+        done = self.finished + self.rate.count
+        left = max(self.total - done, 0) / max(self.rate.per_second, 1e-9)
+        self.console.print(f"{done} of {self.total} frames, {self.rate}, {left:.0f} s left")
 
 
 class JsonLines:
