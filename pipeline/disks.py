@@ -2,7 +2,7 @@
 
 What makes it fast: disks of like radius are treated together, as squares of pixels that lie inside the frame; a square
 is interpolated axis by axis from the few cells of the map beneath it; a pixel outside the disk gets depth infinity,
-sorts to the end and is not counted. Which pixels and which cells these are is worked out on the host, in exact integers. The
+sorts to the end and is not counted. Which pixels and which cells these are is found on the host, in exact integers. The
 values are NumPy's where the map is on the CPU, as its vectorised sort is some ten times torch's there, and torch's
 elsewhere: one algorithm, written once, with a small table of what the two libraries call differently.
 
@@ -139,7 +139,8 @@ def evaluate(
     rows = np.flatnonzero(away[:, 0] + away[:, 1] <= disks.radius * disks.radius)  # NaN misses the frame, too
     if len(rows) == 0:
         return values, positions
-    rows = rows[np.argsort(-disks.half[rows], kind="stable")]
+    order = np.argsort(-disks.take(rows).half, kind="stable")
+    rows = rows[order]
     disks = disks.take(rows)
     half = disks.half
     most = int(2 * (half[0] // 16 * 16 + 16) + 1) ** 2  # few different ones, as the tables are kept
@@ -155,7 +156,8 @@ def evaluate(
     found = _in_threads(work, list(_chunks(area, min(chunk_pixels, share))), threads)
     pairs, shares = xp.concatenate([result[0] for result in found]), xp.concatenate([result[1] for result in found])
     low, high = pairs[:, :count], pairs[:, count:]
-    values[library.host(rows)] = low + (high - low) * shares
+    with np.errstate(invalid="ignore"):  # likewise; the share is NaN there
+        values[library.host(rows)] = low + (high - low) * shares
     places = [result[2] for result in found if result[2] is not None]
     if places:
         positions[library.host(rows[disks.locate])] = xp.concatenate(places)

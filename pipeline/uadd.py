@@ -107,11 +107,11 @@ def compute(
         locate=np.repeat(locate, batch * joints),
     )
     wanted = {p for preset in chosen for p in (preset.d, preset.low, preset.high) if isinstance(p, (int, float))}
-    percentiles = sorted(wanted)
+    percentiles = sorted(wanted or {50.0})
     ends = sorted({p for preset in chosen if preset.positions for p in (preset.low, preset.high) if p is not None})
     values, positions = disk_percentiles(depth, disks, frame_size, percentiles, ends)
-    values = values.view(-1, batch, joints, len(percentiles))
-    positions = positions.view(-1, batch, joints, len(ends), 2)
+    values = values.view(len(sizes), batch, joints, len(percentiles))
+    positions = positions.view(len(sizes), batch, joints, len(ends), 2)
 
     out = {}
     for preset in chosen:
