@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..stores.errors import InvalidValueError, MissingExtraError
@@ -85,23 +86,61 @@ def read_config(path: str) -> Any:
         return config.fromfile(str(file))
 
 
-def build(config: Any, package: str, seed: int = 0) -> nn.Module:
+def build(config: Any, package: str, seed: int | None = None) -> nn.Module:
     """The network of a configuration's `model` section, as `package`'s own builder makes it; evaluating, no gradients.
 
-    Its weights are the architecture's own random initialisation, a function of `seed` alone. Pretrained backbones are
-    not fetched: a checkpoint holds the whole network.
+    seed  None: the weights are to be loaded. Else they are random, a function of it alone: the architecture's own
+          initialisation, and see `_settle`
+    Pretrained backbones are not fetched: a checkpoint holds the whole network.
     """
     load("mmdet.models")  # RTMPose's backbone is mmdet's too
     load(f"{package}.models")
     registry = load(f"{package}.registry").MODELS
-    section = _plain(config.model)
+    section = load("mmengine.config").ConfigDict(_plain(config.model))
     section.pop("train_cfg", None)
-    with _quietly(), seeded(seed), registry.switch_scope_and_registry(package) as models:
+    with _quietly(), seeded(seed or 0), registry.switch_scope_and_registry(package) as models:
         model: Any = models.build(section)
-        model._dump_init_info = lambda: None  # it would log a paragraph a parameter
-        model.init_weights()
-        del model._dump_init_info
+        if seed is not None:
+            model._dump_init_info = lambda: None  # it would log a paragraph a parameter
+            model.init_weights()
+            del model._dump_init_info
+            _settle(model)
+    for message, category, module in _AT_EVERY_PASS:
+        warnings.filterwarnings("ignore", message, category, module)
     return model.eval().requires_grad_(False)
+
+
+# What the networks say while they run, where no context of ours can be open without making the user's own warnings
+# repeat. So these filters stay; they name the message and where it comes from.
+_AT_EVERY_PASS = (
+    ("`torch.cuda.amp.autocast", FutureWarning, r"(?:mmdet|mmpose)\."),
+    ("torch.meshgrid: in an upcoming release", UserWarning, r"torch\.functional"),
+)
+
+
+def _settle(model: Any) -> None:
+    """Give random weights the batch statistics of noise, layer after layer, so that the picture matters.
+
+    Without, each of some fifty layers weakens its input, and every frame would get one and the same answer: a trial
+    run could not tell a frame from another. Means and deviations are rounded, so that they are the same bits on
+    machines that add up in another order.
+    """
+
+    def measure(layer: Any, inputs: tuple[Tensor]) -> None:
+        deviation = inputs[0].std((0, 2, 3)).clamp(min=1e-6).log2().round().exp2()
+        layer.running_var.copy_(deviation.square())
+        layer.running_mean.copy_((inputs[0].mean((0, 2, 3)) / deviation * 8).round() / 8 * deviation)
+
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    hooks = [layer.register_forward_pre_hook(measure) for layer in norms]
+    sides = (1, 3, 6, 12, 24, 48, 96, 192)  # as much of every size, like a photograph
+    noise = sum(F.interpolate(torch.randn(16, 3, side, side), size=(192, 192), mode="bilinear") for side in sides)
+    with torch.no_grad():
+        maps = model.eval().extract_feat(noise / len(sides) ** 0.5)
+        if hasattr(model, "bbox_head"):
+            model.bbox_head(maps)
+    for hook in hooks:
+        hook.remove()
 
 
 class Normalisation:
@@ -170,10 +209,11 @@ _BLOCK = 1024
 
 def _iou(a: Tensor, b: Tensor, offset: int) -> Tensor:
     """(N, M): intersection over union of boxes (N, 4) and (M, 4); NaN for two empty boxes."""
-    sides = torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2]) + offset
-    shared = sides.clamp(min=0).prod(-1)
-    area_a, area_b = ((x[:, 2:] - x[:, :2] + offset).prod(-1) for x in (a, b))
-    return shared / (area_a[:, None] + area_b - shared)
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a[:, :, None].unbind(1), b.T
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1) + offset).clamp(min=0)
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1) + offset).clamp(min=0)
+    area_a, area_b = ((x2 - x1 + offset) * (y2 - y1 + offset) for x1, y1, x2, y2 in ((ax1, ay1, ax2, ay2), b.T))
+    return width * height / (area_a + area_b - width * height)
 
 
 def _ops_module() -> types.ModuleType:

@@ -120,7 +120,7 @@ def build_pose(
     spec = resolve(name, "pose")
     state, identity = load_state(spec, weights)
     config = openmmlab.read_config(str(spec.config))
-    model = openmmlab.build(config, "mmpose", random_seed(weights) or 0)
+    model = openmmlab.build(config, "mmpose", random_seed(weights))
     if state is not None:
         fit_state(model, state, spec)
     return RTMPose(model, config, identity, torch.device(device), crop_batch)
