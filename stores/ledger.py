@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from .errors import CorruptStoreError
 from .fingerprint import canonical_json
 from .layout import LEDGER, StoreLayout, ledger_key
 from .location import PARTIAL, Location
+
+THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -87,4 +90,6 @@ def read_record(location: Location, key: str) -> ShardRecord:
 
 def read_ledger(location: Location) -> dict[int, ShardRecord]:
     """Every record there is, by shard. CorruptStoreError as `read_record`."""
-    return {record.shard: record for record in (read_record(location, key) for key in ledger_keys(location))}
+    with ThreadPoolExecutor(THREADS) as pool:  # behind a URL each takes a round trip
+        records = pool.map(lambda key: read_record(location, key), ledger_keys(location))
+        return {record.shard: record for record in records}

@@ -9,12 +9,14 @@ import stat
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import zarr.abc.store
 import zarr.storage
 
 from .errors import InvalidValueError, MissingFileError, StoreReadError, StoreWriteError
 
+SHARD_FOLDER = "/c/"  # in the keys of shards, and in no other
 PARTIAL = ".partial"  # a write that was not finished; never read, swept by the next writer
 
 
@@ -61,6 +63,25 @@ class Location(ABC):
     def listing(self, prefix: str = "") -> list[str]:
         """The keys of `sizes`."""
         return list(self.sizes(prefix))
+
+
+class StrictReads:
+    """For Zarr's stores: Zarr takes a missing shard for one that holds nothing, and we never write such a one."""
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        return self._there(key, await super().get(key, prototype, byte_range))  # type: ignore[misc]
+
+    def get_sync(self, key: str, **options: Any) -> Any:
+        return self._there(key, super().get_sync(key, **options))  # type: ignore[misc]
+
+    def _there(self, key: str, found: Any) -> Any:
+        if found is None and SHARD_FOLDER in key:
+            raise MissingFileError(f"{key} is missing")
+        return found
+
+
+class _StrictLocalStore(StrictReads, zarr.storage.LocalStore):
+    pass
 
 
 class LocalLocation(Location):
@@ -146,7 +167,7 @@ class LocalLocation(Location):
             raise _write_error(self.path / key, 0, error) from error
 
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
-        return zarr.storage.LocalStore(self.path, read_only=read_only)
+        return _StrictLocalStore(self.path, read_only=read_only)
 
 
 def locate(url: str | Path | Location) -> Location:
@@ -158,7 +179,11 @@ def locate(url: str | Path | Location) -> Location:
         return LocalLocation(text)
     if text.startswith("file://"):
         return LocalLocation(text.removeprefix("file://"))
-    raise InvalidValueError(f"cannot open '{text}': stores live in a folder")
+    from .remote import SCHEMES, open_remote  # only who has a URL needs it
+
+    if text.partition("://")[0] in SCHEMES:
+        return open_remote(text)
+    raise InvalidValueError(f"cannot open '{text}': a store is a folder, or a URL: s3://, gs://, https:// (to read)")
 
 
 def _link(temporary: Path, target: Path) -> None:
@@ -177,7 +202,7 @@ def _make_folder(folder: Path) -> None:
     """Create a folder and its parents, each made durable in the one above it."""
     missing = []
     while not folder.is_dir():
-        if folder.exists():
+        if folder.exists() and not folder.is_dir():  # asked twice: another process may make it as we look
             raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
         missing.append(folder)
         folder = folder.parent

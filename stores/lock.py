@@ -111,6 +111,8 @@ class StoreLock:
             if self.location.create(LOCK, mine.to_json()):
                 break
             found = self._read(LOCK)
+            if found == mine.to_json():
+                break  # ours after all: the answer was lost, and the request repeated
             if found is not None and self._take_over(found, mine):
                 break
             time.sleep(0.01 * attempt)  # it was let go, or changed hands, as we looked
@@ -146,6 +148,8 @@ class StoreLock:
             claim = self._read(claims[-1])
             if claim is None:
                 return False
+            if claim == mine.to_json():
+                break
             self._refuse_if_alive(claims[-1], claim)
             claims.append(_claim(claim))
         # Only who holds the claim may change these bytes, and who held it before changed them before letting it go.

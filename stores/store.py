@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import zarr
 
-from .errors import CorruptStoreError, InvalidValueError, MissingFieldError, MissingFileError, StoreIncompleteError
+from .errors import (
+    CorruptStoreError,
+    InvalidValueError,
+    MissingFieldError,
+    MissingFileError,
+    StoreIncompleteError,
+    StoreReadError,
+)
 from .layout import GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
 from .ledger import ShardRecord, read_ledger
 from .location import Location, locate
@@ -92,7 +99,7 @@ class FeatureStore:
         return self.sequences.frames
 
     def array(self, name: str) -> zarr.Array:
-        """The Zarr array itself; beware, read directly a missing shard is NaN. MissingFieldError lists the fields."""
+        """The Zarr array itself. MissingFieldError lists the fields there are."""
         self.require([name])
         if name not in self._arrays:
             try:
@@ -150,6 +157,10 @@ class FeatureStore:
                 )
         try:
             return np.asarray(array[start:stop])
+        except MissingFileError as error:
+            raise CorruptStoreError(f"a shard of '{name}' in {self.url} vanished: {error}") from error
+        except StoreReadError:
+            raise
         except (ValueError, RuntimeError, OSError) as error:
             raise CorruptStoreError(
                 f"frames {start} to {stop} of '{name}' in {self.url} are damaged ({error}); auglift-store verify "
