@@ -277,7 +277,7 @@ def test_every_packet_damaged_is_every_frame_told(videos, tmp_path):
     assert not read_all(path, range(FRAMES))[1].any()
 
 
-@pytest.mark.parametrize("name", ["mp4, B-frames", "mkv", "ts", "webm, VP9", "mp4 in fragments", "avi, B-frames"])
+@pytest.mark.parametrize("name", ["mp4, B-frames", "mkv", "ts", "webm, VP9", "avi, B-frames"])
 @pytest.mark.parametrize("keep", [0.7, 0.8, 0.9])
 def test_a_video_cut_off_in_the_middle_gives_what_is_there_under_its_right_numbers(videos, tmp_path, name, keep):
     sound, plain = videos(name)
