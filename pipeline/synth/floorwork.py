@@ -74,18 +74,17 @@ def push_up(rig: Rig, rng: Rng, seconds: Array) -> Pose:
     dip = np.zeros(count) if hold else (1 - np.cos(2 * np.pi * seconds / period)) / 2
     arm = rig.upper_arm + rig.forearm
     wrist = 0.05 * rig.standing / 0.93
-    chest = wrist + arm * (0.95 - between(rng, (0.35, 0.55)) * dip)  # height of the shoulders
+    chest = wrist + arm * (0.93 - between(rng, (0.35, 0.55)) * dip)  # height of the shoulders
     shoulder = rig.offset[INDEX["lumbar"]] + rig.offset[INDEX["chest"]] + rig.offset[INDEX["left_clavicle"]]
     above = float(shoulder[1] + rig.offset[INDEX["left_shoulder"]][1])
-    # A plank from the balls of the feet to the shoulders, pivoting about the former.
-    heel = rig.ankle_height - rig.ball_radius
-    plank = above + rig.thigh + rig.shin + heel
-    slope = np.arcsin((chest - rig.ball_radius) / plank)
-    legs = plank - above
+    # A plank from ankles to shoulders that pivots about the ankles, which are a foot's length above the floor.
+    legs = rig.thigh + rig.shin
+    ankle = rig.ball_radius + 0.95 * float(rig.ball[2])
+    slope = np.arcsin((chest - ankle) / (above + legs))
     lean = np.pi / 2 - slope
-    toe = -legs * np.cos(slope)
-    pelvis = np.stack([np.zeros(count), rig.ball_radius + legs * np.sin(slope), np.zeros(count)], axis=-1)
-    pelvis[:, 2] = legs * np.cos(slope) + toe[0]
+    pelvis = np.stack(
+        [np.zeros(count), ankle + legs * np.sin(slope), legs * (np.cos(slope) - np.cos(slope[0]))], axis=-1
+    )
     angles = Angles(count).fidget(rng, seconds, 0.25).add("neck", -20).add("hip", 0, 3).add("ankle", 5)
     angles.add("wrist", -60)
     pose = compose(rig, pelvis, facing(np.zeros(count), lean), angles)

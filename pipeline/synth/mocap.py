@@ -86,10 +86,10 @@ class Recording:
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "pelvis": ("hips", "hip", "pelvis", "root"),
     "lumbar": ("lowerback", "spine", "abdomen", "torso", "chest"),
-    "chest": ("spine2", "spine1", "chest2", "chest", "upperchest", "thorax"),
+    "chest": ("spine2", "spine1", "chest2", "chest", "upperchest", "thorax", "spine"),
     "neck": ("neck", "neck1", "lowerneck"),
     "head": ("head",),
-    "clavicle": ("shoulder", "collar", "clavicle"),
+    "clavicle": ("collar", "clavicle", "shoulder"),
     "shoulder": ("arm", "uparm", "upperarm", "shoulder", "shldr"),
     "elbow": ("forearm", "lowarm", "lowerarm", "elbow"),
     "wrist": ("hand", "wrist"),

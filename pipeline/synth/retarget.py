@@ -16,6 +16,9 @@ _BONES = {
     for joint, end in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 }
 
+_FASTEST = 14.0  # metres a second: a thrown ball's hand, a sprinter's foot
+_HIGHEST = 0.5  # metres: a good jump
+
 
 def _shortest_rotation(start: Array, end: Array) -> Array:
     """(3, 3): turns the direction of `start` into that of `end` the shortest way. Not for opposite directions."""
@@ -102,9 +105,25 @@ def resample(pose: Pose, fps: float, seconds: Array) -> Pose:
     return Pose(root, np.stack([x, y, np.cross(x, y)], axis=-1))
 
 
+def longest_sound_run(pose: Pose, rig: Rig, fps: float) -> slice:
+    """The longest run of frames in which nothing moves faster than people do, and nobody hangs in the air.
+
+    Every recording of the CMU archive begins with one frame of the calibration pose, and some have frames in which the
+    whole body flips over: there a joint covers a metre between two frames, or the lowest flesh is far off the floor.
+    """
+    position, _ = rig.forward(pose)
+    speed = np.linalg.norm(np.diff(position, axis=0), axis=-1).max(axis=1) * fps
+    sound = rig.lowest(pose) < _HIGHEST
+    breaks = np.concatenate([[True], (speed > _FASTEST) | ~sound[1:] | ~sound[:-1], [True]])
+    edges = np.flatnonzero(breaks)  # frames edges[i] .. edges[i + 1] - 1 belong together
+    longest = int(np.diff(edges).argmax())
+    return slice(int(edges[longest]), int(edges[longest + 1]))
+
+
 def captured_motion(recording: Recording, rig: Rig, *seed: str | int) -> Motion:
-    """A recording as a motion: turned at random, from a random instant of its first half, from the origin."""
+    """The sound part of a recording as a motion: turned at random, from an instant of its first half, at the origin."""
     pose = retarget(recording, rig)
+    pose = pose[longest_sound_run(pose, rig, recording.fps)]
     rng = seeded("capture", recording.name, *seed)
     start = between(rng, (0, 0.5)) * (len(pose) - 1) / recording.fps
     yaw = between(rng, (-np.pi, np.pi))

@@ -82,7 +82,8 @@ def set_stage(clip: Clip, archive: MocapArchive | None = None) -> Stage:
 
     pose = motion.sample(seconds)
     # Whoever follows with a camera in hand does so a little late and more smoothly than the subject moves.
-    late = np.mean([motion.sample(np.maximum(seconds - delay, 0)).root for delay in (0.0, 0.25, 0.5, 0.75)], axis=0)
+    delays = (0.25, 0.5, 0.75) if domain.handheld[1] > 0 else ()
+    late = np.mean([pose.root, *(motion.sample(np.maximum(seconds - delay, 0)).root for delay in delays)], axis=0)
     rng = seeded("placement", *place)
     best: tuple[float, Walker, Camera] | None = None
     for _ in range(_TRIES):
