@@ -1,7 +1,7 @@
 """The order of windows in an epoch: a pure function of (seed, epoch, rank, world size), the same on every machine.
 
-Random numbers are a hash of counters (splitmix64), not NumPy's generators: those may change with a version of NumPy, and
-a training must be resumable on another machine.
+Random numbers are a hash of counters (splitmix64), not NumPy's generators: those may change with a version of NumPy,
+and a training must be resumable on another machine.
 
 With a pool, blocks of frames are read in random order and `pool` of them lie in memory at any time. The windows of a
 block are spread at random over the `pool` steps that it is there for, so a step has windows of every block in the pool:

@@ -1,0 +1,183 @@
+"""Read frames of a local shard straight into an array: Zarr's sharding format, read by hand where that is faster.
+
+Zarr reads a shard chunk by chunk through layers that cost about a millisecond a chunk and copy every byte several
+times; `benchmarks/windows.py` has the figures. Here a chunk is read or decompressed right where it is wanted, its
+checksum checked all the same. Only the format that `ShardWriter` writes is known (Zarr v3, sharding codec 1.0):
+
+    chunk, chunk, ...          each: bytes, blosc or as they are, then crc32c of what is stored (4 bytes)
+    offset, length a chunk     uint64 little-endian, then crc32c of all of them
+
+Whatever else there is, or looks wrong, is left to Zarr, which has the last word and the better error messages.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numcodecs.blosc
+import numpy as np
+
+from .layout import array_key
+from .location import LocalLocation
+from .store import FeatureStore
+
+_CRC_BYTES = 4
+_ABSENT = (1 << 64) - 1
+# google_crc32c without its C part is slower than Zarr's detours.
+_FAST = google_crc32c.implementation == "c"
+
+
+@dataclass(frozen=True)
+class ShardFormat:
+    """How the shards of one array are stored."""
+
+    shard_frames: int
+    chunk_frames: int
+    compressed: bool
+
+    @property
+    def chunks(self) -> int:
+        return self.shard_frames // self.chunk_frames
+
+
+def shard_format(metadata: dict[str, Any]) -> ShardFormat | None:
+    """The format of an array with this metadata (its zarr.json); None where it is not the one known here."""
+    frame = list(metadata["shape"][1:])
+    try:
+        (sharding,) = metadata["codecs"]
+        shard_shape = list(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        chunk_shape = list(sharding["configuration"]["chunk_shape"])
+        codecs = [codec["name"] for codec in sharding["configuration"]["codecs"]]
+        little = sharding["configuration"]["codecs"][0].get("configuration", {}).get("endian", "little") == "little"
+        index = [codec["name"] for codec in sharding["configuration"]["index_codecs"]]
+        known = (
+            _FAST
+            and sharding["name"] == "sharding_indexed"
+            and sharding["configuration"]["index_location"] == "end"
+            and index == ["bytes", "crc32c"]
+            and codecs in (["bytes", "crc32c"], ["bytes", "blosc", "crc32c"])
+            and little
+            and shard_shape[1:] == frame
+            and chunk_shape[1:] == frame
+            and shard_shape[0] % chunk_shape[0] == 0
+            and not metadata.get("storage_transformers")
+        )
+    except (KeyError, ValueError, TypeError, IndexError):
+        return None
+    return ShardFormat(shard_shape[0], chunk_shape[0], "blosc" in codecs) if known else None
+
+
+def read_frames(store: FeatureStore, name: str, start: int, stop: int, out: np.ndarray) -> None:
+    """Frames [start, stop) of a field into `out` (stop - start, *shape), one call a shard.
+
+    Of `out`, only the first axis may have gaps. Raises as `FeatureStore.read`.
+    """
+    format = _known_format(store, name)
+    size = store.layout.shard_frames
+    for shard in range(start // size, -(-stop // size)):
+        low, high = max(start, shard * size), min(stop, (shard + 1) * size)
+        part = out[low - start : high - start]
+        if format is not None:
+            path = store.location.path / array_key(store.fields[name], shard)  # type: ignore[attr-defined]
+            if _read_shard(path, format, low - shard * size, high - shard * size, part):
+                continue
+        part[...] = store.read(name, low, high)
+
+
+def _known_format(store: FeatureStore, name: str) -> ShardFormat | None:
+    if not isinstance(store.location, LocalLocation):
+        return None
+    format = shard_format(store.array(name).metadata.to_dict())  # type: ignore[arg-type]
+    return format if format is not None and format.shard_frames == store.layout.shard_frames else None
+
+
+def _read_shard(path: Path, format: ShardFormat, first: int, last: int, out: np.ndarray) -> bool:
+    """Frames [first, last) of a shard into `out`; False, and anything in `out`, where that did not work."""
+    try:
+        with _opened(path) as file:
+            index = _index(file, format)
+            if index is None:
+                return False
+            size = format.chunk_frames
+            for chunk in range(first // size, -(-last // size)):
+                low, high = max(first, chunk * size), min(last, (chunk + 1) * size)
+                offset, length = (int(value) for value in index[chunk])
+                if offset == _ABSENT or length <= _CRC_BYTES:
+                    return False
+                read = _read_compressed if format.compressed else _read_plain
+                inside = slice(low - chunk * size, high - chunk * size)
+                if not read(file, offset, length, size, inside, out[low - first : high - first]):
+                    return False
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _index(file: int, format: ShardFormat) -> np.ndarray | None:
+    """(chunks, 2) uint64: offset and length of every chunk, checksum included."""
+    length = 16 * format.chunks + _CRC_BYTES
+    data = _read_exactly(file, os.fstat(file).st_size - length, length)
+    if data is None or not _checked(data):
+        return None
+    return data[:-_CRC_BYTES].view("<u8").reshape(-1, 2)
+
+
+def _read_compressed(file: int, offset: int, length: int, frames: int, inside: slice, out: np.ndarray) -> bool:
+    data = _read_exactly(file, offset, length)
+    if data is None or not _checked(data):
+        return False
+    whole = out.flags.c_contiguous and len(out) == frames
+    target = out if whole else np.empty((frames, *out.shape[1:]), dtype=out.dtype)
+    # Bytes 4 to 8 of Blosc's header: how much comes out.
+    if int.from_bytes(data[4:8].tobytes(), "little") != target.nbytes:
+        return False
+    numcodecs.blosc.decompress(data[:-_CRC_BYTES], target)
+    if not whole:
+        out[...] = target[inside]
+    return True
+
+
+def _read_plain(file: int, offset: int, length: int, frames: int, inside: slice, out: np.ndarray) -> bool:
+    """As stored: the file's bytes go to their place without a copy, where the whole chunk is wanted."""
+    frame_bytes = math.prod(out.shape[1:]) * out.itemsize
+    if length != frames * frame_bytes + _CRC_BYTES:
+        return False
+    whole = out.flags.c_contiguous and len(out) == frames
+    target = out if whole else np.empty((frames, *out.shape[1:]), dtype=out.dtype)
+    values = target.reshape(-1).view(np.uint8)
+    checksum = bytearray(_CRC_BYTES)
+    if os.preadv(file, [memoryview(values), checksum], offset) != length:
+        return False
+    if google_crc32c.value(values) != int.from_bytes(checksum, "little"):
+        return False
+    if not whole:
+        out[...] = target[inside]
+    return True
+
+
+def _read_exactly(file: int, offset: int, length: int) -> np.ndarray | None:
+    """(length,) uint8, None where the file is shorter."""
+    if offset < 0:
+        return None
+    data = np.frombuffer(os.pread(file, length, offset), dtype=np.uint8)
+    return data if len(data) == length else None
+
+
+def _checked(data: np.ndarray) -> bool:
+    return google_crc32c.value(data[:-_CRC_BYTES]) == int.from_bytes(data[-_CRC_BYTES:].tobytes(), "little")

@@ -1,0 +1,203 @@
+"""Which windows there are: every centre of the sequences chosen, in the order of stores and of their frame axes."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from .errors import InvalidValueError
+from .sequences import SequenceTable
+from .shardfile import read_frames
+from .store import FeatureStore
+
+LONGEST_WINDOW = 351
+
+
+@dataclass(frozen=True)
+class WindowShape:
+    """Frames of a window about its centre, and how far apart centres are.
+
+    window   frames, odd
+    stride   frames from one centre of a sequence to the next; the first is its first frame
+    causal   the centre is the window's last frame, not its middle one
+    """
+
+    window: int
+    stride: int = 1
+    causal: bool = False
+
+    def __post_init__(self):
+        if not 1 <= self.window <= LONGEST_WINDOW or self.window % 2 == 0:
+            raise InvalidValueError(f"window {self.window}: must be odd, 1 to {LONGEST_WINDOW} frames")
+        if self.stride < 1:
+            raise InvalidValueError(f"stride {self.stride}: centres must be at least 1 frame apart")
+
+    @property
+    def left(self) -> int:
+        """Frames before the centre."""
+        return self.window - 1 if self.causal else self.window // 2
+
+    @property
+    def right(self) -> int:
+        return self.window - 1 - self.left
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """(T,) int64: frames of a window, from its centre."""
+        return np.arange(-self.left, self.right + 1)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The sequences chosen, of all stores, as columns.
+
+    store        (S,) int32  which store
+    row          (S,) int32  row in that store's table of sequences
+    start, stop  (S,) int64  frames of that store
+    size         (S, 2) float32  width, height, px
+    fps          (S,) float32
+    """
+
+    store: np.ndarray
+    row: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    size: np.ndarray
+    fps: np.ndarray
+
+
+@dataclass(frozen=True)
+class WindowTable:
+    """All windows, ascending by store and frame.
+
+    centre     (N,) int32  frame of its store
+    sequence   (N,) int32  index into `sequences`
+    counts     windows by store
+    finished   shards by store: how many can be read, how many there will be
+    """
+
+    centre: np.ndarray
+    sequence: np.ndarray
+    sequences: Sequences
+    counts: tuple[int, ...]
+    finished: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of which windows these are, whatever the stores are called."""
+        digest = hashlib.sha256(str(self.counts).encode())
+        digest.update(self.centre)
+        digest.update(self.sequences.row[self.sequence])
+        return digest.hexdigest()
+
+
+def window_table(
+    stores: Sequence[FeatureStore],
+    shape: WindowShape,
+    select: Mapping[str, Any] | None = None,
+    where: pc.Expression | None = None,
+    keep_invalid: bool = False,
+) -> WindowTable:
+    """The windows of the sequences chosen.
+
+    select, where   as `SequenceTable.select`; every store must have something to give
+    keep_invalid    also windows whose centre is not valid
+    A store that is still being written gives the windows whose frames are all in finished shards, and a warning says
+    how many those are. InvalidValueError where nothing is left, or the window is longer than every sequence.
+    """
+    chosen = [_chosen(store, select, where) for store in stores]
+    longest = max(int(table.lengths.max()) for table, _ in chosen)
+    if shape.window > longest:
+        raise InvalidValueError(
+            f"window {shape.window} is longer than every sequence chosen; the longest has {longest} frames"
+        )
+    sequences = _columns(chosen)
+    parts, finished = [], []
+    for index, store in enumerate(stores):
+        mine = np.flatnonzero(sequences.store == index)
+        centre, sequence = _centres(sequences.start[mine], sequences.stop[mine], shape.stride)
+        sequence = mine[sequence]
+        done = store.finished()
+        finished.append((int(done.sum()), len(done)))
+        keep = np.ones(len(centre), dtype=bool)
+        if not done.all():
+            warnings.warn(
+                f"{store.url} is still being written: windows come from the {finished[-1][0]} of {len(done)} shards "
+                "that are finished",
+                stacklevel=3,
+            )
+            first = np.maximum(centre - shape.left, sequences.start[sequence])
+            last = np.minimum(centre + shape.right, sequences.stop[sequence] - 1)
+            keep = _inside(first, last, done, store.layout.shard_frames)
+        if not keep_invalid:
+            keep[keep] = _validity(store, done, centre[keep])[centre[keep]]
+        parts.append((centre[keep].astype(np.int32), sequence[keep].astype(np.int32)))
+    counts = tuple(len(centre) for centre, _ in parts)
+    if not sum(counts):
+        frames = int((sequences.stop - sequences.start).sum())
+        shards = ", ".join(f"{done} of {there}" for done, there in finished)
+        raise InvalidValueError(
+            f"no window is left of the {frames} frames chosen (shards finished: {shards}): no centre is valid; "
+            "keep_invalid keeps them"
+        )
+    centre, sequence = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return WindowTable(centre, sequence, sequences, counts, tuple(finished))
+
+
+def _chosen(store: FeatureStore, select: Mapping[str, Any] | None, where: Any) -> tuple[SequenceTable, np.ndarray]:
+    """The sequences chosen, and their rows in the store's table."""
+    try:
+        table = store.sequences.select(where, **(select or {}))
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{store.url}: {error}") from error
+    # Starts ascend and do not repeat: they find the rows again.
+    return table, np.searchsorted(store.sequences.starts, table.starts)
+
+
+def _columns(chosen: list[tuple[SequenceTable, np.ndarray]]) -> Sequences:
+    def column(name: str, dtype: str) -> np.ndarray:
+        return np.concatenate([table.table[name].to_numpy() for table, _ in chosen]).astype(dtype)
+
+    start = column("start", "int64")
+    return Sequences(
+        store=np.repeat(np.arange(len(chosen), dtype=np.int32), [len(rows) for _, rows in chosen]),
+        row=np.concatenate([rows for _, rows in chosen]).astype(np.int32),
+        start=start,
+        stop=start + column("length", "int64"),
+        size=np.stack([column("width", "float32"), column("height", "float32")], axis=1),
+        fps=column("fps", "float32"),
+    )
+
+
+def _centres(start: np.ndarray, stop: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every stride-th frame of each sequence, and which sequence it is of."""
+    counts = -(-(stop - start) // stride)
+    sequence = np.repeat(np.arange(len(start)), counts)
+    nth = np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return start[sequence] + nth * stride, sequence
+
+
+def _inside(first: np.ndarray, last: np.ndarray, finished: np.ndarray, shard_frames: int) -> np.ndarray:
+    """Which of the frame ranges [first, last] lie in finished shards altogether."""
+    unfinished = np.concatenate([[0], np.cumsum(~finished)])
+    return unfinished[last // shard_frames + 1] == unfinished[first // shard_frames]
+
+
+def _validity(store: FeatureStore, finished: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """(frames,) bool: which frames are valid; False where the shard is not read."""
+    valid = np.zeros(store.frames, dtype=np.uint8)
+    needed = np.bincount(centre // store.layout.shard_frames, minlength=len(finished)) > 0
+    for shard in np.flatnonzero(needed & finished):
+        low, high = store.layout.bounds(int(shard))
+        read_frames(store, "valid", low, high, valid[low:high])
+    return valid > 0
