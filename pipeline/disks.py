@@ -119,6 +119,23 @@ def disk_percentiles(
     return evaluate(library, maps, disks, frame_size, percentiles, located, CHUNK_PIXELS_GPU)
 
 
+@torch.no_grad()
+def depth_at(depth: Tensor, frame: np.ndarray, pixel: np.ndarray, frame_size: tuple[int, int]) -> Tensor:
+    """Depth (N,) float32 at pixels (N, 2), x y, of frames (N,): the same rule and bits; NaN where there is none."""
+    maps = depth.detach().to(torch.float32).contiguous()
+    library, maps = (NUMPY, maps.numpy()) if depth.device.type == "cpu" else (torch_library(depth.device), maps)
+    height, width = maps.shape[1:]
+    cells, weights = _interpolation(frame_size, (width, height))
+    places = pixel[:, 0], pixel[:, 1] + frame_size[0] + _BEHIND
+    (x, across), (y, down) = ((cells.take(place, axis=1), weights.take(place, axis=1)) for place in places)
+    found = library.take(maps.reshape(-1), library.host((frame * height + y)[:, None] * width + x))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        found *= library.host(down[:, None])
+        found = (found[0] + found[1]) * library.host(across)
+        found = torch.as_tensor(found[0] + found[1])
+    return torch.where(found.isfinite(), found, math.nan)
+
+
 def evaluate(
     library: Library,
     maps: Array,
@@ -147,9 +164,12 @@ def evaluate(
     ranks, shares = (library.host(table) for table in _ranks(most, tuple(percentiles)))
     columns = [list(percentiles).index(percentile) for percentile in located]
 
-    def work(chunk: slice) -> tuple[Array, Array, Array | None]:
+    def work(chunks: Sequence[slice]) -> list[tuple[Array, Array, Array | None]]:
         with np.errstate(invalid="ignore"):  # infinity less infinity, in a disk without any depth
-            return _chunk(library, maps, disks.take(chunk), int(half[chunk.start]), frame_size, ranks, shares, columns)
+            return [
+                _chunk(library, maps, disks.take(chunk), int(half[chunk.start]), frame_size, ranks, shares, columns)
+                for chunk in chunks
+            ]
 
     area = (2 * half + 1) ** 2
     share = max(CHUNK_COST_PIXELS, int(area.sum()) // threads + int(area[0]))
@@ -177,17 +197,13 @@ def _chunks(area: np.ndarray, pixels: int) -> Iterator[slice]:
         start += size
 
 
-def _in_threads(work: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
-    """[work(item) for item in items], the caller's thread among those that do it."""
+def _in_threads(work: Callable[[Sequence[Any]], list[Any]], items: Sequence[Any], threads: int) -> list[Any]:
+    """work(items), dealt out to threads of which the caller's is one."""
     threads = min(threads, len(items))
     if threads <= 1:
-        return [work(item) for item in items]
-
-    def share(first: int) -> list[Any]:
-        return [work(item) for item in items[first::threads]]
-
-    others = [_pool(threads - 1, os.getpid()).submit(share, first) for first in range(1, threads)]
-    shares = [share(0), *(other.result() for other in others)]
+        return work(items)
+    others = [_pool(threads - 1, os.getpid()).submit(work, items[first::threads]) for first in range(1, threads)]
+    shares = [work(items[::threads]), *(other.result() for other in others)]
     return [shares[index % threads][index // threads] for index in range(len(items))]
 
 
@@ -252,7 +268,7 @@ def _chunk(
     room = [[max(frame_size[0] - size, 0)], [max(frame_size[1] - size, 0)]]
     first = np.minimum(np.maximum(np.rint(centre) - half, 0), room)
     pixel = first.astype(np.int64)[:, :, None] + np.arange(size)
-    begin, end = _runs(disks, first, pixel[1], frame_size)
+    begin, end = _runs(disks, first, pixel[0], frame_size)
 
     # The cells beneath them: `span` each, and the place of each pixel's two cells in the spans of all disks.
     pixel[1] += frame_size[0] + _BEHIND
@@ -264,9 +280,10 @@ def _chunk(
     cell += (np.arange(count) * [[spans[0]], [spans[1]]] - origin)[:, :, None]
     cells, whole = _cells(library, maps, disks.frame, origin, spans)
 
-    mixed = _mix(library, cells.reshape(-1, spans[1]), cell[:, 0], weight[:, 0])
+    # Along y, then along x: picking whole rows of a matrix is what is fast, so that the squares end up columns first.
+    mixed = _mix(library, cells.reshape(-1, spans[0]), cell[:, 1], weight[:, 1])
     mixed = mixed.reshape(count, size, -1).swapaxes(1, 2).reshape(-1, size)
-    pixels = _mix(library, mixed, cell[:, 1], weight[:, 1])
+    pixels = _mix(library, mixed, cell[:, 0], weight[:, 0])
     before, behind = _outside(size)
     pixels += take(host(before), host(begin.reshape(-1)))
     pixels += take(host(behind), host(end.reshape(-1)))
@@ -275,7 +292,7 @@ def _chunk(
         pixels = xp.nan_to_num(pixels, nan=math.inf, posinf=math.inf, neginf=math.inf)
 
     wanted = np.flatnonzero(disks.locate) if columns else np.zeros(0, np.int64)
-    kept = take(pixels, host(wanted)) if len(wanted) else None
+    kept = take(pixels, host(wanted)).reshape(-1, size, size).swapaxes(1, 2) if len(wanted) else None
     ranked = library.sort(pixels)
     known = host((end - begin).sum(axis=1)) if whole else library.known(ranked)
     place = take(ranks, known)
@@ -285,24 +302,24 @@ def _chunk(
         return pairs, share, None
     near = take(share, host(wanted))[:, columns]
     bounds = [take(pairs, host(wanted))[:, [start + column for column in columns]] for start in (0, share.shape[1])]
-    place = _locate(library, kept, bounds[0], bounds[1], near)
+    place = _locate(library, kept.reshape(-1, size * size), bounds[0], bounds[1], near)
     corner = host(first[:, wanted, None].astype(np.float32))
     xy = xp.stack([corner[0] + place % size, corner[1] + place // size], -1)
     return pairs, share, xp.asarray(xy + near[:, :, None] * 0, dtype=xp.float32)
 
 
 def _runs(
-    disks: Disks, first: np.ndarray, rows: np.ndarray, frame_size: tuple[int, int]
+    disks: Disks, first: np.ndarray, columns: np.ndarray, frame_size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels of each disk in a row of its square are a run: where it begins and ends, (n, size) columns each."""
-    size = rows.shape[1]
-    away = rows - disks.centre[:, 1:]
+    """The pixels of each disk in a column of its square are a run: where it begins and ends, (n, size) rows each."""
+    size = columns.shape[1]
+    away = columns - disks.centre[:, :1]
     rest = (disks.radius * disks.radius)[:, None] - away * away
-    if frame_size[1] < size:
-        rest[rows >= frame_size[1]] = -1
-    # Negative where a row misses the disk: such a run ends before it begins.
+    if frame_size[0] < size:
+        rest[columns >= frame_size[0]] = -1
+    # Negative where a column misses the disk: such a run ends before it begins.
     reach = np.copysign(np.sqrt(np.abs(rest)), rest)
-    centre, most = (disks.centre[:, 0] - first[0])[:, None], min(size, frame_size[0])
+    centre, most = (disks.centre[:, 1] - first[1])[:, None], min(size, frame_size[1])
     begin = np.minimum(np.maximum(np.ceil(centre - reach), 0), most).astype(np.int64)
     end = np.minimum(np.maximum(np.floor(centre + reach) + 1, 0), most).astype(np.int64)
     return begin, np.maximum(begin, end)
@@ -311,13 +328,10 @@ def _runs(
 def _cells(
     library: Library, maps: Array, frame: np.ndarray, origin: np.ndarray, spans: list[int]
 ) -> tuple[Array, bool]:
-    """(n, spans x, spans y) cells beneath each square, NaN where not finite; and whether all are known to be finite.
-
-    Columns come first, as picking whole rows of a matrix is what is fast.
-    """
+    """(n, spans y, spans x) cells beneath each square, NaN where not finite; and whether all are known to be finite."""
     height, width = maps.shape[1:]
     corner = ((frame * height + origin[1]) * width + origin[0])[:, None, None]
-    offset = np.arange(spans[0])[:, None] + np.arange(0, spans[1] * width, width)
+    offset = np.arange(0, spans[1] * width, width)[:, None] + np.arange(spans[0])
     cells = library.take(maps.reshape(-1), library.host(corner) + library.host(offset))
     # A sum tells whether all are finite; asking a GPU would mean to wait for it.
     if library is NUMPY and math.isfinite(cells.sum()):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
-from .disks import Disks, disk_percentiles
+from .disks import Disks, depth_at, disk_percentiles
 from .presets import PRESETS, Preset
 
 __all__ = ["PRESETS", "Preset", "Uadd", "compute", "radius"]
@@ -58,7 +58,7 @@ def _radius(preset: Preset, keypoints: np.ndarray, confidence: np.ndarray) -> np
     known = np.isfinite(keypoints).all(axis=-1) & np.isfinite(confidence)
     with np.errstate(invalid="ignore", over="ignore"):
         found = preset.radius(keypoints, np.clip(confidence, 0, 1))
-    return np.where(known, found, math.nan).astype(np.float32)
+    return np.where(known & ~np.isnan(found), found, math.nan).astype(np.float32)
 
 
 def compute(
@@ -91,39 +91,42 @@ def compute(
             p.name: Uadd(depth.new_zeros(batch, joints, len(p.stats)), depth.new_zeros(batch, joints)) for p in chosen
         }
 
-    # One set of disks for each rule: presets that share a rule share its disks. The joint's own pixel is one more.
+    # One set of disks for each rule: presets that share a rule share its disks.
     radii = {p.radius: _radius(p, places, trust) for p in chosen}
     located = {p.radius for p in chosen if p.positions}
-    centres, sizes, locate = [places] * len(radii), list(radii.values()), [rule in located for rule in radii]
-    if any(p.d == "pixel" for p in chosen):
-        with np.errstate(invalid="ignore"):
-            centres.append(np.clip(np.trunc(places), 0, np.asarray(frame_size) - 1.0))
-        sizes.append(np.where(np.isfinite(places).all(axis=-1), 0.0, math.nan))
-        locate.append(False)
+    frame, centre = np.repeat(np.arange(batch), joints), places.reshape(-1, 2)
     disks = Disks(
-        frame=np.tile(np.repeat(np.arange(batch), joints), len(sizes)),
-        centre=np.concatenate(centres).reshape(-1, 2),
-        radius=np.concatenate(sizes).reshape(-1).astype(np.float64),
-        locate=np.repeat(locate, batch * joints),
+        frame=np.tile(frame, len(radii)),
+        centre=np.tile(centre, (len(radii), 1)),
+        radius=np.concatenate([found.ravel() for found in radii.values()]).astype(np.float64),
+        locate=np.repeat([rule in located for rule in radii], batch * joints),
     )
     wanted = {p for preset in chosen for p in (preset.d, preset.low, preset.high) if isinstance(p, (int, float))}
     percentiles = sorted(wanted or {50.0})
     ends = sorted({p for preset in chosen if preset.positions for p in (preset.low, preset.high) if p is not None})
     values, positions = disk_percentiles(depth, disks, frame_size, percentiles, ends)
-    values = values.view(len(sizes), batch, joints, len(percentiles))
-    positions = positions.view(len(sizes), batch, joints, len(ends), 2)
+    values = values.view(len(radii), batch, joints, len(percentiles))
+    positions = positions.view(len(radii), batch, joints, len(ends), 2)
+    own = values[0, ..., 0]
+    if any(p.d == "pixel" for p in chosen):
+        # A joint that is nowhere has no disk either, which is what says so below.
+        pixel = np.minimum(np.maximum(np.nan_to_num(centre, posinf=0, neginf=0), 0), np.asarray(frame_size) - 1)
+        own = depth_at(depth, frame, pixel.astype(np.int64), frame_size).view(batch, joints)
 
     out = {}
     for preset in chosen:
-        own = list(radii).index(preset.radius)
-        at = {p: values[own, ..., q] for q, p in enumerate(percentiles)}
-        pixel = values[-1, ..., 0].masked_fill(values[own, ..., 0].isnan(), math.nan)
-        columns = [pixel if preset.d == "pixel" else at[preset.d]]
+        disk = list(radii).index(preset.radius)
+        at: dict[float | str, Tensor] = {p: values[disk, ..., q] for q, p in enumerate(percentiles)}
+        at["pixel"] = own + values[disk, ..., 0] * 0  # NaN where the disk holds no depth
+        columns = [at[preset.d]]
         bounds = () if preset.low is None or preset.high is None else (preset.low, preset.high)
         columns += [at[p] for p in bounds]
         if preset.positions:
-            columns += [positions[own, :, :, ends.index(p), axis] for p in bounds for axis in (0, 1)]
-        out[preset.name] = Uadd(torch.stack(columns, dim=-1), torch.from_numpy(radii[preset.radius]).to(depth.device))
+            columns += [positions[disk, :, :, ends.index(p), axis] for p in bounds for axis in (0, 1)]
+        stats = torch.stack(columns, dim=-1)
+        # NaN comes with several bit patterns, that depend on how it came about; a store has one.
+        stats = stats.masked_fill_(stats.isnan(), math.nan)
+        out[preset.name] = Uadd(stats, torch.from_numpy(radii[preset.radius]).to(depth.device))
     return out
 
 

@@ -220,6 +220,17 @@ def test_a_frame_alone_and_in_any_batch_gives_the_same_bits():
         assert same_bits(alone, {n: Uadd(u.stats[[place]], u.radius[[place]]) for n, u in shuffled.items()})
 
 
+def test_nan_has_one_bit_pattern():
+    depth, keypoints, confidence, size = people(3)
+    depth[0] = np.inf
+    depth[1, ::2] = -np.inf
+    keypoints[2, :6] = [[np.nan, 1], [1e9, 5], [-200, -200], [np.inf, 0], [5, -np.inf], [-3, np.nan]]
+    for uadd in run(depth, keypoints, confidence, size).values():
+        for values in (uadd.stats.numpy(), uadd.radius.numpy()):
+            assert set(values[np.isnan(values)].view(np.uint32)) <= {np.float32(np.nan).view(np.uint32)}
+        assert uadd.stats.isnan().any()
+
+
 def test_a_joint_alone_and_a_preset_alone_give_the_same_bits():
     scene = people(2)
     together = run(*scene)
