@@ -74,7 +74,7 @@ def push_up(rig: Rig, rng: Rng, seconds: Array) -> Pose:
     dip = np.zeros(count) if hold else (1 - np.cos(2 * np.pi * seconds / period)) / 2
     arm = rig.upper_arm + rig.forearm
     wrist = 0.05 * rig.standing / 0.93
-    chest = wrist + arm * (0.93 - between(rng, (0.35, 0.55)) * dip)  # height of the shoulders
+    chest = wrist + arm * (0.88 - between(rng, (0.33, 0.52)) * dip)  # height of the shoulders
     shoulder = rig.offset[INDEX["lumbar"]] + rig.offset[INDEX["chest"]] + rig.offset[INDEX["left_clavicle"]]
     above = float(shoulder[1] + rig.offset[INDEX["left_shoulder"]][1])
     # A plank from ankles to shoulders that pivots about the ankles, which are a foot's length above the floor.
