@@ -2,9 +2,7 @@
 
 What makes it fast: disks of like radius are treated together, as squares of pixels that lie inside the frame; a square
 is interpolated axis by axis from the few cells of the map beneath it; a pixel outside the disk gets depth infinity,
-sorts to the end and is not counted. Which pixels and which cells these are is found on the host, in exact integers. The
-values are NumPy's where the map is on the CPU, as its vectorised sort is some ten times torch's there, and torch's
-elsewhere: one algorithm, written once, with a small table of what the two libraries call differently.
+sorts to the end and is not counted. Which pixels and which cells these are is found on the host, in exact integers.
 
 A result depends on its own disk and map alone, bit by bit, however many others are computed with it: every floating
 point operation here is elementwise and rounds once, sorting and comparing do not round, and no result is a sum.
@@ -18,15 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+
+from .arrays import Array, Library
 
 # Pixels treated at once, which bounds memory: on a CPU what a core's cache holds, on a GPU what keeps it busy.
-CHUNK_PIXELS_CPU = 98_304
+CHUNK_PIXELS_HOST = 98_304
 CHUNK_PIXELS_GPU = 4_194_304
 # Starting another chunk costs about as much as treating this many pixels more.
 CHUNK_COST_PIXELS = 20_000
@@ -35,7 +33,6 @@ MAX_RADIUS = 256.0
 
 _BEHIND = 2 * math.floor(MAX_RADIUS + 0.5) + 1
 HUNDREDTHS = 10_000  # percentiles are counted in hundredths of a percent, so that ranks are exact integers
-Array = Any  # of whichever library
 
 
 @dataclass(frozen=True)
@@ -62,47 +59,17 @@ class Disks:
         return np.floor(self.radius + 0.5).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Library:
-    """What NumPy and torch call differently. `host` brings a host array to where the values are."""
-
-    module: ModuleType
-    host: Callable[[np.ndarray], Array]
-    take: Callable[[Array, Array], Array]  # rows of the first axis
-    sort: Callable[[Array], Array]  # each row ascending; may do it in place
-    known: Callable[[Array], Array]  # how many in each sorted row are finite
-
-
-NUMPY = Library(
-    np,
-    host=lambda array: array,
-    take=lambda values, index: values.take(index, axis=0),
-    sort=lambda values: (values.sort(axis=1), values)[1],
-    known=lambda rows: np.array([row.searchsorted(math.inf) for row in rows]),
-)
-
-
-def torch_library(device: torch.device) -> Library:
-    return Library(
-        torch,
-        host=lambda array: torch.from_numpy(array).to(device),
-        take=lambda values, index: values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:]),
-        sort=lambda values: values.sort(dim=1).values,
-        known=lambda rows: torch.searchsorted(rows, torch.full((len(rows), 1), math.inf, device=device)).view(-1),
-    )
-
-
-@torch.no_grad()
 def disk_percentiles(
-    depth: Tensor,
+    library: Library,
+    maps: Array,
     disks: Disks,
     frame_size: tuple[int, int],
     percentiles: Sequence[float],
     located: Sequence[float] = (),
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Array, Array]:
     """Percentiles of depth over the pixels of each disk that lie in the frame and have a depth.
 
-    depth        (B, h, w)  at its own resolution; not finite where there is none
+    maps         (B, h, w)  float32, at their own resolution; not finite where there is no depth
     frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
                             give, and there is none where a cell that has any weight in it is not finite
     percentiles  (Q,)       0 to 100 in steps of 0.01, linear between order statistics
@@ -110,43 +77,6 @@ def disk_percentiles(
     Returns values (N, Q) float32; NaN where a disk holds no depth at all. And positions (N, L, 2) float32, px, x y: the
     pixel whose depth is nearest to the percentile, the first in row-major order where several are; NaN where not asked.
     """
-    maps = depth.detach().to(torch.float32).contiguous()
-    if depth.device.type == "cpu":
-        threads = torch.get_num_threads()
-        found = evaluate(NUMPY, maps.numpy(), disks, frame_size, percentiles, located, CHUNK_PIXELS_CPU, threads)
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
-    library = torch_library(depth.device)
-    return evaluate(library, maps, disks, frame_size, percentiles, located, CHUNK_PIXELS_GPU)
-
-
-@torch.no_grad()
-def depth_at(depth: Tensor, frame: np.ndarray, pixel: np.ndarray, frame_size: tuple[int, int]) -> Tensor:
-    """Depth (N,) float32 at pixels (N, 2), x y, of frames (N,): the same rule and bits; NaN where there is none."""
-    maps = depth.detach().to(torch.float32).contiguous()
-    library, maps = (NUMPY, maps.numpy()) if depth.device.type == "cpu" else (torch_library(depth.device), maps)
-    height, width = maps.shape[1:]
-    cells, weights = _interpolation(frame_size, (width, height))
-    places = pixel[:, 0], pixel[:, 1] + frame_size[0] + _BEHIND
-    (x, across), (y, down) = ((cells.take(place, axis=1), weights.take(place, axis=1)) for place in places)
-    found = library.take(maps.reshape(-1), library.host((frame * height + y)[:, None] * width + x))
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        found *= library.host(down[:, None])
-        found = (found[0] + found[1]) * library.host(across)
-        found = torch.as_tensor(found[0] + found[1])
-    return torch.where(found.isfinite(), found, math.nan)
-
-
-def evaluate(
-    library: Library,
-    maps: Array,
-    disks: Disks,
-    frame_size: tuple[int, int],
-    percentiles: Sequence[float],
-    located: Sequence[float],
-    chunk_pixels: int,
-    threads: int = 1,
-) -> tuple[Array, Array]:
-    """`disk_percentiles` with either library, on its own arrays."""
     total, count = len(disks.frame), len(percentiles)
     xp = library.module
     values = library.host(np.full((total, count), math.nan, np.float32))
@@ -172,8 +102,11 @@ def evaluate(
             ]
 
     area = (2 * half + 1) ** 2
-    share = max(CHUNK_COST_PIXELS, int(area.sum()) // threads + int(area[0]))
-    found = _in_threads(work, list(_chunks(area, min(chunk_pixels, share))), threads)
+    pixels, every = CHUNK_PIXELS_HOST if library.on_host else CHUNK_PIXELS_GPU, int(area.sum())
+    threads = min(torch.get_num_threads(), every // CHUNK_COST_PIXELS) if library.on_host else 1
+    if threads > 1:
+        pixels = min(pixels, every // threads + int(area[0]))
+    found = _in_threads(work, list(_chunks(area, pixels)), threads)
     pairs, shares = xp.concatenate([result[0] for result in found]), xp.concatenate([result[1] for result in found])
     low, high = pairs[:, :count], pairs[:, count:]
     with np.errstate(invalid="ignore"):  # likewise; the share is NaN there
@@ -182,6 +115,20 @@ def evaluate(
     if places:
         positions[library.host(rows[disks.locate])] = xp.concatenate(places)
     return values, positions
+
+
+def depth_at(library: Library, maps: Array, frame: np.ndarray, pixel: np.ndarray, frame_size: tuple[int, int]) -> Array:
+    """Depth (N,) at pixels (N, 2), x y, of frames (N,): the rule and bits of a disk; NaN where there is none."""
+    height, width = maps.shape[1:]
+    cells, weights = _interpolation(frame_size, (width, height))
+    places = pixel[:, 0], pixel[:, 1] + frame_size[0] + _BEHIND
+    (x, across), (y, down) = ((cells.take(place, axis=1), weights.take(place, axis=1)) for place in places)
+    found = library.take(maps.reshape(-1), library.host((frame * height + y)[:, None] * width + x))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        found *= library.host(down[:, None])
+        found = (found[0] + found[1]) * library.host(across)
+        found = found[0] + found[1]
+    return library.module.where(library.module.isfinite(found), found, math.nan)
 
 
 def _chunks(area: np.ndarray, pixels: int) -> Iterator[slice]:
@@ -294,7 +241,7 @@ def _chunk(
     wanted = np.flatnonzero(disks.locate) if columns else np.zeros(0, np.int64)
     kept = take(pixels, host(wanted)).reshape(-1, size, size).swapaxes(1, 2) if len(wanted) else None
     ranked = library.sort(pixels)
-    known = host((end - begin).sum(axis=1)) if whole else library.known(ranked)
+    known = host((end - begin).sum(axis=1)) if whole else library.finite(ranked)
     place = take(ranks, known)
     place += host(np.arange(0, count * size * size, size * size)[:, None])
     pairs, share = take(ranked.reshape(-1), place), take(shares, known)
@@ -334,7 +281,7 @@ def _cells(
     offset = np.arange(0, spans[1] * width, width)[:, None] + np.arange(spans[0])
     cells = library.take(maps.reshape(-1), library.host(corner) + library.host(offset))
     # A sum tells whether all are finite; asking a GPU would mean to wait for it.
-    if library is NUMPY and math.isfinite(cells.sum()):
+    if library.on_host and math.isfinite(cells.sum()):
         return cells, True
     return library.module.where(library.module.isfinite(cells), cells, math.nan), False
 

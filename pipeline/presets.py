@@ -60,7 +60,7 @@ class TorsoRadius(_Rule):
         torso = keypoints[:, THORAX] - keypoints[:, PELVIS]
         scale = np.sqrt((torso * torso).sum(axis=-1))[:, None]
         radius = self.k * scale * np.power(1 + self.beta * (1 - confidence), self.gamma)
-        return np.clip(radius, self.r_min, self.r_max)
+        return np.minimum(np.maximum(radius, self.r_min), self.r_max)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
+from .arrays import Array, array, library_for
 from .disks import Disks, depth_at, disk_percentiles
 from .presets import PRESETS, Preset
 
@@ -57,10 +58,11 @@ def _radius(preset: Preset, keypoints: np.ndarray, confidence: np.ndarray) -> np
     """In float64 on the host and rounded once: the same whatever the device and the batch."""
     known = np.isfinite(keypoints).all(axis=-1) & np.isfinite(confidence)
     with np.errstate(invalid="ignore", over="ignore"):
-        found = preset.radius(keypoints, np.clip(confidence, 0, 1))
+        found = preset.radius(keypoints, np.minimum(np.maximum(confidence, 0), 1))
     return np.where(known & ~np.isnan(found), found, math.nan).astype(np.float32)
 
 
+@torch.no_grad()
 def compute(
     depth: Tensor,
     keypoints: Tensor,
@@ -104,29 +106,32 @@ def compute(
     wanted = {p for preset in chosen for p in (preset.d, preset.low, preset.high) if isinstance(p, (int, float))}
     percentiles = sorted(wanted or {50.0})
     ends = sorted({p for preset in chosen if preset.positions for p in (preset.low, preset.high) if p is not None})
-    values, positions = disk_percentiles(depth, disks, frame_size, percentiles, ends)
-    values = values.view(len(radii), batch, joints, len(percentiles))
-    positions = positions.view(len(radii), batch, joints, len(ends), 2)
+    library = library_for(depth.device)
+    xp, maps = library.module, array(library, depth)
+    values, positions = disk_percentiles(library, maps, disks, frame_size, percentiles, ends)
+    values = values.reshape(len(radii), batch, joints, len(percentiles))
+    positions = positions.reshape(len(radii), batch, joints, len(ends), 2)
     own = values[0, ..., 0]
     if any(p.d == "pixel" for p in chosen):
         # A joint that is nowhere has no disk either, which is what says so below.
         pixel = np.minimum(np.maximum(np.nan_to_num(centre, posinf=0, neginf=0), 0), np.asarray(frame_size) - 1)
-        own = depth_at(depth, frame, pixel.astype(np.int64), frame_size).view(batch, joints)
+        own = depth_at(library, maps, frame, pixel.astype(np.int64), frame_size).reshape(batch, joints)
 
     out = {}
     for preset in chosen:
         disk = list(radii).index(preset.radius)
-        at: dict[float | str, Tensor] = {p: values[disk, ..., q] for q, p in enumerate(percentiles)}
+        at: dict[float | str, Array] = {p: values[disk, ..., q] for q, p in enumerate(percentiles)}
         at["pixel"] = own + values[disk, ..., 0] * 0  # NaN where the disk holds no depth
         columns = [at[preset.d]]
         bounds = () if preset.low is None or preset.high is None else (preset.low, preset.high)
         columns += [at[p] for p in bounds]
         if preset.positions:
             columns += [positions[disk, :, :, ends.index(p), axis] for p in bounds for axis in (0, 1)]
-        stats = torch.stack(columns, dim=-1)
+        stats = xp.stack(columns, -1)
         # NaN comes with several bit patterns, that depend on how it came about; a store has one.
-        stats = stats.masked_fill_(stats.isnan(), math.nan)
-        out[preset.name] = Uadd(stats, torch.from_numpy(radii[preset.radius]).to(depth.device))
+        stats[xp.isnan(stats)] = math.nan
+        radius = torch.from_numpy(radii[preset.radius]).to(depth.device)
+        out[preset.name] = Uadd(torch.as_tensor(stats), radius)
     return out
 
 

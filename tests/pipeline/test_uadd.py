@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from auglift.pipeline import disks as kernel
+from auglift.pipeline.arrays import torch_library
 from auglift.pipeline.uadd import PRESETS, Preset, Uadd, compute, radius
 from auglift.stores.errors import AugliftError
 from auglift.stores.schema import UADD_STATISTICS
@@ -248,7 +249,7 @@ def test_the_number_of_threads_and_the_size_of_chunks_change_no_bit(monkeypatch)
         found = []
         for count, pixels in ((1, 98_304), (2, 98_304), (4, 5_000), (3, 1), (1, 10**9)):
             torch.set_num_threads(count)
-            monkeypatch.setattr(kernel, "CHUNK_PIXELS_CPU", pixels)
+            monkeypatch.setattr(kernel, "CHUNK_PIXELS_HOST", pixels)
             found.append(run(*scene))
     finally:
         torch.set_num_threads(threads)
@@ -258,13 +259,10 @@ def test_the_number_of_threads_and_the_size_of_chunks_change_no_bit(monkeypatch)
 @settings(max_examples=25, deadline=None)
 @given(scenes())
 def test_the_code_for_other_devices_gives_the_same_bits_on_the_cpu(scene):
-    def elsewhere(depth, disks, frame_size, percentiles, located=()):
-        library = kernel.torch_library(depth.device)
-        return kernel.evaluate(library, depth, disks, frame_size, percentiles, located, 20_000)
-
     here = run(*scene)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auglift.pipeline.uadd.disk_percentiles", elsewhere)
+        patch.setattr("auglift.pipeline.uadd.library_for", torch_library)
+        patch.setattr(kernel, "CHUNK_PIXELS_GPU", 20_000)
         there = run(*scene)
     for name in here:
         np.testing.assert_array_equal(here[name].stats.numpy(), there[name].stats.numpy())
