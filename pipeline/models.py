@@ -38,7 +38,7 @@ class ModelSpec:
     licence: str
     megabytes: int
     input_size: tuple[int, int]
-    max_depth: float | None = None
+    max_depth: int | None = None
 
     @property
     def file(self) -> str:
@@ -112,7 +112,7 @@ _DEPTH_ANYTHING = {
 }
 
 
-def _depth_anything(scene: str, size: str, max_depth: float) -> ModelSpec:
+def _depth_anything(scene: str, size: str, max_depth: int) -> ModelSpec:
     """Written out as transformers configures it, so that it can be built without asking the hub."""
     shape = _DEPTH_ANYTHING[size]
     config = {
@@ -178,8 +178,8 @@ _ROWS: tuple[ModelSpec, ...] = (
     _rtmpose("rtmpose-m-384x288", "m", "384x288", "65e718c4", 55),
     _rtmpose("rtmpose-l-256x192", "l", "256x192", "4dba18fc", 111),
     _rtmpose("rtmpose-l-384x288", "l", "384x288", "3f5a1437", 113),
-    *(_depth_anything("Indoor", size, 20.0) for size in _DEPTH_ANYTHING),
-    *(_depth_anything("Outdoor", size, 80.0) for size in _DEPTH_ANYTHING),
+    *(_depth_anything("Indoor", size, 20) for size in _DEPTH_ANYTHING),
+    *(_depth_anything("Outdoor", size, 80) for size in _DEPTH_ANYTHING),
 )
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _ROWS})

@@ -122,8 +122,8 @@ def _settle(model: Any) -> None:
     """Give random weights the batch statistics of noise, layer after layer, so that the picture matters.
 
     Without, each of some fifty layers weakens its input, and every frame would get one and the same answer: a trial
-    run could not tell a frame from another. Means and deviations are rounded, so that they are the same bits on
-    machines that add up in another order.
+    run could not tell a frame from another. One thread, and means and deviations rounded: the same bits on machines
+    that would add up in another order.
     """
 
     def measure(layer: Any, inputs: tuple[Tensor]) -> None:
@@ -133,12 +133,15 @@ def _settle(model: Any) -> None:
 
     norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     hooks = [layer.register_forward_pre_hook(measure) for layer in norms]
-    sides = (1, 3, 6, 12, 24, 48, 96, 192)  # as much of every size, like a photograph
-    noise = sum(F.interpolate(torch.randn(16, 3, side, side), size=(192, 192), mode="bilinear") for side in sides)
+    sides = (1, 2, 4, 8, 16, 32, 64, 128)  # as much of every size, like a photograph
+    noise = sum(F.interpolate(torch.randn(16, 3, side, side), size=(128, 128), mode="bilinear") for side in sides)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with torch.no_grad():
         maps = model.eval().extract_feat(noise / len(sides) ** 0.5)
         if hasattr(model, "bbox_head"):
             model.bbox_head(maps)
+    torch.set_num_threads(threads)
     for hook in hooks:
         hook.remove()
 

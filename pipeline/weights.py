@@ -272,7 +272,8 @@ def _read_checkpoint(path: Path) -> Any:
             f"{path} was not loaded: {what}. A checkpoint may hold tensors and plain values alone; save its state_dict"
         ) from error
     except (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise InvalidValueError(f"{path} is not a PyTorch checkpoint: {str(error).splitlines()[0]}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InvalidValueError(f"{path} is not a PyTorch checkpoint: {reason}") from error
 
 
 # ---------------------------------------------------------------------------------------------------------------------
