@@ -142,7 +142,8 @@ class SequenceTable:
                     f"cannot select by {expression} ({str(error).splitlines()[0]}); columns: {columns}"
                 ) from error
         if chosen.num_rows == 0:
-            asked = ", ".join(f"{k}={v}" for k, v in keys.items() if v is not None)
+            wanted = {k: [v] if isinstance(v, str) else list(v) for k, v in keys.items() if v is not None}
+            asked = ", ".join(f"{key}={' or '.join(values) or 'nothing'}" for key, values in wanted.items())
             asked = asked or str(expression)
             there = "; ".join(f"{k}: {_listed(self.values(k))}" for k in KEYS[1:]) if len(self) else "no sequences"
             raise InvalidValueError(f"no sequence has {asked}; the store has {there}")

@@ -1,0 +1,259 @@
+"""`auglift-store`: look at a feature store, check it, describe it, export it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..stores.card import write_card
+from ..stores.errors import InvalidValueError
+from ..stores.export import FORMATS, export
+from ..stores.layout import CARD
+from ..stores.sequences import SequenceTable
+from ..stores.store import FeatureStore
+from ..stores.summary import duration, summary
+from ..stores.summary import report as report_of
+from ..stores.verify import REMEDIES, Finding, repair, verify
+from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument
+
+FILTERS = ("split", "subject", "action", "camera")
+FRAMES_SHOWN, NAMES_SHOWN = 10, 12
+
+
+def filter_options(command: Callable) -> Callable:
+    """--split, --subject, --action, --camera: each may be given several times."""
+    for name in reversed(FILTERS):
+        option = click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; may be repeated.")
+        command = option(command)
+    return command
+
+
+def chosen(store: FeatureStore, filters: dict[str, tuple[str, ...]]) -> SequenceTable:
+    """The sequences that the options ask for; all without options."""
+    wanted = {name: values for name in FILTERS if (values := filters[name])}
+    return store.sequences.select(**wanted) if wanted else store.sequences
+
+
+@click.group(cls=AugliftGroup)
+@click.version_option(package_name="auglift")
+def main() -> None:
+    """Look at a feature store, check it, describe it, export it.
+
+    STORE is a folder or a URL: s3://, gs://, or https:// (to read).
+    """
+
+
+@main.command()
+@store_argument
+@json_option
+def info(store: str, json: bool) -> None:
+    """What a store holds and how it was made; also of one that is being written."""
+    about = summary(FeatureStore.open(store, allow_incomplete=True))
+    if json:
+        echo_json(about)
+        return
+    for warning in about["warnings"]:
+        stdout.print(f"[bold red]{escape(warning)}[/]")
+    stdout.print(_overview(about))
+    stdout.print(_fields(about))
+    if about["joints"]:
+        stdout.print(_joints(about["joints"]))
+
+
+def _overview(about: dict[str, Any]) -> Table:
+    shards, counts, sequences = about["shards"], about["counts"], about["sequences"]
+    table = Table(title=escape(about["url"]), show_header=False)
+    status = about["status"]
+    if status != "complete":
+        status = f"{status}: {shards['finished']} of {shards['all']} shards are finished and can be read"
+    table.add_row("status", status)
+    table.add_row("dataset", about["dataset"])
+    length = duration(about["seconds"])
+    table.add_row("frames", f"{about['frames']}{length and ', '}{length}")
+    table.add_row("sequences", str(sequences["count"]))
+    for key, title in (("split", "splits"), ("subject", "subjects"), ("action", "actions"), ("camera", "cameras")):
+        named = [value for value in sequences[key] if value]
+        if named:
+            table.add_row(
+                title, escape(", ".join(named[:12]) + (f" and {len(named) - 12} more" if len(named) > 12 else ""))
+            )
+    if counts:
+        share = "" if about["valid_share"] is None else f" ({about['valid_share']:.1%})"
+        table.add_row("valid", f"{counts.get('valid', 0)} of {counts.get('frames', 0)}{share}")
+        table.add_row("nobody found", str(counts.get("nobody", 0)))
+        table.add_row("unreadable", str(counts.get("unreadable", 0)))
+    for kind, model in about["models"].items():
+        table.add_row(kind, escape(f"{model['name']} (weights: {model['weights']})"))
+    table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")
+    table.add_row("fingerprint", about["fingerprint"])
+    return table
+
+
+def _fields(about: dict[str, Any]) -> Table:
+    table = Table("field", "a frame", "dtype", "unit", "stored", "of", "meaning")
+    for name, f in about["fields"].items():
+        shape = " x ".join(map(str, f["shape"])) or "-"
+        table.add_row(name, shape, f["dtype"], f["unit"], _size(f["bytes"]), _size(f["raw_bytes"]), f["meaning"])
+    stored, raw = (sum(f[key] for f in about["fields"].values()) for key in ("bytes", "raw_bytes"))
+    table.add_row("together", "", "", "", _size(stored), _size(raw), "")
+    return table
+
+
+def _joints(joints: dict[str, dict[str, Any]]) -> Table:
+    table = Table("joint", "score: min", "mean", "max", "depth, m: min", "mean", "max")
+    for joint, ranges in joints.items():
+        cells = [ranges.get(kind, {}).get(key) for kind in ("score", "depth") for key in ("min", "mean", "max")]
+        table.add_row(joint, *("-" if value is None else f"{value:.3g}" for value in cells))
+    return table
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+@main.command("verify")
+@store_argument
+@click.option("--deep", is_flag=True, help="Also read every byte: hashes, chunks, counts.")
+@click.option("--repair", "mend", is_flag=True, help="Mark what is bad, for the next auglift-prep to do again.")
+@json_option
+def verify_command(store: str, deep: bool, mend: bool, json: bool) -> None:
+    """Compare a store with its ledger. Exit 1 where something is wrong.
+
+    Finds lost, cut and altered files, records of another plan, garbage in the ledger, strays, and what a killed job
+    left behind. --repair takes the records of bad shards away, and only those: run the auglift-prep command that made
+    the store again and it does just these.
+    """
+    with Progress(
+        TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"), TimeRemainingColumn(),
+        console=stderr, transient=True, disable=json or not stderr.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        findings = verify(store, deep=deep, progress=lambda done, of: bar.update(task, completed=done, total=of))
+    done = repair(store, findings) if mend and findings else []
+    if json:
+        echo_json({"store": store, "deep": deep, "findings": [asdict(f) for f in findings], "repaired": done})
+    else:
+        _show_findings(store, findings, deep, done)
+    sys.exit(SOME_FAILED if findings else DONE)
+
+
+def _show_findings(store: str, findings: list[Finding], deep: bool, done: list[str]) -> None:
+    if not findings:
+        looked = "every byte was read" if deep else "sizes, ledger and checksums; --deep reads every byte"
+        stdout.print(f"{escape(store)}: nothing wrong ({looked})", soft_wrap=True)
+        return
+    table = Table("file", "what is wrong", "shard", "--repair would")
+    for finding in findings:
+        shard = "" if finding.shard is None else str(finding.shard)
+        table.add_row(escape(finding.key), escape(finding.problem), shard, REMEDIES[finding.remedy])
+    stdout.print(table)
+    for line in done:
+        stdout.print(f"repaired: {escape(line)}")
+    if not done:
+        stdout.print(f"{len(findings)} findings; --repair marks what is bad, auglift-prep then does it again")
+    elif any(finding.remedy not in ("delete", "none") for finding in findings):
+        stdout.print("now run the auglift-prep command that made the store again")
+
+
+@main.command()
+@store_argument
+@filter_options
+@json_option
+def sequences(store: str, json: bool, **filters: tuple[str, ...]) -> None:
+    """The table of sequences."""
+    table = chosen(FeatureStore.open(store, allow_incomplete=True), filters)
+    if json:
+        echo_json([{k: _finite(v) for k, v in vars(row).items()} for row in table])
+        return
+    shown = Table("id", "subject", "action", "camera", "split", "start", "frames", "fps", "size", "source")
+    for row in table:
+        rate = "-" if row.fps != row.fps else f"{row.fps:.6g}"
+        names = (escape(text) for text in (row.id, row.subject, row.action, row.camera, row.split))
+        size = f"{row.width} x {row.height}"
+        shown.add_row(*names, str(row.start), str(row.length), rate, size, escape(row.source))
+    stdout.print(shown)
+    stdout.print(f"{len(table)} sequences, {table.frames} frames")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and value != value else value
+
+
+@main.command()
+@store_argument
+@json_option
+def report(store: str, json: bool) -> None:
+    """Where people were not found and frames could not be read, sequence by sequence, worst first."""
+    about = report_of(FeatureStore.open(store, allow_incomplete=True))
+    if json:
+        echo_json(about)
+        return
+    table = Table("sequence", "frames", "valid", "share", "mean score")
+    for row in about["sequences"]:
+        share, score = row["valid_share"], row["mean_score"]
+        cells = ("-" if share is None else f"{share:.1%}", "-" if score is None else f"{score:.3f}")
+        table.add_row(escape(row["id"]), str(row["frames"]), str(row["valid"]), *cells)
+    stdout.print(table)
+    for problem in about["problems"][:FRAMES_SHOWN]:
+        line = f"frame {problem['source_frame']} of {problem['sequence']} could not be read: {problem['reason']}"
+        stdout.print(escape(line), soft_wrap=True)
+    if len(about["problems"]) > FRAMES_SHOWN:
+        stdout.print(f"and {len(about['problems']) - FRAMES_SHOWN} more (--json lists them)")
+
+
+@main.command()
+@store_argument
+@click.option("--force", is_flag=True, help="Replace a README.md that is there.")
+def card(store: str, force: bool) -> None:
+    """Write a dataset card, README.md, into a finished store, as hubs expect it."""
+    opened = FeatureStore.open(store)
+    if opened.location.exists(CARD) and not force:
+        raise InvalidValueError(f"{opened.url}/{CARD} is there already; --force replaces it")
+    write_card(opened)
+    stdout.print(f"wrote {escape(opened.url)}/{CARD}", soft_wrap=True)
+
+
+@main.command("export")
+@store_argument
+@click.option(
+    "--format",
+    "kind",
+    required=True,
+    type=click.Choice(list(FORMATS)),
+    help="; ".join(f"{name}: {known.meaning}" for name, known in FORMATS.items()) + ".",
+)
+@click.option("--out", required=True, metavar="FOLDER", help="Where the files go.")
+@filter_options
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@json_option
+def export_command(store: str, kind: str, out: str, force: bool, json: bool, **filters: tuple[str, ...]) -> None:
+    """Write a store's sequences in another project's format.
+
+    VideoPose3D reads pickled dictionaries, so that is what its files hold: whoever loads them must trust them.
+    """
+    opened = FeatureStore.open(store)
+    done = export(opened, kind, out, chosen(opened, filters), overwrite=force)
+    if json:
+        echo_json({"paths": [str(path) for path in done.paths], "frames": done.frames, "notes": done.notes})
+        return
+    for note in done.notes:
+        stderr.print(escape(note), soft_wrap=True)
+    for path in done.paths:
+        stdout.print(f"wrote {escape(str(path))}", soft_wrap=True)
+    stdout.print(f"{done.frames} frames")
+
+
+if __name__ == "__main__":
+    main()
