@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from ..stores.shards import ShardWriter, sweep_unfinished
 from ..stores.statistics import statistics
 from ..stores.store import FeatureStore
 from .extract import Extractor
+from .memory import ForwardLimit
 from .plan import Plan
 from .work import ShardResult, process_shard
 
@@ -21,11 +23,24 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class ShardFailure:
-    """A shard that could not be done: why, in one line, after how many attempts."""
+    """A shard that could not be done: why, in one line, after how many attempts, with which workers."""
 
     shard: int
     reason: str
     attempts: int
+    workers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """What is shown of a worker: `memory` is bytes of its GPU, `rate` frames a second."""
+
+    number: int
+    host: str
+    stage: str
+    shard: int | None
+    rate: float
+    memory: int
 
 
 class Progress(Protocol):
@@ -36,10 +51,18 @@ class Progress(Protocol):
         ...
 
     def frames(self, shard: int, count: int) -> None:
-        """So many more frames of a shard went through the networks."""
+        """So many more frames of a shard went through the networks; fewer than none where they must be done again."""
         ...
 
     def done(self, result: ShardResult | ShardFailure) -> None: ...
+
+    def say(self, message: str) -> None:
+        """Something happened that whoever watches should know."""
+        ...
+
+    def workers(self, workers: Sequence[WorkerView]) -> None:
+        """How the workers are, about once a second, where there are several."""
+        ...
 
 
 class Silent:
@@ -51,13 +74,18 @@ class Silent:
 
     def done(self, result: ShardResult | ShardFailure) -> None: ...
 
+    def say(self, message: str) -> None: ...
+
+    def workers(self, workers: Sequence[WorkerView]) -> None: ...
+
+
+Results = Generator[ShardResult | ShardFailure, None, None]
+
 
 class Executor(Protocol):
-    """Does shards, in any order."""
+    """Does shards, in any order. Closing the generator ends whatever is under way."""
 
-    def run(
-        self, plan: Plan, location: Location, shards: list[int], progress: Progress
-    ) -> Iterator[ShardResult | ShardFailure]: ...
+    def run(self, plan: Plan, location: Location, shards: list[int], progress: Progress) -> Results: ...
 
 
 @dataclass
@@ -66,29 +94,34 @@ class SerialExecutor:
 
     build: Callable[[], Extractor]
 
-    def run(
-        self, plan: Plan, location: Location, shards: list[int], progress: Progress
-    ) -> Iterator[ShardResult | ShardFailure]:
+    def run(self, plan: Plan, location: Location, shards: list[int], progress: Progress) -> Results:
         if not shards:
             return
         extractor = self.build()
         writer = ShardWriter(location, plan.layout, plan.fingerprint)
+        limit = ForwardLimit()
         for index in shards:
-            yield attempt(extractor, plan, index, writer, progress)
+            yield attempt(extractor, plan, index, writer, progress, limit)
 
 
 def attempt(
-    extractor: Extractor, plan: Plan, index: int, writer: ShardWriter, progress: Progress
+    extractor: Extractor, plan: Plan, index: int, writer: ShardWriter, progress: Progress, limit: ForwardLimit
 ) -> ShardResult | ShardFailure:
     """Do a shard, up to ATTEMPTS times. A store that cannot be written ends the job: no other shard fares better."""
     for count in range(1, ATTEMPTS + 1):
+        seen = 0
+
+        def on_frames(frames: int) -> None:
+            nonlocal seen
+            seen += frames
+            progress.frames(index, frames)
+
         try:
-            return process_shard(
-                extractor, plan, plan.shards[index], writer, lambda frames: progress.frames(index, frames)
-            )
+            return process_shard(extractor, plan, plan.shards[index], writer, on_frames, limit=limit)
         except StoreWriteError:
             raise
         except Exception as error:
+            progress.frames(index, -seen)
             if count == ATTEMPTS:
                 return ShardFailure(index, f"{type(error).__name__}: {error}".splitlines()[0], count)
     raise AssertionError("unreachable")
@@ -139,9 +172,14 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
         outcome.resumed = len(done)
         progress.begin(plan.frames, sum(s.stop - s.start for s in plan.shards if s.index in done))
         missing = [shard.index for shard in plan.shards if shard.index not in done]
-        for result in executor.run(plan, location, missing, progress):
-            (outcome.results if isinstance(result, ShardResult) else outcome.failures).append(result)
-            progress.done(result)
+        # Closed before the lock is let go: nobody may still write when another job begins.
+        with closing(executor.run(plan, location, missing, progress)) as results:
+            for result in results:
+                if isinstance(result, ShardResult):
+                    outcome.results.append(result)
+                else:
+                    outcome.failures.append(result)
+                progress.done(result)
         if not outcome.failures:
             store = FeatureStore.open(location, allow_incomplete=True)
             complete = store.status == "complete" and not missing

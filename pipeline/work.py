@@ -5,17 +5,24 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..stores.errors import AugliftError, MissingFileError
+from ..stores.layout import PLAN, ledger_key
+from ..stores.ledger import ShardRecord
+from ..stores.location import Location
 from ..stores.readahead import read_ahead
 from ..stores.shards import ShardWriter
 from .extract import Extractor, StageTimes
 from .frames import FrameBatch, read
+from .memory import ForwardLimit
 from .plan import Clip, Plan, Segment, Shard
 
 # Unreadable frames named in a shard's record; the rest are only counted.
@@ -24,13 +31,33 @@ PROBLEMS_LISTED = 100
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A shard that is in the store. `seconds`: by stage, and `total`."""
+    """A shard that is in the store.
+
+    seconds   by stage, and `total`; empty where the shard was there already
+    split     0, or how many frames fitted on the GPU where a whole batch did not (memory.py)
+    worker    who did it, where there are several
+    """
 
     shard: int
     frames: int
     counts: dict[str, int]
     problems: list[dict[str, Any]]
     seconds: dict[str, float]
+    split: int = 0
+    worker: int | None = None
+
+
+@dataclass
+class _Watched(StageTimes):
+    """Seconds by stage, and word of every stage that begins."""
+
+    on_stage: Callable[[str], None] = field(default=lambda name: None)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.on_stage(name)
+        with super().stage(name):
+            yield
 
 
 def process_shard(
@@ -39,13 +66,18 @@ def process_shard(
     shard: Shard,
     writer: ShardWriter,
     on_frames: Callable[[int], None] = lambda count: None,
+    on_stage: Callable[[str], None] = lambda name: None,
+    limit: ForwardLimit | None = None,
 ) -> ShardResult:
     """Do one shard. Batches never cross a segment, so the same plan always makes the same batches.
 
     on_frames   called with the number of frames each time a batch is done
+    on_stage    called with its name each time a stage begins
+    limit       what is known of the device's memory; kept from shard to shard
     """
     begin = time.perf_counter()
-    times = StageTimes(extractor.device)
+    times = _Watched(extractor.device, on_stage=on_stage)
+    limit = limit or ForwardLimit()
     arrays = {spec.name: spec.empty(shard.stop - shard.start) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
     unreadable = 0
@@ -54,7 +86,7 @@ def process_shard(
         clip = plan.clips[segment.clip]
         for batch, truth in _decoded(plan, clip, segment, times):
             rows = slice(row, row + len(batch.indices))
-            features = extractor.extract(batch.frames, batch.ok, truth.pop("bbox", None), times)
+            features = limit.extract(extractor, batch.frames, batch.ok, truth.pop("bbox", None), times)
             features["source_frame"] = batch.indices.astype(np.int32)
             for name, values in (features | truth).items():
                 arrays[name][rows] = values
@@ -66,12 +98,40 @@ def process_shard(
                 if reason is not None
             ][: PROBLEMS_LISTED - len(problems)]
             on_frames(len(batch.indices))
+            on_stage("wait")
     frames = shard.stop - shard.start
     valid = int(arrays["valid"].sum())
     counts = {"frames": frames, "valid": valid, "nobody": frames - valid - unreadable, "unreadable": unreadable}
     with times.stage("write"):
         writer.write(shard.index, arrays, counts, problems, versions())
-    return ShardResult(shard.index, frames, counts, problems, {**times.seconds, "total": time.perf_counter() - begin})
+    seconds = {**times.seconds, "total": time.perf_counter() - begin}
+    return ShardResult(shard.index, frames, counts, problems, seconds, limit.frames or 0)
+
+
+def recorded(writer: ShardWriter, shard: int) -> ShardResult | None:
+    """The result of a shard that is in this plan's ledger already; None where it is not, or its record is no good."""
+    key = ledger_key(shard)
+    try:
+        record = ShardRecord.from_json(writer.location.read(key), key)
+    except AugliftError:
+        return None
+    if record.misfit(writer.layout, writer.fingerprint) is not None:
+        return None
+    return ShardResult(shard, record.stop - record.start, record.counts, record.problems, {})
+
+
+def require_visible(plan: Plan, location: Location) -> None:
+    """MissingFileError where this machine sees not the store that was begun, or not the sources.
+
+    One source a folder is looked for: what is not mounted is not mounted for all of them.
+    """
+    where = f"seen from {platform.node()}"
+    if not location.exists(PLAN):
+        raise MissingFileError(f"{location.url} is not there, {where}; every node needs the store under the same path")
+    one_each = {Path(clip.info.path).parent: Path(clip.info.path) for clip in plan.clips}
+    for path in one_each.values():
+        if not path.exists():
+            raise MissingFileError(f"{path} is not there, {where}; every node needs the sources under the same path")
 
 
 def _decoded(
