@@ -122,12 +122,11 @@ def depth_at(library: Library, maps: Array, frame: np.ndarray, pixel: np.ndarray
     height, width = maps.shape[1:]
     cells, weights = _interpolation(frame_size, (width, height))
     places = pixel[:, 0], pixel[:, 1] + frame_size[0] + _BEHIND
-    (x, across), (y, down) = ((cells.take(place, axis=1), weights.take(place, axis=1)) for place in places)
+    (x, across), (y, down) = ((cells.take(place, axis=1), weights.take(place)) for place in places)
     found = library.take(maps.reshape(-1), library.host((frame * height + y)[:, None] * width + x))
     with np.errstate(invalid="ignore"):  # infinity less infinity
-        found *= library.host(down[:, None])
-        found = (found[0] + found[1]) * library.host(across)
-        found = found[0] + found[1]
+        found = found[0] + (found[1] - found[0]) * library.host(down)
+        found = found[0] + (found[1] - found[0]) * library.host(across)
     return library.module.where(library.module.isfinite(found), found, math.nan)
 
 
@@ -175,7 +174,7 @@ def _ranks(most: int, percentiles: tuple[float, ...]) -> tuple[np.ndarray, np.nd
 
 @lru_cache(maxsize=16)
 def _interpolation(frame_size: tuple[int, int], map_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The align_corners rule of both axes: for each pixel two cells (2, X + Y) and their weights, float32, x before y.
+    """The align_corners rule of both axes: each pixel's two cells (2, X + Y), and the second one's weight, float32.
 
     Pixel p of `length` lies at cell p (cells - 1) / (length - 1). In integers, so that a pixel that lies on a cell
     takes that cell alone. Pixels behind the frame repeat its last: a square may be larger than a frame.
@@ -186,8 +185,8 @@ def _interpolation(frame_size: tuple[int, int], map_size: tuple[int, int]) -> tu
         pixel = np.minimum(np.arange(length + _BEHIND, dtype=np.int64), length - 1)
         lower, rest = np.divmod(pixel * (cells - 1), gaps)
         all_cells.append(np.stack([lower, lower + (rest > 0)]))
-        all_weights.append((np.stack([gaps - rest, rest]) / gaps).astype(np.float32))
-    return np.concatenate(all_cells, axis=1), np.concatenate(all_weights, axis=1)
+        all_weights.append((rest / gaps).astype(np.float32))
+    return np.concatenate(all_cells, axis=1), np.concatenate(all_weights)
 
 
 @lru_cache(maxsize=64)
@@ -220,7 +219,7 @@ def _chunk(
     # The cells beneath them: `span` each, and the place of each pixel's two cells in the spans of all disks.
     pixel[1] += frame_size[0] + _BEHIND
     all_cells, weights = _interpolation(frame_size, (maps.shape[2], maps.shape[1]))
-    cell, weight = all_cells.take(pixel, axis=1), weights.take(pixel, axis=1)
+    cell, weight = all_cells.take(pixel, axis=1), weights.take(pixel)
     origin = cell[0, :, :, 0]
     spans = ((cell[1, :, :, -1] - origin).max(axis=1) + 1).tolist()
     origin = np.minimum(origin, [[maps.shape[2] - spans[0]], [maps.shape[1] - spans[1]]])
@@ -228,9 +227,9 @@ def _chunk(
     cells, whole = _cells(library, maps, disks.frame, origin, spans)
 
     # Along y, then along x: picking whole rows of a matrix is what is fast, so that the squares end up columns first.
-    mixed = _mix(library, cells.reshape(-1, spans[0]), cell[:, 1], weight[:, 1])
+    mixed = _mix(library, cells.reshape(-1, spans[0]), cell[:, 1], weight[1])
     mixed = mixed.reshape(count, size, -1).swapaxes(1, 2).reshape(-1, size)
-    pixels = _mix(library, mixed, cell[:, 0], weight[:, 0])
+    pixels = _mix(library, mixed, cell[:, 0], weight[0])
     before, behind = _outside(size)
     pixels += take(host(before), host(begin.reshape(-1)))
     pixels += take(host(behind), host(end.reshape(-1)))
@@ -287,11 +286,12 @@ def _cells(
 
 
 def _mix(library: Library, lines: Array, cell: np.ndarray, weight: np.ndarray) -> Array:
-    """The weighted sum of two lines for each pixel of an axis: (n span, m) to (n size, m)."""
+    """Between two lines for each pixel of an axis: (n span, m) to (n size, m)."""
     pair = library.take(lines, library.host(cell.reshape(2, -1)))
-    pair *= library.host(weight.reshape(2, -1, 1))
-    mixed = pair[0]
-    mixed += pair[1]
+    mixed, rise = pair[0], pair[1]
+    rise -= mixed
+    rise *= library.host(weight.reshape(-1, 1))
+    mixed += rise
     return mixed
 
 
