@@ -16,31 +16,12 @@ from ..stores.store import FeatureStore
 from .extract import Extractor
 from .memory import ForwardLimit
 from .plan import Plan
-from .work import ShardResult, process_shard
+from .results import ShardFailure, ShardResult, WorkerView
+from .work import process_shard
+
+__all__ = ["ATTEMPTS", "Executor", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "Silent", "execute"]
 
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class ShardFailure:
-    """A shard that could not be done: why, in one line, after how many attempts, with which workers."""
-
-    shard: int
-    reason: str
-    attempts: int
-    workers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class WorkerView:
-    """What is shown of a worker: `memory` is bytes of its GPU, `rate` frames a second."""
-
-    number: int
-    host: str
-    stage: str
-    shard: int | None
-    rate: float
-    memory: int
 
 
 class Progress(Protocol):

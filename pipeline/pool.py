@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from ..stores.errors import InvalidValueError, StoreIncompleteError, StoreWriteError
 from ..stores.fingerprint import differing_keys
 from .assignment import Assignment
-from .execute import ATTEMPTS, Progress, ShardFailure, Silent, WorkerView
+from .execute import ATTEMPTS, Progress, Silent
+from .results import ShardFailure, ShardResult, WorkerView
 from .roster import Place, Roster
-from .work import ShardResult
 from .worker import Loaded, Status, Trouble
 
 TICK_SECONDS = 1.0

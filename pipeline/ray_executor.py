@@ -17,9 +17,10 @@ from ..stores.fingerprint import describe_difference
 from ..stores.location import Location
 from ..stores.shards import ShardWriter
 from .cluster import Cluster, RayCrew
-from .execute import Progress, Results, ShardFailure
+from .execute import Progress, Results
 from .plan import Plan
 from .pool import Job, Patience, Pool
+from .results import ShardFailure
 from .work import recorded
 from .worker import Work
 from .workers import Crowd

@@ -24,27 +24,12 @@ from .extract import Extractor, StageTimes
 from .frames import FrameBatch, read
 from .memory import ForwardLimit
 from .plan import Clip, Plan, Segment, Shard
+from .results import ShardResult
+
+__all__ = ["ShardResult", "process_shard", "recorded", "require_visible", "versions"]
 
 # Unreadable frames named in a shard's record; the rest are only counted.
 PROBLEMS_LISTED = 100
-
-
-@dataclass(frozen=True)
-class ShardResult:
-    """A shard that is in the store.
-
-    seconds   by stage, and `total`; empty where the shard was there already
-    split     0, or how many frames fitted on the GPU where a whole batch did not (memory.py)
-    worker    who did it, where there are several
-    """
-
-    shard: int
-    frames: int
-    counts: dict[str, int]
-    problems: list[dict[str, Any]]
-    seconds: dict[str, float]
-    split: int = 0
-    worker: int | None = None
 
 
 @dataclass

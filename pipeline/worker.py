@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..stores.location import Location
     from .extract import Extractor
     from .plan import Plan
-    from .work import ShardResult
+    from .results import ShardResult
 
 
 @dataclass(frozen=True)
