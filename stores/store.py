@@ -58,7 +58,7 @@ class FeatureStore:
             )
         sequences = SequenceTable.from_parquet(location.read(SEQUENCES))
         try:
-            group = zarr.open_group(location.zarr_store(), mode="r")
+            group = zarr.open_group(location.zarr_store(), mode="r", zarr_format=3)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptStoreError(f"zarr.json of {location.url} is no Zarr group ({error})") from error
         return cls(location, attributes, sequences, group)

@@ -31,6 +31,7 @@ from auglift.stores.remote import BucketLocation, WebLocation
 from auglift.stores.schema import FIELDS
 from auglift.stores.store import FeatureStore
 from auglift.stores.verify import repair, verify
+from auglift.stores.windows import WindowLoader
 
 from ..fakes.folders import digest_of_folder
 from ..fakes.servers import BUCKET, CuttingProxy, s3_server, web_server
@@ -374,3 +375,37 @@ def test_a_half_built_store_on_a_web_server_cannot_be_listed(web, tmp_path):
     MADE.run(web[1].parent / "half.zarr", shards=1)
     with pytest.raises(StoreReadError, match="only finished stores"):
         verify(web[0].replace("walk%201", "half"))
+
+
+# --- windows
+
+
+def test_windows_from_a_bucket_are_those_from_a_folder(location, tmp_path):
+    """In RAM and in blocks: the same batches in the same order, through Zarr from there and past it from here."""
+    made = MadeStore(lengths=(9000, 7999, 12500), shard_frames=8192, only=("keypoints", "uadd/paper", "valid"))
+    made.run(location)
+    made.run(tmp_path / "s")
+    for memory in ("auto", 16_000_000):
+        options = {"window": 27, "stride": 50, "batch_size": 8, "memory": memory, "seed": 3, "keep_invalid": True}
+        there, here = (
+            WindowLoader(at, ["keypoints", "uadd/paper"], **options) for at in (location.url, tmp_path / "s")
+        )
+        assert bool(there.plan.pool) == (memory != "auto"), "one of the two is read in blocks"
+        count = 0
+        for far, near in zip(there, here, strict=True):
+            for key in near:
+                np.testing.assert_array_equal(far[key], near[key], err_msg=key)
+            count += len(near["keypoints"])
+        assert count == sum(-(-length // 50) for length in made.lengths)
+
+
+def test_a_connection_that_drops_under_a_loader_is_an_error_not_a_batch(location, server, monkeypatch):
+    made = MadeStore(lengths=(600,), shard_frames=600, only=("keypoints", "valid"))
+    made.run(location)
+    proxy = CuttingProxy(server, lambda number: (None, 20_000))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    loader = WindowLoader(FeatureStore.open(location.url), ["keypoints"], window=9, batch_size=64)
+    proxy.allowed = lambda number: (None, 1_000)
+    with pytest.raises(StoreReadError, match="check the connection"):
+        next(iter(loader))
+    proxy.close()
