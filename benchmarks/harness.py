@@ -6,6 +6,7 @@ end, `if __name__ == "__main__": main(rows, __doc__)`. Quick means under a minut
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import multiprocessing
@@ -131,6 +132,9 @@ def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> i
 def _peak(prepare: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> int:
     call = prepare(*arguments)
     gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)  # glibc keeps what was freed, and would use it again unseen
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
     before = _status("VmRSS")
     call()
@@ -164,11 +168,14 @@ HEADINGS = ("what", "measured", "against", "ratio", "wanted", "")
 
 def show(rows: Sequence[Row], question: str) -> None:
     table = Table(*HEADINGS, title=question, title_justify="left")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # in a log, nobody can widen the window
     for row in rows:
         style = {None: "", True: "green", False: "bold red"}[row.met]
         *plain, verdict = cells(row)
         table.add_row(*plain, f"[{style}]{verdict}[/]" if style else verdict)
-    Console().print(table)
+    console.print(table)
 
 
 def question(doc: str | None) -> str:

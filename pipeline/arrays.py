@@ -2,7 +2,7 @@
 
 On a CPU the UADD kernel works with NumPy: its vectorised sort is some ten times as fast as torch's there, and a small
 operation costs a third. Elsewhere it works with torch. What both spell alike (arithmetic, indexing, reshape, swapaxes,
-argmin, stack, where, isfinite, ...) is used directly or through `module`.
+stack, where, isfinite, ...) is used directly or through `module`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Library:
     take: Callable[[Array, Array], Array]  # rows of the first axis
     sort: Callable[[Array], Array]  # each row ascending; may do it in place
     finite: Callable[[Array], Array]  # how many in each sorted row are finite, infinity being last
+    first: Callable[[Array], Array]  # where the first True of each row is
 
     @property
     def on_host(self) -> bool:
@@ -42,6 +43,7 @@ NUMPY = Library(
     take=lambda values, index: values.take(index, axis=0),
     sort=lambda values: (values.sort(axis=1), values)[1],
     finite=lambda rows: np.array([row.searchsorted(math.inf) for row in rows]),
+    first=lambda flags: flags.argmax(axis=1),
 )
 
 
@@ -53,6 +55,7 @@ def torch_library(device: torch.device) -> Library:
         take=lambda values, index: values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:]),
         sort=lambda values: values.sort(dim=1).values,
         finite=lambda rows: torch.searchsorted(rows, torch.full((len(rows), 1), math.inf, device=device)).view(-1),
+        first=lambda flags: flags.to(torch.uint8).argmax(dim=1),
     )
 
 

@@ -304,6 +304,7 @@ def _locate(library: Library, pixels: Array, low: Array, high: Array, share: Arr
     other = library.module.where(share >= 0.5, high, low)
     places = []
     for column in range(share.shape[1]):
-        nearest = (abs(pixels - target[:, column, None]).argmin(1) for target in (one, other))
-        places.append(library.module.minimum(*nearest))
+        there = pixels == one[:, column, None]
+        there |= pixels == other[:, column, None]
+        places.append(library.first(there))
     return library.module.stack(places, 1)
