@@ -54,7 +54,7 @@ class FeatureStore:
         if attributes["status"] != "complete" and not allow_incomplete:
             raise StoreIncompleteError(
                 f"{location.url} is not complete: run the auglift-prep command that began it again, or open it with "
-                "allow_incomplete (--allow-incomplete) to read its finished shards"
+                "allow_incomplete to read its finished shards"
             )
         sequences = SequenceTable.from_parquet(location.read(SEQUENCES))
         try:

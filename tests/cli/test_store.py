@@ -23,6 +23,7 @@ from auglift.stores.lock import StoreLock
 from auglift.stores.verify import verify
 
 from ..fakes.folders import digest_of_folder
+from ..fakes.servers import BUCKET, s3_server
 from ..fakes.stores import MadeStore
 
 WARNING = "RANDOM WEIGHTS in rtmpose-l: THE FEATURES ARE NOISE"
@@ -181,6 +182,29 @@ def test_export_writes_a_selection(store, tmp_path, kind):
     shown = run("export", store, "--format", kind, "--out", tmp_path / "out", "--force")
     assert shown.exit_code == 0
     assert "50 frames" in shown.stdout
+
+
+def test_every_command_takes_a_url_and_a_bucket_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("obstore")
+    pytest.importorskip("moto")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with s3_server() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+        url = f"s3://{BUCKET}/s.zarr"
+        MADE.run(url)
+        assert json.loads(run("info", url, "--json").stdout)["frames"] == 50
+        assert run("card", url).exit_code == 0
+        assert run("verify", url, "--deep").exit_code == 0
+        assert run("export", url, "--format", "parquet", "--out", tmp_path).exit_code == 0
+        shown = run("info", "s3://nowhere/s.zarr")
+    assert shown.exit_code == 2
+    assert shown.stderr.count("\n") == 1
+    assert "there is no bucket 'nowhere'" in shown.stderr
 
 
 # --- errors and exit codes

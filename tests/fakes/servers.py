@@ -1,8 +1,9 @@
-"""Servers on loopback: a real S3 API (moto's), a proxy that cuts connections, a web server with range requests."""
+"""Servers on loopback: a real S3 API (moto's), a stand-in for Google's, a web server, a proxy that cuts."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import re
 import socket
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
 
 BUCKET = "bucket"
 
@@ -121,6 +124,94 @@ def web_server(folder: Path) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_RangeHandler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _ObjectHandler(http.server.BaseHTTPRequestHandler):
+    """As much of Google Cloud Storage's XML API as a store asks for: put (once, if asked), get, head, delete, list."""
+
+    protocol_version = "HTTP/1.1"
+    objects: dict[str, bytes]
+    lock: threading.Lock
+
+    def do_PUT(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.lock:
+            if self.headers.get("x-goog-if-generation-match") == "0" and self.path in self.objects:
+                self._answer(412)
+                return
+            self.objects[self.path] = data
+        self._answer(200, etag=data)
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if query:
+            self._list(path, {key: values[0] for key, values in parse_qs(query).items()})
+            return
+        data = self.objects.get(path)
+        if data is None:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            return
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if not wanted:
+            self._answer(200, data, etag=data)
+            return
+        first, last = wanted.groups()
+        start = int(first) if first else max(0, len(data) - int(last))
+        stop = min(int(last) + 1, len(data)) if first and last else len(data)
+        self._answer(206, data[start:stop], etag=data, extra={"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"})
+
+    do_HEAD = do_GET
+
+    def do_DELETE(self) -> None:
+        self._answer(204 if self.objects.pop(self.path, None) is not None else 404)
+
+    def _list(self, bucket: str, query: dict[str, str]) -> None:
+        with self.lock:
+            names = {unquote(path.removeprefix(f"{bucket}/")): len(data) for path, data in self.objects.items()}
+        prefix, entries, folders = query.get("prefix", ""), "", set()
+        for name, size in sorted(names.items()):
+            if not name.startswith(prefix):
+                continue
+            below = name[len(prefix) :]
+            if "delimiter" in query and "/" in below:
+                folders.add(prefix + below.split("/")[0] + "/")
+            else:
+                entries += (
+                    f"<Contents><Key>{escape(name)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+                    f"<ETag>&quot;e&quot;</ETag><Size>{size}</Size></Contents>"
+                )
+        entries += "".join(f"<CommonPrefixes><Prefix>{escape(f)}</Prefix></CommonPrefixes>" for f in sorted(folders))
+        self._answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode())
+
+    def _answer(self, status: int, body: bytes = b"", etag: bytes | None = None, extra: dict[str, str] | None = None):
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        if etag is not None:
+            self.send_header("ETag", f'"{hashlib.md5(etag).hexdigest()}"')
+            self.send_header("x-goog-generation", "1")
+            self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        for name, value in (extra or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def gs_server() -> Iterator[str]:
+    """The URL of a stand-in for Google Cloud Storage that accepts everybody."""
+    handler = type("Handler", (_ObjectHandler,), {"objects": {}, "lock": threading.Lock()})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import json
 import os
 import pickle
 import threading
@@ -25,7 +26,7 @@ from auglift.stores.errors import (
     StoreReadError,
     StoreWriteError,
 )
-from auglift.stores.location import locate
+from auglift.stores.location import Location, locate
 from auglift.stores.lock import LOCK, StoreLock
 from auglift.stores.remote import BucketLocation, WebLocation
 from auglift.stores.schema import FIELDS
@@ -34,7 +35,7 @@ from auglift.stores.verify import repair, verify
 from auglift.stores.windows import WindowLoader
 
 from ..fakes.folders import digest_of_folder
-from ..fakes.servers import BUCKET, CuttingProxy, s3_server, web_server
+from ..fakes.servers import BUCKET, CuttingProxy, gs_server, s3_server, web_server
 from ..fakes.stores import MadeStore
 from .location_claims import LocationClaims
 
@@ -78,12 +79,35 @@ def location(url) -> BucketLocation:
     return found
 
 
-def digest_of(location: BucketLocation) -> dict[str, str]:
+def digest_of(location: Location) -> dict[str, str]:
     return {key: hashlib.sha256(location.read(key)).hexdigest() for key in location.listing()}
 
 
 class TestBucket(LocationClaims):
     pass
+
+
+class TestGoogleBucket(LocationClaims):
+    @pytest.fixture
+    def location(self, google) -> BucketLocation:
+        return BucketLocation(f"gs://{BUCKET}/{uuid.uuid4().hex}/walk 1.zarr")
+
+
+@pytest.fixture
+def google(monkeypatch) -> Iterator[None]:
+    with gs_server() as url:
+        key = {"gcs_base_url": url, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+        monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(key))
+        monkeypatch.setitem(remote.CLIENT, "allow_http", True)
+        yield
+
+
+def test_a_store_in_a_google_bucket_has_the_bytes_of_one_in_a_folder(google, tmp_path):
+    location = locate(f"gs://{BUCKET}/s.zarr")
+    MADE.run(location)
+    MADE.run(tmp_path / "s.zarr")
+    assert digest_of(location) == digest_of_folder(tmp_path / "s.zarr")
+    assert verify(location, deep=True) == []
 
 
 # --- the whole life of a store

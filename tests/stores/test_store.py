@@ -254,7 +254,7 @@ def test_a_damaged_array_is_an_error(copy):
 
 def test_a_store_that_is_not_complete_is_refused_unless_asked_for(tmp_path):
     MadeStore().run(tmp_path / "s", shards=2)
-    with pytest.raises(StoreIncompleteError, match=r"run the auglift-prep command that began it again.*--allow-incomp"):
+    with pytest.raises(StoreIncompleteError, match=r"run the auglift-prep command that began it.*allow_incomplete"):
         FeatureStore.open(tmp_path / "s")
     store = FeatureStore.open(tmp_path / "s", allow_incomplete=True)
     assert store.finished().tolist() == [True, True, False, False]
