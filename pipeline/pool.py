@@ -75,6 +75,7 @@ class _Member:
     handle: Handle
     sign: float
     state: str = "loading"
+    pid: int | None = None
     status: Status | None = None
     asked: bool = False
     next_question: float = 0.0
@@ -243,7 +244,7 @@ class Pool:
                 self.first = self.first or answer
                 self.roster.loaded(member.place)
                 self._next_tick = 0.0  # the node's other workers need not wait
-                member.state = "loaded"
+                member.state, member.pid = "loaded", answer.pid
                 self._tell(member)
                 return
             answer = Trouble("worker", misfit)
@@ -292,6 +293,7 @@ class Pool:
             self._give(member)
             return
         if answer.kind == "store":
+            self._assignment.done(member.number, shard)
             raise StoreWriteError(answer.reason)
         self._failed(member, shard, answer.reason)
         if answer.kind == "worker":
