@@ -19,12 +19,12 @@ from click.testing import CliRunner
 from auglift.cli.prep import main
 from auglift.stores.store import FeatureStore
 
+from ..fakes.depth import write_tiny_depth
 from ..fakes.folders import digest_of_folder
 from ..fakes.video import number_frames, truncate, write_video
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--detector", "rtmdet-nano", "--pose", "rtmpose-t", "--depth", "depth-anything-v2-small"]
-RANDOM = [*SMALL, "--weights", "random", "--batch", "4", "--threads", "2"]
+SMALL = ["--detector", "rtmdet-nano", "--pose", "rtmpose-t"]
 
 
 def prep(*arguments: object):
@@ -39,9 +39,16 @@ def clip(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(clip, tmp_path_factory) -> Path:
+def trial(tmp_path_factory) -> list[str]:
+    """The options of a trial run: real architectures, random weights, and a depth model that takes no time."""
+    depth = write_tiny_depth(tmp_path_factory.mktemp("depth"))
+    return [*SMALL, "--depth", str(depth), "--weights", "random", "--batch", "4", "--threads", "2"]
+
+
+@pytest.fixture(scope="module")
+def store(clip, trial, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("store") / "walk.zarr"
-    result = prep(clip, "--out", out, *RANDOM, "--shard-frames", 4)
+    result = prep(clip, "--out", out, *trial, "--shard-frames", 4)
     assert result.exit_code == 0, result.output
     return out
 
@@ -60,15 +67,15 @@ def test_the_store_says_in_capitals_that_its_weights_are_random(store):
     assert "RANDOM WEIGHTS" in warning
 
 
-def test_the_same_command_gives_the_same_bytes(store, clip, tmp_path):
+def test_the_same_command_gives_the_same_bytes(store, clip, trial, tmp_path):
     out = tmp_path / "again.zarr"
-    assert prep(clip, "--out", out, *RANDOM, "--shard-frames", 4).exit_code == 0
+    assert prep(clip, "--out", out, *trial, "--shard-frames", 4).exit_code == 0
     assert digest_of_folder(out) == digest_of_folder(store)
 
 
-def test_a_killed_command_run_again_gives_the_same_bytes(store, clip, tmp_path):
+def test_a_killed_command_run_again_gives_the_same_bytes(store, clip, trial, tmp_path):
     out = tmp_path / "killed.zarr"
-    command = [sys.executable, "-c", "from auglift.cli.prep import main; main()", "video", clip, "--out", out, *RANDOM]
+    command = [sys.executable, "-c", "from auglift.cli.prep import main; main()", "video", clip, "--out", out, *trial]
     command += ["--shard-frames", "4"]
     job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not (out / "ledger").is_dir() or not any((out / "ledger").iterdir()):
@@ -76,13 +83,13 @@ def test_a_killed_command_run_again_gives_the_same_bytes(store, clip, tmp_path):
         time.sleep(0.002)
     job.send_signal(signal.SIGKILL)
     job.wait()
-    result = prep(clip, "--out", out, *RANDOM, "--shard-frames", 4)
+    result = prep(clip, "--out", out, *trial, "--shard-frames", 4)
     assert result.exit_code == 0, result.output
     assert digest_of_folder(out) == digest_of_folder(store)
 
 
-def test_another_configuration_is_an_error_that_names_the_keys(store, clip):
-    result = prep(clip, "--out", store, *RANDOM, "--shard-frames", 4, "--batch", 2)
+def test_another_configuration_is_an_error_that_names_the_keys(store, clip, trial):
+    result = prep(clip, "--out", store, *trial, "--shard-frames", 4, "--batch", 2)
     assert result.exit_code == 2
     assert "batch: 2 here, 4 in the store" in result.output
 
@@ -97,20 +104,20 @@ def test_a_dry_run_writes_nothing_and_loads_no_network(clip, tmp_path):
     assert not out.exists()
 
 
-def test_json_tells_each_shard_and_the_end(clip, tmp_path):
-    result = prep(clip, "--out", tmp_path / "x.zarr", *RANDOM, "--shard-frames", 6, "--json")
+def test_json_tells_each_shard_and_the_end(clip, trial, tmp_path):
+    result = prep(clip, "--out", tmp_path / "x.zarr", *trial, "--shard-frames", 6, "--json")
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert [event["event"] for event in events] == ["begin", "shard", "shard", "end"]
     assert events[-1]["counts"]["frames"] == 12
     assert events[-1]["seconds"]["depth"] > 0
 
 
-def test_a_truncated_video_gives_the_frames_there_are_and_counts_the_rest(tmp_path):
+def test_a_truncated_video_gives_the_frames_there_are_and_counts_the_rest(trial, tmp_path):
     path = tmp_path / "cut.mkv"
     write_video(path, number_frames(40, width=160, height=120), fps=30)
     truncate(path, 0.6)
     out = tmp_path / "x.zarr"
-    result = prep(path, "--out", out, *RANDOM)
+    result = prep(path, "--out", out, *trial)
     assert result.exit_code == 0, result.output
     opened = FeatureStore.open(out)
     assert 0 < opened.attributes["counts"]["valid"] <= opened.frames <= 40
@@ -143,29 +150,30 @@ def test_missing_weights_are_an_error_that_says_how_to_supply_them(clip, tmp_pat
     assert "--weights" in result.output
 
 
-def test_a_target_that_cannot_be_written_is_one_line_and_exit_2(clip, tmp_path):
+def test_a_target_that_cannot_be_written_is_one_line_and_exit_2(clip, trial, tmp_path):
     file = tmp_path / "file"
     file.write_text("not a folder")
-    result = prep(clip, "--out", file / "x.zarr", *RANDOM)
+    result = prep(clip, "--out", file / "x.zarr", *trial)
     assert result.exit_code == 2
     assert "--out" in result.output
 
 
-def test_one_bad_source_among_good_ones_is_left_out_and_said(clip, tmp_path):
+def test_one_bad_source_among_good_ones_is_left_out_and_said(clip, trial, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"not a video at all")
     out = tmp_path / "x.zarr"
-    result = prep(clip, bad, "--out", out, *RANDOM, "--limit", 4)
+    result = prep(clip, bad, "--out", out, *trial, "--limit", 4)
     assert result.exit_code == 1
     assert "bad.mp4" in result.output
     assert FeatureStore.open(out).frames == 4
 
 
 def test_real_video_goes_through(shared_data, tmp_path):
-    """The issue's own command, on two of the four cameras and fewer frames."""
+    """The issue's own command, on two of the four cameras and two frames of each."""
     videos = sorted((shared_data / "pose2sim" / "single").glob("cam0[13].mp4"))
     out = tmp_path / "x.zarr"
-    result = prep(*videos, "--out", out, *RANDOM, "--limit", 4)
+    options = [*SMALL, "--depth", "depth-anything-v2-small", "--weights", "random"]
+    result = prep(*videos, "--out", out, *options, "--limit", 2)
     assert result.exit_code == 0, result.output
     opened = FeatureStore.open(out)
     assert opened.sequences.table["width"].to_pylist() == [1080, 1088]
