@@ -31,7 +31,7 @@ def fake_plan(sources: list[Path], extractor: Extractor, shard_frames: int = 8, 
     return Plan(tuple(found), settings, tuple(p.name for p in extractor.presets), shard_frames)
 
 
-def run_fake(out: Path, sources: list[Path], seconds: float = 0.0, progress=None, **changes) -> Outcome:
+def run_fake(out: str | Path, sources: list[Path], seconds: float = 0.0, progress=None, **changes) -> Outcome:
     """Run the whole pass here; `seconds` a frame are slept."""
     fake = fake_extractor()
     extractor = Extractor(fake.detector, fake.pose, SlowDepth(seconds), fake.presets, fake.device)
@@ -39,4 +39,4 @@ def run_fake(out: Path, sources: list[Path], seconds: float = 0.0, progress=None
 
 
 if __name__ == "__main__":
-    run_fake(Path(sys.argv[1]), [Path(p) for p in sys.argv[3:]], float(sys.argv[2]))
+    run_fake(sys.argv[1], [Path(p) for p in sys.argv[3:]], float(sys.argv[2]))

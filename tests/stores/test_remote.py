@@ -7,7 +7,10 @@ import hashlib
 import json
 import os
 import pickle
+import subprocess
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +45,7 @@ from .location_claims import LocationClaims
 pytest.importorskip("moto")
 pytest.importorskip("obstore")
 
+ROOT = Path(__file__).resolve().parents[2]
 MADE = MadeStore(lengths=(7, 6), shard_frames=5, only=("keypoints", "valid", "uadd/paper"))
 
 
@@ -399,6 +403,28 @@ def test_a_half_built_store_on_a_web_server_cannot_be_listed(web, tmp_path):
     MADE.run(web[1].parent / "half.zarr", shards=1)
     with pytest.raises(StoreReadError, match="only finished stores"):
         verify(web[0].replace("walk%201", "half"))
+
+
+# --- the depth pass
+
+
+def test_a_depth_pass_into_a_bucket_killed_and_run_again_gives_the_bytes_of_one_into_a_folder(location, tmp_path):
+    job = pytest.importorskip("tests.fakes.job", reason="the depth pass is not installed")
+    video = pytest.importorskip("tests.fakes.video")
+    video.write_video(tmp_path / "a.mp4", video.number_frames(40, width=96, height=64), fps=30)
+    job.run_fake(tmp_path / "folder", [tmp_path / "a.mp4"])
+    command = [sys.executable, "-m", "tests.fakes.job", location.url, "0.1", str(tmp_path / "a.mp4")]
+    process = subprocess.Popen(command, cwd=ROOT)
+    while not location.listing("ledger/"):
+        assert process.poll() is None, "the job ended before it was killed"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert location.exists(LOCK)
+    outcome = job.run_fake(location.url, [tmp_path / "a.mp4"])
+    assert 0 < outcome.resumed < 5
+    assert digest_of(location) == digest_of_folder(tmp_path / "folder")
+    assert verify(location, deep=True) == []
 
 
 # --- windows

@@ -27,6 +27,7 @@ from auglift.stores.errors import (
 from auglift.stores.schema import FIELDS, FORMAT_VERSION
 from auglift.stores.store import FeatureStore
 
+from ..fakes.folders import digest_of_folder
 from ..fakes.stores import MadeStore, make_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,3 +312,15 @@ def test_a_reader_beside_a_writing_process_sees_finished_shards_only_and_all_of_
 
 def test_a_made_store_is_what_its_maker_says(tmp_path):
     assert make_store(tmp_path / "s").frames == 50
+
+
+def test_the_format_document_names_everything_that_is_written(path):
+    document = (ROOT / "docs" / "store-format.md").read_text()
+    attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+    record = json.loads((path / "ledger" / "00000000.json").read_text())
+    columns = FeatureStore.open(path).sequences.table.column_names
+    names = [*attributes, *record, *columns, *json.loads((path / "plan.json").read_text())]
+    names += [name for name in FIELDS if name.split("/")[0] not in ("uadd", "radius")]
+    assert [name for name in names if f"`{name}`" not in document] == []
+    files = {key.split("/")[0] for key in digest_of_folder(path)} - {name.split("/")[0] for name in FIELDS}
+    assert [name for name in files if name not in document] == []
