@@ -23,7 +23,6 @@ from auglift.pipeline.detect import RTMDet, build_detector, choose_person, fit_s
 from auglift.pipeline.models import MODELS
 from auglift.stores.errors import InvalidValueError
 
-
 pytestmark = [  # mmdet's own, on its own paths
     pytest.mark.filterwarnings("ignore:`torch.cuda.amp.autocast:FutureWarning"),
     pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),
