@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..stores.errors import InvalidValueError, MissingExtraError, MissingFileError
 from .models import DEFAULTS, ModelSpec, resolve
+from .resize import resize_bicubic
 from .weights import fit_state, load_state, random_seed, seeded, sha256
 
 # What the published models were trained with, as transformers' own processor has it: side, multiple, colour statistics.
@@ -44,7 +44,7 @@ class DepthEstimator(Protocol):
 class DepthAnything:
     """Depth Anything V2 (Yang 2024, arXiv 2406.09414), metric, through transformers' implementation of it."""
 
-    def __init__(self, model: nn.Module, identity: Mapping[str, str], max_depth: float, device: torch.device):
+    def __init__(self, model: Any, identity: Mapping[str, str], max_depth: float, device: torch.device):
         self.name = identity["name"]
         self._identity = dict(identity)
         self._max_depth = max_depth
@@ -77,16 +77,25 @@ class DepthAnything:
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor) -> Tensor:
-        """The network alone: (B, 3, h, w) to metres (B, h, w)."""
+        """The network alone: (B, 3, h, w) to metres (B, h, w).
+
+        Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
+        """
+        patches = inputs.shape[-2] // MULTIPLE, inputs.shape[-1] // MULTIPLE
         with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
-            depth = self._model(inputs).predicted_depth
-        return depth.float()
+            maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
+        return self._model.head([each.float() for each in maps], *patches)
+
+
+# What the numbers of an architecture mean, where its configuration does not say (`depth_estimation_type`).
+_METRIC = {"zoedepth": True, "glpn": True, "depth_pro": True, "dpt": False}
 
 
 class TransformersDepth:
     """Any model that `AutoModelForDepthEstimation` loads, behind its own image processor, on the host.
 
-    Slower than `DepthAnything`: every frame is prepared by itself. Relative depth, which has no unit, is said to be so.
+    Slower than `DepthAnything`: every frame is prepared by itself. Relative depth, which has no unit and is mostly
+    larger where things are nearer, is said to be so by `metric: false`.
     """
 
     def __init__(self, model: Any, processor: Any, identity: Mapping[str, str], device: torch.device):
@@ -95,15 +104,19 @@ class TransformersDepth:
         self._processor = processor
         self._device = device
         self._model = model.to(device).eval().requires_grad_(False)
-        self._metric = getattr(model.config, "depth_estimation_type", "") == "metric" or model.config.model_type in (
-            "zoedepth",
-            "depth_pro",
-        )
+        self._architecture: str = model.config.model_type
+        if getattr(processor, "do_center_crop", False):
+            raise InvalidValueError(f"{self.name}: its image processor crops, so that its depth misses the borders")
+        # ZoeDepth pads the frame and lets its post-processing take that away again; the map is to be of the frame.
+        if getattr(processor, "do_pad", False):
+            processor.do_pad = False
+        said = getattr(model.config, "depth_estimation_type", None)
+        self._metric = said == "metric" if said else _METRIC.get(self._architecture, False)
 
     def describe(self) -> dict[str, Any]:
         return {
             **self._identity,
-            "architecture": self._model.config.model_type,
+            "architecture": self._architecture,
             "processor": json.loads(json.dumps(self._processor.to_dict(), default=str, sort_keys=True)),
             "metric": self._metric,
             "precision": "float32",
@@ -113,7 +126,12 @@ class TransformersDepth:
     def estimate(self, frames: Tensor) -> Tensor:
         """See `DepthEstimator`."""
         prepared = self._processor(images=list(frames.cpu().numpy()), return_tensors="pt")
-        return self._model(prepared["pixel_values"].to(self._device)).predicted_depth.float()
+        outputs = self._model(prepared["pixel_values"].to(self._device))
+        depth = outputs.predicted_depth
+        if self._architecture == "depth_pro":  # it tells the inverse, in units of the focal length it estimates
+            found = self._processor.post_process_depth_estimation(outputs, [tuple(depth.shape[-2:])] * len(depth))
+            depth = torch.stack([each["predicted_depth"] for each in found])
+        return depth.reshape(len(frames), *depth.shape[-2:]).float()
 
 
 def build_depth(
@@ -121,16 +139,18 @@ def build_depth(
 ) -> DepthAnything | TransformersDepth:
     """The named depth network with its weights, on the device.
 
-    name   a row of the table of models; a Hugging Face repository, `owner/name`; or a folder that holds a model as
-           transformers saves it
+    name     a row of the table of models; a Hugging Face repository, `owner/name`; or a folder that holds a model as
+             transformers saves it
+    weights  as everywhere; `random` also leaves out the weights of a folder or repository, and a repository is looked
+             for in the folder `weights`, by its own name, before Hugging Face's cache
     Raises MissingFileError (weights), InvalidValueError (name, weights), MissingExtraError.
     """
     device = torch.device(device)
     if Path(name).is_dir():
-        return _from_folder(Path(name), name, device)
+        return _from_folder(Path(name), name, weights, device)
     spec = resolve(name, "depth")
     if spec.config is None:
-        return _from_folder(_fetch(spec), spec.name, device)
+        return _from_folder(_fetch(spec, weights), spec.name, weights, device)
     assert isinstance(spec.config, dict), spec
     assert spec.max_depth is not None, spec
     state, identity = load_state(spec, weights)
@@ -165,55 +185,62 @@ def _multiple(length: float) -> int:
     return max(MULTIPLE, round(length / MULTIPLE) * MULTIPLE)
 
 
-def resize_bicubic(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Frames (B, H, W, 3) uint8, to (B, 3, h, w) float32 in whole grey levels, as PIL resizes them.
-
-    PIL filters rows, rounds to grey levels, then filters columns and rounds again; so does this, on any device.
-    """
-    pixels = frames.permute(0, 3, 1, 2).float()
-    for step in ((frames.shape[1], size[1]), size):
-        if pixels.shape[-2:] != step:
-            pixels = F.interpolate(pixels, step, mode="bicubic", antialias=True, align_corners=False)
-            pixels = pixels.round_().clamp_(0, 255)
-    return pixels
-
-
-def _from_folder(folder: Path, name: str, device: torch.device) -> TransformersDepth:
+def _from_folder(folder: Path, name: str, weights: str | Path | None, device: torch.device) -> TransformersDepth:
     """A model and its processor as transformers saves them; weights from safetensors alone, and no code of theirs."""
     transformers = _transformers()
-    weights = sorted(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file() or not weights:
+    seed = random_seed(weights)
+    files = sorted(folder.glob("*.safetensors"))
+    if not (folder / "config.json").is_file() or not (files or seed is not None):
         raise MissingFileError(
             f"{folder} holds no depth model: it needs config.json and *.safetensors, as transformers' save_pretrained "
             "writes them"
         )
+    missing: list[str] = []
     try:
-        model = transformers.AutoModelForDepthEstimation.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
-        )
         processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        with seeded(seed or 0):
+            if seed is not None:
+                config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+                model = transformers.AutoModelForDepthEstimation.from_config(config, dtype=torch.float32)
+            else:
+                model, report = transformers.AutoModelForDepthEstimation.from_pretrained(
+                    folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                )
+                missing = sorted(report["missing_keys"])
     except Exception as error:  # transformers raises whatever its parts do
         raise InvalidValueError(
             f"{folder} cannot be loaded as a depth model: {(str(error).strip() or repr(error)).splitlines()[0]}"
         ) from error
-    digest = ",".join(sha256(path) for path in weights)
-    return TransformersDepth(model, processor, {"name": name, "weights": f"sha256:{digest}"}, device)
+    if missing:  # transformers would draw them at random
+        raise InvalidValueError(f"the weights in {folder} lack {missing[0]}, {len(missing)} tensors in all")
+    digest = ",".join(sha256(path) for path in files)
+    identity = {"name": name, "weights": f"random:{seed}" if seed is not None else f"sha256:{digest}"}
+    return TransformersDepth(model, processor, identity, device)
 
 
-def _fetch(spec: ModelSpec) -> Path:
-    """The folder of a Hugging Face repository: from its cache, else from the hub."""
+def _fetch(spec: ModelSpec, weights: str | Path | None) -> Path:
+    """The folder of a Hugging Face repository: in the folder `weights`, else in its cache, else from the hub."""
+    repository = spec.repository or ""
+    is_random = random_seed(weights) is not None
+    if weights is not None and not is_random:
+        given = Path(weights) / repository.rsplit("/", 1)[-1]
+        if given.is_dir():
+            return given
     try:
         import huggingface_hub
     except ImportError as error:
         raise MissingExtraError("Hugging Face models need huggingface_hub: pip install 'auglift[prep]'") from error
-    repository = spec.repository or ""
+    wanted = ["*.json"] if is_random else ["*.json", "*.safetensors"]
     failure: Exception | None = None
     for only_cache in (True, False):
         try:
-            folder = huggingface_hub.snapshot_download(
-                repository, allow_patterns=["*.json", "*.safetensors"], local_files_only=only_cache
+            return Path(
+                huggingface_hub.snapshot_download(repository, allow_patterns=wanted, local_files_only=only_cache)
             )
-            return Path(folder)
         except Exception as error:  # its HTTP library's errors have no base class of ours or Python's
             failure = error
     reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
@@ -228,4 +255,5 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise MissingExtraError("depth networks need transformers: pip install 'auglift[prep]'") from error
+    transformers.utils.logging.disable_progress_bar()  # it would write across ours
     return transformers

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from transformers import AutoModelForDepthEstimation, DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForDepthEstimation,
+    BeitConfig,
+    DPTConfig,
+    DPTForDepthEstimation,
+    DPTImageProcessorPil,
+    ZoeDepthConfig,
+    ZoeDepthForDepthEstimation,
+    ZoeDepthImageProcessorPil,
+)
 
 from auglift.pipeline import depth as depth_module
 from auglift.pipeline.depth import DepthAnything, build_depth, build_depth_anything, input_size, resize_bicubic
@@ -36,6 +49,15 @@ TINY = {
     "depth_estimation_type": "metric",
     "max_depth": 20,
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors: threads cost more than they give, above all where other tests run beside these."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def processor() -> DPTImageProcessorPil:
@@ -109,18 +131,26 @@ def relative(ours: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def test_depth_is_that_of_transformers_within_a_thousandth(tiny, height, width):
     frame = pictures(1, height, width)[0].numpy()
     reference = theirs(tiny, frame)
-    assert reference.std() / reference.mean() > 0.01, "a flat map would agree with anything"
-    assert np.median(relative(ours_at(tiny, frame), reference)) < 1e-3
-    assert relative(ours_at(tiny, frame), reference).mean() < 1e-3
+    assert reference.std() / reference.mean() > 0.1, "a flat map would agree with anything"
+    assert relative(ours_at(tiny, frame), reference).max() < 1e-3
 
 
-def test_depth_of_real_frames_is_that_of_transformers(tiny, shared_data):
-    for name in ("cam01.mp4", "cam03.mp4"):
-        (batch,) = read(shared_data / "pose2sim" / "single" / name, [0, 60], 2, 2)
-        for frame in batch.frames:
-            reference = theirs(tiny, frame)
-            assert reference.std() / reference.mean() > 0.01
-            assert relative(ours_at(tiny, frame), reference).mean() < 1e-3
+def test_the_comparison_with_transformers_would_notice_a_coarser_resize(tiny, monkeypatch):
+    def careless(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return torch.nn.functional.interpolate(frames.permute(0, 3, 1, 2).float(), size, mode="bilinear")
+
+    frame = pictures(1, 600, 800)[0].numpy()
+    reference = theirs(tiny, frame)
+    monkeypatch.setattr(depth_module, "resize_bicubic", careless)
+    assert relative(ours_at(tiny, frame), reference).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["cam01.mp4", "cam03.mp4"])
+def test_depth_of_real_frames_is_that_of_transformers(tiny, shared_data, name):
+    (batch,) = read(shared_data / "pose2sim" / "single" / name, [0, 1], 2, 2)
+    reference = theirs(tiny, batch.frames[1])
+    assert reference.std() / reference.mean() > 0.1
+    assert relative(ours_at(tiny, batch.frames[1]), reference).max() < 1e-3
 
 
 def test_the_small_network_as_published_agrees_too_and_is_loaded_from_its_file(tmp_path):
@@ -132,20 +162,38 @@ def test_the_small_network_as_published_agrees_too_and_is_loaded_from_its_file(t
     loaded = build_depth("depth-anything-v2-small", tmp_path)
     assert isinstance(loaded, DepthAnything)
     assert loaded.describe()["weights"].startswith("sha256:")
-    frame = pictures(1, 300, 300)[0].numpy()
+    frame = pictures(1, 150, 600)[0].numpy()
     reference = theirs(loaded, frame)
-    assert relative(ours_at(loaded, frame), reference).mean() < 1e-3
+    assert reference.std() / reference.mean() > 0.01
+    assert relative(ours_at(loaded, frame), reference).max() < 1e-3
 
 
-def test_inputs_are_within_a_grey_level_of_the_processors():
+def test_inputs_are_the_processors_own():
     frame = pictures(1, 600, 803)[0]
-    prepared = processor()(images=frame.numpy(), return_tensors="pt")["pixel_values"][0]
-    ours = resize_bicubic(frame[None], input_size(600, 803))[0]
-    std = torch.tensor(depth_module.STD).view(3, 1, 1)
-    mean = torch.tensor(depth_module.MEAN).view(3, 1, 1)
-    difference = (ours - (prepared * std + mean) * 255).abs()
-    assert difference.max() <= 1.01
-    assert difference.mean() < 0.01
+    prepared = processor()(images=frame.numpy(), return_tensors="pt")["pixel_values"]
+    estimator = DepthAnything(torch.nn.Identity(), {"name": "none"}, 20.0, torch.device("cpu"))
+    torch.testing.assert_close(estimator.inputs(frame[None]), prepared, rtol=0, atol=1e-5)
+
+
+def test_half_precision_does_not_lay_depth_on_steps(tiny):
+    frames = pictures(1, 600, 800)
+    exact = tiny.estimate(frames)
+    estimator = DepthAnything(tiny._model, {"name": "tiny"}, 20.0, torch.device("cpu"))
+    estimator._autocast = torch.bfloat16  # what a CPU has; a GPU's is finer
+    found = estimator.estimate(frames)
+    assert found.dtype == torch.float32
+    assert estimator.describe()["precision"] == "bfloat16"
+    assert not torch.equal(found, exact)
+    assert ((found - exact).abs() / exact).mean() < 0.05
+    assert found.bfloat16().float().ne(found).float().mean() > 0.9
+
+
+def test_what_is_not_finite_stays_so(tiny):
+    frames = pictures(2, 140, 140)
+    estimator = DepthAnything(copy.deepcopy(tiny._model), {"name": "tiny"}, 20.0, torch.device("cpu"))
+    with torch.no_grad():
+        estimator._model.head.conv3.bias.fill_(float("nan"))
+    assert estimator.estimate(frames).isnan().all()
 
 
 @pytest.mark.parametrize("size", [(600, 800), (2160, 3840), (3840, 2160), (120, 160), (1080, 1920), (337, 991)])
@@ -197,7 +245,10 @@ def test_damaged_weights_are_an_error_and_no_traceback(tmp_path):
         build_depth("depth-anything-v2-small", tmp_path)
 
 
-def test_any_model_that_transformers_loads_can_be_named_by_its_folder(tmp_path):
+@pytest.fixture(scope="module")
+def relative_model(tmp_path_factory):
+    """A folder with a model of relative depth, as transformers saves it."""
+    folder = tmp_path_factory.mktemp("models") / "small-dpt"
     config = DPTConfig(  # pyright: ignore[reportCallIssue]
         hidden_size=32,
         num_hidden_layers=4,
@@ -210,20 +261,90 @@ def test_any_model_that_transformers_loads_can_be_named_by_its_folder(tmp_path):
         fusion_hidden_size=16,
     )
     with seeded(0):
-        DPTForDepthEstimation(config).save_pretrained(tmp_path)
-    DPTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
-    estimator = build_depth(str(tmp_path))
+        DPTForDepthEstimation(config).save_pretrained(folder)
+    DPTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
+def test_any_model_that_transformers_loads_can_be_named_by_its_folder(relative_model):
+    before = torch.random.get_rng_state()
+    estimator = build_depth(str(relative_model))
+    assert torch.equal(torch.random.get_rng_state(), before)
     described = estimator.describe()
     assert described["metric"] is False
     assert described["architecture"] == "dpt"
+    assert described["weights"].startswith("sha256:")
+    assert json.loads(json.dumps(described)) == described
     frames = pictures(2, 90, 70)
     found = estimator.estimate(frames)
-    assert found.shape[0] == 2
-    model = AutoModelForDepthEstimation.from_pretrained(tmp_path).eval()
-    prepared = DPTImageProcessorPil.from_pretrained(tmp_path)(images=frames[1].numpy(), return_tensors="pt")
+    model = AutoModelForDepthEstimation.from_pretrained(relative_model).eval()
+    prepared = DPTImageProcessorPil.from_pretrained(relative_model)(images=frames[1].numpy(), return_tensors="pt")
     with torch.inference_mode():
         reference = model(**prepared).predicted_depth[0]
+    assert found.shape == (2, *reference.shape)
     torch.testing.assert_close(found[1], reference, rtol=1e-4, atol=1e-5)
+
+
+def test_a_repository_is_looked_for_in_the_folder_of_weights_by_its_own_name(relative_model):
+    found = build_depth(f"somebody/{relative_model.name}", relative_model.parent)
+    assert found.name == f"somebody/{relative_model.name}"
+    assert found.describe()["weights"] == build_depth(str(relative_model)).describe()["weights"]
+
+
+def test_random_weights_of_any_model_need_no_weights(relative_model, tmp_path):
+    for file in relative_model.glob("*.json"):
+        shutil.copy(file, tmp_path)
+    frames = pictures(1, 64, 64)
+    first, second, other = (build_depth(str(tmp_path), w) for w in ("random", "random:0", "random:1"))
+    assert first.describe()["weights"] == "random:0"
+    assert torch.equal(first.estimate(frames), second.estimate(frames))
+    assert not torch.equal(first.estimate(frames), other.estimate(frames))
+
+
+def test_weights_that_lack_a_layer_are_not_filled_up_at_random(relative_model, tmp_path):
+    shutil.copytree(relative_model, tmp_path, dirs_exist_ok=True)
+    state = load_file(tmp_path / "model.safetensors")
+    del state[next(key for key in state if key.startswith("head."))]
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InvalidValueError, match="lack head"):
+        build_depth(str(tmp_path))
+
+
+def test_damaged_weights_in_a_folder_are_an_error_in_one_line(relative_model, tmp_path):
+    shutil.copytree(relative_model, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").write_bytes(b"not weights at all")
+    with pytest.raises(InvalidValueError, match="cannot be loaded") as caught:
+        build_depth(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_map_of_a_model_that_pads_its_input_is_of_the_frame_alone(tmp_path):
+    config = ZoeDepthConfig(  # pyright: ignore[reportCallIssue]
+        backbone_config=BeitConfig(  # pyright: ignore[reportCallIssue]
+            image_size=64,
+            patch_size=16,
+            hidden_size=32,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=64,
+            use_relative_position_bias=True,
+            reshape_hidden_states=False,
+            out_indices=[1, 2, 3, 4],  # pyright: ignore[reportCallIssue]
+        ),
+        neck_hidden_sizes=[8, 16, 24, 32],
+        fusion_hidden_size=16,
+        bottleneck_features=16,
+        num_relative_features=8,
+        bin_embedding_dim=16,
+        bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}],
+    )
+    with seeded(0):
+        ZoeDepthForDepthEstimation(config).save_pretrained(tmp_path)
+    ZoeDepthImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
+    estimator = build_depth(str(tmp_path))
+    assert estimator.describe()["metric"] is True
+    height, width = estimator.estimate(pictures(1, 60, 120)).shape[1:]
+    assert width == 2 * height
 
 
 def test_a_folder_without_a_model_says_what_it_needs(tmp_path):
