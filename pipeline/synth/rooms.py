@@ -210,10 +210,10 @@ def _street(rng: Rng) -> Scene:
                 int(rng.choice([2, 5, 7])),
             )
         )
-    for _ in range(int(rng.integers(2, 7))):  # trees and lamp posts
-        x, z = float(rng.choice([-1, 1])) * between(rng, (3.5, wide - 0.6)), between(rng, (-16, 16))
+    for _ in range(int(rng.integers(2, 6))):  # trees and lamp posts
+        x, z = float(rng.choice([-1, 1])) * between(rng, (5.0, wide - 0.6)), between(rng, (-16, 16))
         if rng.random() < 0.6:
-            high, size = between(rng, (2.4, 3.4)), between(rng, (0.9, 1.5))
+            high, size = between(rng, (2.4, 3.4)), between(rng, (0.8, 1.2))
             poles.append(Pole(((x, 0.0, z), (x, high, z)), (0.16, 0.11), 5))
             poles.append(Pole(((x, high + 0.5 * size, z), (x + 0.2, high + 1.3 * size, z)), (size, 0.7 * size), 6))
         else:

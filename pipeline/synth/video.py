@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...stores.errors import InvalidValueError
 from .clip import Clip
 from .mocap import MocapArchive
 from .render import Renderer
@@ -64,11 +65,16 @@ def render_clip(
     """Draw a clip, `batch` frames at a time, which bounds the memory.
 
     frames  which of the clip's frames, by default all, in order. A frame is the same whatever it is drawn with.
-    Raises InvalidValueError for an unknown domain or motion, MissingFileError for captured motion without its archive.
+    Raises InvalidValueError for an unknown domain or motion or a frame that is not there, MissingFileError for captured motion without its archive.
     """
+    wanted = np.arange(clip.frames) if frames is None else np.asarray(frames, dtype=int)
+    if batch < 1 or not len(wanted) or wanted.min() < 0 or wanted.max() >= clip.frames:
+        raise InvalidValueError(
+            f"clip {clip.id} has frames 0 to {clip.frames - 1}, drawn one or more at a time; "
+            f"asked for {batch} at a time of {wanted.tolist()[:8]}"
+        )
     stage = set_stage(clip, archive)
     renderer = Renderer(stage.scene, stage.materials, stage.look, stage.camera, clip.id, device)
-    wanted = np.arange(clip.frames) if frames is None else np.asarray(frames, dtype=int)
     intrinsics = torch.tensor(stage.camera.intrinsics, dtype=torch.float32, device=device)
     for start in range(0, len(wanted), batch):
         numbers = wanted[start : start + batch]

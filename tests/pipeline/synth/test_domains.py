@@ -128,6 +128,14 @@ def test_the_subject_is_in_the_picture() -> None:
         assert np.mean(inside) > 0.93, domain
 
 
+def test_a_frame_that_a_clip_does_not_have_is_refused() -> None:
+    clip = plan("studio", "train", 1, frames=5, size=32)[0]
+    for frames in ([5], [-1], []):
+        with pytest.raises(InvalidValueError, match="frames 0 to 4"):
+            next(render_clip(clip, frames=frames))
+    assert next(render_clip(clip, frames=[4, 1])).number.tolist() == [4, 1]
+
+
 def test_green_is_green_and_a_street_has_a_sky() -> None:
     green = next(
         render_clip(dataclasses.replace(plan("greenscreen", "train")[0], frames=2, size=64), batch=1)

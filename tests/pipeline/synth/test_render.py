@@ -261,7 +261,7 @@ def test_hidden_is_the_share_of_the_subject_that_others_cover() -> None:
     whole = (uncovered.person == 1).sum((1, 2))
     seen = (batch.person == 1).sum((1, 2))
     assert torch.equal(uncovered.hidden[:, 0], torch.zeros(len(frames)))
-    torch.testing.assert_close(batch.hidden[:, 0], 1 - seen / whole, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(batch.hidden[:, 0], 1 - seen / whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("domain", ["studio", "street"])
@@ -282,10 +282,10 @@ def test_a_frame_is_the_same_whatever_it_is_drawn_with(domain: str) -> None:
 def test_a_larger_picture_shows_the_same_world() -> None:
     clip, _, small = drawn("studio")
     large = next(render_clip(dataclasses.replace(clip, size=2 * clip.size), batch=4, frames=FRAMES))
-    torch.testing.assert_close(large.joints_coco, small.joints_coco)
-    torch.testing.assert_close(large.keypoints_coco, 2 * small.keypoints_coco)
+    np.testing.assert_allclose(large.joints_coco, small.joints_coco)
+    np.testing.assert_allclose(large.keypoints_coco, 2 * small.keypoints_coco, rtol=1e-5)
     assert torch.equal(large.visible_coco, small.visible_coco)
-    torch.testing.assert_close(large.boxes, 2 * small.boxes, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(large.boxes, 2 * small.boxes, atol=1e-3)
     # Every pixel of the small picture is the middle of four of the large one.
     low, high = (
         getattr(torch, name)(large.depth.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3), -1).values
@@ -303,7 +303,7 @@ def test_a_still_camera_sees_a_still_room_and_a_carried_one_does_not() -> None:
     assert (batch.rotation[0] - batch.rotation[3]).abs().max() > 1e-3
     for index in range(4):
         turn = batch.rotation[index].double()
-        torch.testing.assert_close(turn @ turn.T, torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-6)
         assert torch.linalg.det(turn) > 0.99
 
 
