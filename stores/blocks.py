@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 
 from .order import Order
-from .records import Record, load
-from .store import FeatureStore
+from .records import Buffers, Record, load
+from .shardfile import ShardReader
 from .window_table import WindowShape, WindowTable
+
+# Reading a block is copying and checking as much as waiting: one thread cannot keep up with a fast disk.
+READERS = 2
 
 
 class Source(Protocol):
@@ -24,8 +28,11 @@ class Source(Protocol):
         """Have in memory what a step of the order needs."""
         ...
 
-    def shift(self, windows: np.ndarray) -> np.ndarray:
-        """(n,) int64: what to add to a frame of its store to have the row in the columns."""
+    def shift(self, windows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        """(n,) int64: what to add to a frame of its store to have its row in the columns.
+
+        windows, sequence   (n,) indices of windows, and of their sequences in the table
+        """
         ...
 
     def close(self) -> None: ...
@@ -34,28 +41,26 @@ class Source(Protocol):
 class Columns:
     """All frames of the sequences chosen, read once."""
 
-    def __init__(self, stores: Sequence[FeatureStore], records: Sequence[Record], table: WindowTable):
-        sequences = table.sequences
-        lengths = sequences.stop - sequences.start
-        first_row = np.cumsum(lengths) - lengths
-        self._shift = first_row - sequences.start
-        self._sequence = table.sequence
+    def __init__(self, readers: Sequence[ShardReader], records: Sequence[Record], table: WindowTable):
+        start, stop = table.sequences["start"], table.sequences["stop"]
+        lengths = stop - start
+        self._shift = np.cumsum(lengths) - lengths - start
         self.columns = [np.empty(int(lengths.sum()), dtype=record.dtype) for record in records]
-        finished = [store.finished() for store in stores]
-        for index, store in enumerate(stores):
-            size = store.layout.shard_frames
-            for low, high, shift in _runs(sequences.start, sequences.stop, self._shift, sequences.store == index):
+        finished = [reader.store.finished() for reader in readers]
+        for index, reader in enumerate(readers):
+            size = reader.store.layout.shard_frames
+            for low, high, shift in _runs(start, stop, self._shift, table.sequences["store"] == index):
                 for shard in range(low // size, -(-high // size)):
                     if finished[index][shard]:
                         a, b = max(low, shard * size), min(high, (shard + 1) * size)
                         for record, column in zip(records, self.columns, strict=True):
-                            load(store, record, a, b, column[a + shift : b + shift])
+                            load(reader, record, a, b, column[a + shift : b + shift])
 
     def step(self, step: int) -> None:
         pass
 
-    def shift(self, windows: np.ndarray) -> np.ndarray:
-        return self._shift[self._sequence[windows]]
+    def shift(self, windows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        return np.take(self._shift, sequence, mode="clip")
 
     def close(self) -> None:
         pass
@@ -95,8 +100,8 @@ def cut_into_blocks(table: WindowTable, shape: WindowShape, block_frames: Sequen
     new = np.append(True, (number[1:] != number[:-1]) | (store[1:] != store[:-1]))
     first = np.flatnonzero(new)
     last = np.append(first[1:], len(table)) - 1
-    begin = table.sequences.start[table.sequence[first]]
-    end = table.sequences.stop[table.sequence[last]]
+    begin = table.sequences["start"][table.sequence[first]]
+    end = table.sequences["stop"][table.sequence[last]]
     return Blocks(
         of=(np.cumsum(new) - 1).astype(np.int32),
         store=store[first],
@@ -106,18 +111,25 @@ def cut_into_blocks(table: WindowTable, shape: WindowShape, block_frames: Sequen
 
 
 class BlockPool:
-    """`order.pool` blocks in memory, and the next one on its way in a thread of its own."""
+    """`order.pool` blocks in memory, and the next one on its way, read by threads of their own."""
 
-    def __init__(self, stores: Sequence[FeatureStore], records: Sequence[Record], blocks: Blocks, order: Order):
-        self._stores, self._records, self._blocks, self._order = stores, records, blocks, order
+    def __init__(
+        self,
+        readers: Sequence[ShardReader],
+        records: Sequence[Record],
+        blocks: Blocks,
+        order: Order,
+        buffers: Buffers,
+    ):
+        self._readers, self._records, self._blocks, self._order = readers, records, blocks, order
         slots = min(order.pool + 1, len(order.blocks))
         self._size = blocks.longest
-        self.columns = [np.empty(slots * self._size, dtype=record.dtype) for record in records]
+        self.columns = buffers.lend([(record.dtype, (slots * self._size,)) for record in records])
         self._free = list(range(slots))
         self._slot: dict[int, int] = {}
-        self._reading: dict[int, Future[None]] = {}
+        self._reading: dict[int, list[Future[None]]] = {}
         self._shift = np.zeros(len(blocks.store), dtype=np.int64)
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-block")
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="read-block")
 
     def step(self, step: int) -> None:
         for turn in [turn for turn in self._slot if turn < step]:
@@ -132,24 +144,34 @@ class BlockPool:
             self._begin(needed.stop)
 
     def _begin(self, turn: int) -> None:
-        if turn not in self._slot:
-            self._slot[turn] = self._free.pop()
-            self._reading[turn] = self._reader.submit(self._read, turn, self._slot[turn])
+        if turn in self._slot:
+            return
+        self._slot[turn] = self._free.pop()
+        block = int(self._order.blocks[turn])
+        reader = self._readers[self._blocks.store[block]]
+        start, stop = int(self._blocks.start[block]), int(self._blocks.stop[block])
+        shift = self._slot[turn] * self._size - start
+        self._shift[block] = shift
+        self._reading[turn] = [
+            self._threads.submit(load, reader, record, low, high, column[low + shift : high + shift])
+            for record, column in zip(self._records, self.columns, strict=True)
+            for low, high in _parts(reader, record, start, stop)
+        ]
 
     def _wait(self, turn: int) -> None:
-        if turn in self._reading:
-            self._reading.pop(turn).result()
+        for reading in self._reading.pop(turn, ()):
+            reading.result()
 
-    def _read(self, turn: int, slot: int) -> None:
-        block = int(self._order.blocks[turn])
-        start, stop = int(self._blocks.start[block]), int(self._blocks.stop[block])
-        row = slot * self._size
-        for record, column in zip(self._records, self.columns, strict=True):
-            load(self._stores[self._blocks.store[block]], record, start, stop, column[row : row + stop - start])
-        self._shift[block] = row - start
-
-    def shift(self, windows: np.ndarray) -> np.ndarray:
-        return self._shift[self._blocks.of[windows]]
+    def shift(self, windows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        return np.take(self._shift, np.take(self._blocks.of, windows, mode="clip"), mode="clip")
 
     def close(self) -> None:
-        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _parts(reader: ShardReader, record: Record, start: int, stop: int) -> list[tuple[int, int]]:
+    """A range of frames, one part a reader, cut between chunks."""
+    chunk = max(reader.store.layout.chunk_frames(field) for field in record.fields)
+    cuts = [(start + (stop - start) * n // READERS) // chunk * chunk for n in range(1, READERS)]
+    edges = [start, *(cut for cut in cuts if start < cut < stop), stop]
+    return list(pairwise(edges))

@@ -72,14 +72,14 @@ def plan_memory(
     window_bytes = sum(record.dtype.itemsize * record.frames(shape.window) for record in records)
     batch_bytes = batch_size * (window_bytes + 17 * shape.window)  # 16: rows of the gather; 1: the mask of edges
     frame_bytes = sum(record.dtype.itemsize for record in records)
-    frames = int((table.sequences.stop - table.sequences.start).sum())
+    frames = int((table.sequences["stop"] - table.sequences["start"]).sum())
     together = max(1, min(GATHERED_BYTES, budget // 32) // batch_bytes)
     fixed = _TABLE_BYTES * len(table) + _SLACK_BYTES
     buffers = {n: fixed + (n + _IN_HANDS) * together * batch_bytes for n in range(READ_AHEAD, 0, -1)}
     for read_ahead, base in buffers.items():
         if base + frames * frame_bytes <= budget:
             return MemoryPlan(budget, base + frames * frame_bytes, (), 0, read_ahead, together)
-    for wanted in (WANTED_POOL, 1) if shuffle else (1,):
+    for wanted in (WANTED_POOL, 4, 2, 1) if shuffle else (1,):
         for read_ahead, base in buffers.items():
             for block_frames in _block_sizes(stores, records):
                 # The pool, a block on its way, and what decompressing it takes.
@@ -97,7 +97,9 @@ def plan_memory(
 
 def _block_sizes(stores: Sequence[FeatureStore], records: Sequence[Record]) -> list[tuple[int, ...]]:
     """Frames a block, by store, from whole shards down to single chunks."""
-    chunks = [max(store.layout.chunk_frames(f) for record in records for f in record.fields) for store in stores]
+    # Chunks of the largest field: of the others a part may be read twice, and it costs little.
+    largest = max((field for record in records for field in record.fields), key=lambda field: field.frame_bytes)
+    chunks = [store.layout.chunk_frames(largest) for store in stores]
     shards = [store.layout.shard_frames for store in stores]
     sizes, parts = [], 1
     while True:

@@ -66,16 +66,23 @@ def draw(counts: Sequence[int], weights: Sequence[float], seed: int, epoch: int)
     A weight is how often an epoch goes through its group: 1 once, 2.5 twice and through a random half, 0.1 through a
     random tenth, another one each epoch.
     """
+    if all(weight == 1 for weight in weights):
+        return np.arange(sum(counts))
     drawn, first = [], 0
     for group, (count, weight) in enumerate(zip(counts, weights, strict=True)):
         whole = int(weight)
-        some = round((weight - whole) * count)
-        parts = [np.tile(np.arange(count), whole)]
-        if some:
-            parts.append(permutation(count, seed, epoch, _DRAW, group)[:some])
-        drawn.append(np.sort(np.concatenate(parts)) + first if whole != 1 or some else parts[0] + first)
+        some = permutation(count, seed, epoch, _DRAW, group)[: round((weight - whole) * count)]
+        drawn.append(np.sort(np.concatenate([np.tile(np.arange(count), whole), some])) + first)
         first += count
     return np.concatenate(drawn)
+
+
+def drawn_windows(counts: Sequence[int], weights: Sequence[float]) -> int:
+    """How many windows `draw` gives, whatever the epoch."""
+    return sum(
+        int(weight) * count + round((weight - int(weight)) * count)
+        for count, weight in zip(counts, weights, strict=True)
+    )
 
 
 def share(count: int, rank: int, world_size: int) -> tuple[int, int]:

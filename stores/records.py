@@ -14,8 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from .schema import Field
-from .shardfile import read_frames
-from .store import FeatureStore
+from .shardfile import ShardReader
 
 _ALIGNED = 64
 
@@ -67,16 +66,16 @@ def records_of(fields: Iterable[Field], centre: Iterable[str] = ()) -> tuple[Rec
     return (*narrow, *wide)
 
 
-def load(store: FeatureStore, record: Record, start: int, stop: int, column: np.ndarray) -> None:
+def load(reader: ShardReader, record: Record, start: int, stop: int, column: np.ndarray) -> None:
     """Frames [start, stop) of a store into a column (stop - start,) of records. Raises as `FeatureStore.read`."""
     for field in record.fields:
         if field.name == "valid":
             numbers = column["valid"].view(np.uint8)
-            read_frames(store, "valid", start, stop, numbers)
+            reader.read("valid", start, stop, numbers)
             # A bool is 0 or 1 in memory and nothing else.
             np.minimum(numbers, 1, out=numbers)
         else:
-            read_frames(store, field.name, start, stop, column[field.name])
+            reader.read(field.name, start, stop, column[field.name])
 
 
 def gather(column: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
@@ -102,7 +101,7 @@ class Buffers:
         memory = self._take(edges[-1])
         # A buffer between the memory and its views: views of an array point to the array that owns its memory, and
         # would outlive this one.
-        lent = np.frombuffer(memoryview(memory), dtype=np.uint8)
+        lent = np.frombuffer(memory.data, dtype=np.uint8)
         weakref.finalize(lent, self._free.append, memory).atexit = False
         return [
             lent[edge : edge + size].view(dtype).reshape(shape)

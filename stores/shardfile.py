@@ -74,50 +74,73 @@ def shard_format(metadata: dict[str, Any]) -> ShardFormat | None:
     return ShardFormat(shard_shape[0], chunk_shape[0], "blosc" in codecs) if known else None
 
 
-def read_frames(store: FeatureStore, name: str, start: int, stop: int, out: np.ndarray) -> None:
-    """Frames [start, stop) of a field into `out` (stop - start, *shape), one call a shard.
+class ShardReader:
+    """Reads a store; remembers how its arrays are stored and where in a shard its chunks lie."""
 
-    Of `out`, only the first axis may have gaps. Raises as `FeatureStore.read`.
-    """
-    format = _known_format(store, name)
-    size = store.layout.shard_frames
-    for shard in range(start // size, -(-stop // size)):
-        low, high = max(start, shard * size), min(stop, (shard + 1) * size)
-        part = out[low - start : high - start]
-        if format is not None:
-            path = store.location.path / array_key(store.fields[name], shard)  # type: ignore[attr-defined]
-            if _read_shard(path, format, low - shard * size, high - shard * size, part):
+    def __init__(self, store: FeatureStore):
+        self.store = store
+        self._formats: dict[str, ShardFormat | None] = {}
+        self._indices: dict[Path, np.ndarray] = {}
+
+    def read(self, name: str, start: int, stop: int, out: np.ndarray) -> None:
+        """Frames [start, stop) of a field into `out` (stop - start, *shape), one call a shard.
+
+        Of `out`, only the first axis may have gaps. Raises as `FeatureStore.read`.
+        """
+        format = self._format(name)
+        size = self.store.layout.shard_frames
+        for shard in range(start // size, -(-stop // size)):
+            low, high = max(start, shard * size), min(stop, (shard + 1) * size)
+            part = out[low - start : high - start]
+            if format is not None and self._read_shard(name, shard, format, low % size, high - shard * size, part):
                 continue
-        part[...] = store.read(name, low, high)
+            part[...] = self.store.read(name, low, high)
 
+    def _format(self, name: str) -> ShardFormat | None:
+        if name not in self._formats:
+            format, layout, field = None, self.store.layout, self.store.fields[name]
+            if isinstance(self.store.location, LocalLocation):
+                format = shard_format(self.store.array(name).metadata.to_dict())  # type: ignore[arg-type]
+            # Frame numbers are turned into shards by the layout: the array has to agree with it.
+            if format is not None and format.shard_frames != self.store.layout.stored_shard_frames(
+                self.store.fields[name]
+            ):
+                format = None
+            self._formats[name] = format
+        return self._formats[name]
 
-def _known_format(store: FeatureStore, name: str) -> ShardFormat | None:
-    if not isinstance(store.location, LocalLocation):
-        return None
-    format = shard_format(store.array(name).metadata.to_dict())  # type: ignore[arg-type]
-    return format if format is not None and format.shard_frames == store.layout.shard_frames else None
-
-
-def _read_shard(path: Path, format: ShardFormat, first: int, last: int, out: np.ndarray) -> bool:
-    """Frames [first, last) of a shard into `out`; False, and anything in `out`, where that did not work."""
-    try:
-        with _opened(path) as file:
-            index = _index(file, format)
-            if index is None:
-                return False
-            size = format.chunk_frames
-            for chunk in range(first // size, -(-last // size)):
-                low, high = max(first, chunk * size), min(last, (chunk + 1) * size)
-                offset, length = (int(value) for value in index[chunk])
-                if offset == _ABSENT or length <= _CRC_BYTES:
+    def _read_shard(self, name: str, shard: int, format: ShardFormat, first: int, last: int, out: np.ndarray) -> bool:
+        """Frames [first, last) of a shard into `out`; False, and anything in `out`, where that did not work."""
+        path = self.store.location.path / array_key(self.store.fields[name], shard)  # type: ignore[attr-defined]
+        try:
+            with _opened(path) as file:
+                index = self._index(path, file, format)
+                if index is None:
                     return False
-                read = _read_compressed if format.compressed else _read_plain
-                inside = slice(low - chunk * size, high - chunk * size)
-                if not read(file, offset, length, size, inside, out[low - first : high - first]):
-                    return False
-    except (OSError, RuntimeError, ValueError):
-        return False
-    return True
+                size = format.chunk_frames
+                for chunk in range(first // size, -(-last // size)):
+                    low, high = max(first, chunk * size), min(last, (chunk + 1) * size)
+                    offset, length = (int(value) for value in index[chunk])
+                    if offset == _ABSENT or length <= _CRC_BYTES:
+                        return False
+                    read = _read_compressed if format.compressed else _read_plain
+                    inside = slice(low - chunk * size, high - chunk * size)
+                    if not read(file, offset, length, size, inside, out[low - first : high - first]):
+                        return False
+        except (OSError, RuntimeError, ValueError):
+            return False
+        return True
+
+    def _index(self, path: Path, file: int, format: ShardFormat) -> np.ndarray | None:
+        """(chunks, 2) uint64: offset and length of every chunk, checksum included."""
+        if path not in self._indices:
+            length = 16 * format.chunks + _CRC_BYTES
+            data = _read_exactly(file, os.fstat(file).st_size - length, length)
+            if data is None or not _checked(data):
+                return None
+            # Should the shard be written anew meanwhile, its chunks' checksums tell.
+            self._indices[path] = data[:-_CRC_BYTES].view("<u8").reshape(-1, 2)
+        return self._indices[path]
 
 
 @contextmanager
@@ -127,15 +150,6 @@ def _opened(path: Path) -> Iterator[int]:
         yield file
     finally:
         os.close(file)
-
-
-def _index(file: int, format: ShardFormat) -> np.ndarray | None:
-    """(chunks, 2) uint64: offset and length of every chunk, checksum included."""
-    length = 16 * format.chunks + _CRC_BYTES
-    data = _read_exactly(file, os.fstat(file).st_size - length, length)
-    if data is None or not _checked(data):
-        return None
-    return data[:-_CRC_BYTES].view("<u8").reshape(-1, 2)
 
 
 def _read_compressed(file: int, offset: int, length: int, frames: int, inside: slice, out: np.ndarray) -> bool:
@@ -162,7 +176,7 @@ def _read_plain(file: int, offset: int, length: int, frames: int, inside: slice,
     target = out if whole else np.empty((frames, *out.shape[1:]), dtype=out.dtype)
     values = target.reshape(-1).view(np.uint8)
     checksum = bytearray(_CRC_BYTES)
-    if os.preadv(file, [memoryview(values), checksum], offset) != length:
+    if os.preadv(file, [values.data, checksum], offset) != length:
         return False
     if google_crc32c.value(values) != int.from_bytes(checksum, "little"):
         return False

@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from .errors import InvalidValueError
 from .sequences import SequenceTable
-from .shardfile import read_frames
-from .store import FeatureStore
+from .shardfile import ShardReader
 
 LONGEST_WINDOW = 351
 
@@ -54,23 +53,19 @@ class WindowShape:
         return np.arange(-self.left, self.right + 1)
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """The sequences chosen, of all stores, as columns.
-
-    store        (S,) int32  which store
-    row          (S,) int32  row in that store's table of sequences
-    start, stop  (S,) int64  frames of that store
-    size         (S, 2) float32  width, height, px
-    fps          (S,) float32
-    """
-
-    store: np.ndarray
-    row: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
-    size: np.ndarray
-    fps: np.ndarray
+# A sequence chosen: its frames in its store, and what a batch carries of it: which store, row in that store's table of
+# sequences, width and height in px.
+SEQUENCE = np.dtype(
+    [
+        ("start", "i8"),
+        ("stop", "i8"),
+        ("store", "i4"),
+        ("sequence", "i4"),
+        ("frame_size", "f4", (2,)),
+        ("fps", "f4"),
+        ("unused", "f4"),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -79,13 +74,14 @@ class WindowTable:
 
     centre     (N,) int32  frame of its store
     sequence   (N,) int32  index into `sequences`
+    sequences  (S,) SEQUENCE  those chosen, of all stores
     counts     windows by store
     finished   shards by store: how many can be read, how many there will be
     """
 
     centre: np.ndarray
     sequence: np.ndarray
-    sequences: Sequences
+    sequences: np.ndarray
     counts: tuple[int, ...]
     finished: tuple[tuple[int, int], ...]
 
@@ -96,13 +92,13 @@ class WindowTable:
     def digest(self) -> str:
         """sha256 of which windows these are, whatever the stores are called."""
         digest = hashlib.sha256(str(self.counts).encode())
-        digest.update(self.centre)
-        digest.update(self.sequences.row[self.sequence])
+        digest.update(self.centre.tobytes())
+        digest.update(self.sequences["sequence"][self.sequence].tobytes())
         return digest.hexdigest()
 
 
 def window_table(
-    stores: Sequence[FeatureStore],
+    readers: Sequence[ShardReader],
     shape: WindowShape,
     select: Mapping[str, Any] | None = None,
     where: pc.Expression | None = None,
@@ -115,7 +111,7 @@ def window_table(
     A store that is still being written gives the windows whose frames are all in finished shards, and a warning says
     how many those are. InvalidValueError where nothing is left, or the window is longer than every sequence.
     """
-    chosen = [_chosen(store, select, where) for store in stores]
+    chosen = [_chosen(reader, select, where) for reader in readers]
     longest = max(int(table.lengths.max()) for table, _ in chosen)
     if shape.window > longest:
         raise InvalidValueError(
@@ -123,9 +119,10 @@ def window_table(
         )
     sequences = _columns(chosen)
     parts, finished = [], []
-    for index, store in enumerate(stores):
-        mine = np.flatnonzero(sequences.store == index)
-        centre, sequence = _centres(sequences.start[mine], sequences.stop[mine], shape.stride)
+    for index, reader in enumerate(readers):
+        store = reader.store
+        mine = np.flatnonzero(sequences["store"] == index)
+        centre, sequence = _centres(sequences["start"][mine], sequences["stop"][mine], shape.stride)
         sequence = mine[sequence]
         done = store.finished()
         finished.append((int(done.sum()), len(done)))
@@ -136,15 +133,15 @@ def window_table(
                 "that are finished",
                 stacklevel=3,
             )
-            first = np.maximum(centre - shape.left, sequences.start[sequence])
-            last = np.minimum(centre + shape.right, sequences.stop[sequence] - 1)
+            first = np.maximum(centre - shape.left, sequences["start"][sequence])
+            last = np.minimum(centre + shape.right, sequences["stop"][sequence] - 1)
             keep = _inside(first, last, done, store.layout.shard_frames)
         if not keep_invalid:
-            keep[keep] = _validity(store, done, centre[keep])[centre[keep]]
+            keep[keep] = _validity(reader, done, centre[keep])[centre[keep]]
         parts.append((centre[keep].astype(np.int32), sequence[keep].astype(np.int32)))
     counts = tuple(len(centre) for centre, _ in parts)
     if not sum(counts):
-        frames = int((sequences.stop - sequences.start).sum())
+        frames = int((sequences["stop"] - sequences["start"]).sum())
         shards = ", ".join(f"{done} of {there}" for done, there in finished)
         raise InvalidValueError(
             f"no window is left of the {frames} frames chosen (shards finished: {shards}): no centre is valid; "
@@ -154,29 +151,28 @@ def window_table(
     return WindowTable(centre, sequence, sequences, counts, tuple(finished))
 
 
-def _chosen(store: FeatureStore, select: Mapping[str, Any] | None, where: Any) -> tuple[SequenceTable, np.ndarray]:
+def _chosen(reader: ShardReader, select: Mapping[str, Any] | None, where: Any) -> tuple[SequenceTable, np.ndarray]:
     """The sequences chosen, and their rows in the store's table."""
     try:
-        table = store.sequences.select(where, **(select or {}))
+        table = reader.store.sequences.select(where, **(select or {}))
     except InvalidValueError as error:
-        raise InvalidValueError(f"{store.url}: {error}") from error
+        raise InvalidValueError(f"{reader.store.url}: {error}") from error
     # Starts ascend and do not repeat: they find the rows again.
-    return table, np.searchsorted(store.sequences.starts, table.starts)
+    return table, np.searchsorted(reader.store.sequences.starts, table.starts)
 
 
-def _columns(chosen: list[tuple[SequenceTable, np.ndarray]]) -> Sequences:
-    def column(name: str, dtype: str) -> np.ndarray:
-        return np.concatenate([table.table[name].to_numpy() for table, _ in chosen]).astype(dtype)
-
-    start = column("start", "int64")
-    return Sequences(
-        store=np.repeat(np.arange(len(chosen), dtype=np.int32), [len(rows) for _, rows in chosen]),
-        row=np.concatenate([rows for _, rows in chosen]).astype(np.int32),
-        start=start,
-        stop=start + column("length", "int64"),
-        size=np.stack([column("width", "float32"), column("height", "float32")], axis=1),
-        fps=column("fps", "float32"),
-    )
+def _columns(chosen: list[tuple[SequenceTable, np.ndarray]]) -> np.ndarray:
+    """(S,) SEQUENCE"""
+    parts = []
+    for store, (table, rows) in enumerate(chosen):
+        part = np.zeros(len(rows), dtype=SEQUENCE)
+        part["store"], part["sequence"] = store, rows
+        part["start"], part["stop"] = table.starts, table.starts + table.lengths
+        for axis, name in enumerate(("width", "height")):
+            part["frame_size"][:, axis] = table.table[name].to_numpy()
+        part["fps"] = table.table["fps"].to_numpy()
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _centres(start: np.ndarray, stop: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,11 +189,12 @@ def _inside(first: np.ndarray, last: np.ndarray, finished: np.ndarray, shard_fra
     return unfinished[last // shard_frames + 1] == unfinished[first // shard_frames]
 
 
-def _validity(store: FeatureStore, finished: np.ndarray, centre: np.ndarray) -> np.ndarray:
+def _validity(reader: ShardReader, finished: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """(frames,) bool: which frames are valid; False where the shard is not read."""
+    store = reader.store
     valid = np.zeros(store.frames, dtype=np.uint8)
     needed = np.bincount(centre // store.layout.shard_frames, minlength=len(finished)) > 0
     for shard in np.flatnonzero(needed & finished):
         low, high = store.layout.bounds(int(shard))
-        read_frames(store, "valid", low, high, valid[low:high])
+        reader.read("valid", low, high, valid[low:high])
     return valid > 0

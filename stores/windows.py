@@ -14,10 +14,11 @@ from .errors import InvalidValueError, StoreIncompleteError
 from .fingerprint import describe_difference
 from .location import Location
 from .memory import MemoryPlan, automatic_budget, plan_memory
-from .order import Order, draw, sequential_order, share, shuffled_order
+from .order import Order, draw, drawn_windows, sequential_order, share, shuffled_order
 from .readahead import read_ahead
 from .records import Buffers, gather, records_of
 from .schema import Field
+from .shardfile import ShardReader
 from .store import FeatureStore
 from .window_table import WindowShape, WindowTable, window_table
 
@@ -99,14 +100,15 @@ class WindowLoader:
         self.weights = _weights(weights, len(self.stores))
         self.fields = _common_fields(self.stores, [*fields, "valid"])
         self._records = records_of(self.fields.values(), _centre(centre_fields, self.fields))
-        self.table: WindowTable = window_table(self.stores, self.shape, select, where, keep_invalid)
+        self._readers = [ShardReader(store) for store in self.stores]
+        self.table: WindowTable = window_table(self._readers, self.shape, select, where, keep_invalid)
         self._automatic = memory == "auto"
         self._use(automatic_budget() if memory == "auto" else _bytes(memory))
         self.epoch = 0
         self._batch = 0  # given out in this epoch
         self._resume = 0  # where the next iteration begins
         self._columns: Columns | None = None
-        self._buffers = Buffers()
+        self._buffers, self._pools = Buffers(), Buffers()
 
     def _use(self, budget: int) -> None:
         """Plan for so many bytes."""
@@ -120,24 +122,18 @@ class WindowLoader:
     @property
     def windows(self) -> int:
         """Windows of an epoch, all ranks together."""
-        return len(self._drawn(0))
+        return drawn_windows(self.table.counts, self.weights)
 
     def __len__(self) -> int:
         """Batches of an epoch of this rank."""
-        return self._batches(self.windows)
-
-    def _batches(self, windows: int) -> int:
         if self.drop_last:
-            return windows // self.world_size // self.batch_size
-        first, last = share(windows, self.rank, self.world_size)
+            return self.windows // self.world_size // self.batch_size
+        first, last = share(self.windows, self.rank, self.world_size)
         return -(-(last - first) // self.batch_size)
-
-    def _drawn(self, epoch: int) -> np.ndarray:
-        return draw(self.table.counts, self.weights, self.seed, epoch)
 
     def order(self, epoch: int) -> Order:
         """The windows of this rank's epoch, indices into `table`: a pure function of seed, epoch, rank, world size."""
-        drawn = self._drawn(epoch)
+        drawn = draw(self.table.counts, self.weights, self.seed, epoch)
         of = None if self._blocks is None else self._blocks.of
         if not self.shuffle:
             return sequential_order(drawn, of, self.rank, self.world_size)
@@ -203,8 +199,7 @@ class WindowLoader:
     def _pieces(self, epoch: int, first: int) -> Iterator[list[Batch]]:
         """Batches from number `first` on, several at a time. Runs in a thread of its own."""
         order = self.order(epoch)
-        batches = self._batches(len(self._drawn(epoch)))
-        end = min(batches * self.batch_size, len(order.windows))
+        end = min(len(self) * self.batch_size, len(order.windows))
         source = self._source(order)
         size = self.plan.together * self.batch_size
         try:
@@ -220,9 +215,9 @@ class WindowLoader:
 
     def _source(self, order: Order) -> Source:
         if self._blocks is not None:
-            return BlockPool(self.stores, self._records, self._blocks, order)
+            return BlockPool(self._readers, self._records, self._blocks, order, self._pools)
         if self._columns is None:
-            self._columns = Columns(self.stores, self._records, self.table)
+            self._columns = Columns(self._readers, self._records, self.table)
         return self._columns
 
     def _gather(self, order: Order, source: Source, start: int, stop: int, size: int) -> Batch:
@@ -231,42 +226,55 @@ class WindowLoader:
         shapes = [(record.dtype, (size, record.frames(window))) for record in self._records]
         *lent, inside = self._buffers.lend([*shapes, (np.dtype(bool), (size, window))])
         step = int(np.searchsorted(order.steps, start, side="right")) - 1
+        windows = order.windows[start:stop]
+        centre = np.take(self.table.centre, windows, mode="clip").astype(np.int64)
+        sequence = np.take(self.table.sequence, windows, mode="clip")
+        info = np.take(self.table.sequences, sequence, mode="clip")
         at = start
         while at < stop:
             upto = min(stop, int(order.steps[step + 1]))
             source.step(step)
             here = slice(at - start, upto - start)
-            self._gather_step(order.windows[at:upto], source, [out[here] for out in lent], inside[here])
+            shift = source.shift(windows[here], sequence[here])
+            self._gather_step(
+                centre[here], info[here], shift, source.columns, [out[here] for out in lent], inside[here]
+            )
             at, step = upto, step + 1
-        windows = order.windows[start:stop]
-        table, sequence = self.table, self.table.sequence[windows]
-        batch = {
-            field.name: out[: stop - start][field.name]
+        count = stop - start
+        fields = {
+            name: out[:count][name]
             for record, out in zip(self._records, lent, strict=True)
-            for field in record.fields
+            for name in record.dtype.names or ()
         }
         return {
-            **{name: batch[name] for name in self.fields},
-            INSIDE: inside[: stop - start],
-            FRAME_SIZE: table.sequences.size[sequence],
-            FPS: table.sequences.fps[sequence],
-            STORE: table.sequences.store[sequence],
-            SEQUENCE: table.sequences.row[sequence],
-            FRAME: table.centre[windows].astype(np.int64),
+            **{name: fields[name] for name in self.fields},
+            INSIDE: inside[:count],
+            **{name: info[name] for name in (FRAME_SIZE, FPS, STORE, SEQUENCE)},
+            FRAME: centre,
         }
 
-    def _gather_step(self, windows: np.ndarray, source: Source, lent: list[np.ndarray], inside: np.ndarray) -> None:
+    def _gather_step(
+        self,
+        centre: np.ndarray,
+        info: np.ndarray,
+        shift: np.ndarray,
+        columns: list[np.ndarray],
+        lent: list[np.ndarray],
+        inside: np.ndarray,
+    ) -> None:
         """Windows that are all in memory, each record by one operation."""
-        sequences, sequence = self.table.sequences, self.table.sequence[windows]
-        shift = source.shift(windows)
-        centre = self.table.centre[windows] + shift
-        wanted = centre[:, None] + self.shape.offsets
-        # Edges are replicated: frames before the first are the first, frames after the last are the last.
-        rows = np.maximum(wanted, (sequences.start[sequence] + shift)[:, None])
-        np.minimum(rows, (sequences.stop[sequence] + shift - 1)[:, None], out=rows)
-        np.equal(rows, wanted, out=inside)
-        for record, column, out in zip(self._records, source.columns, lent, strict=True):
-            gather(column, centre[:, None] if record.centre else rows, out)
+        middle = (centre + shift)[:, None]
+        rows = middle
+        if self.shape.window == 1:
+            inside[...] = True
+        else:
+            # Edges are replicated: frames before the first are the first, frames after the last are the last.
+            wanted = middle + self.shape.offsets
+            rows = np.maximum(wanted, (info["start"] + shift)[:, None])
+            np.minimum(rows, (info["stop"] + shift - 1)[:, None], out=rows)
+            np.equal(rows, wanted, out=inside)
+        for record, column, out in zip(self._records, columns, lent, strict=True):
+            gather(column, middle if record.centre else rows, out)
 
 
 def _open(stores: Any, allow_incomplete: bool) -> tuple[FeatureStore, ...]:

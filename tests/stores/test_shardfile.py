@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from auglift.stores import shardfile
 from auglift.stores.errors import AugliftError, CorruptStoreError
 from auglift.stores.layout import array_key
-from auglift.stores.shardfile import read_frames, shard_format
+from auglift.stores.shardfile import ShardReader, shard_format
 from auglift.stores.store import FeatureStore
 from tests.fakes.stores import make_store
 
@@ -39,7 +39,7 @@ def by_hand(store, monkeypatch) -> FeatureStore:
 def read(store: FeatureStore, name: str, start: int, stop: int) -> np.ndarray:
     spec = store.fields[name]
     out = np.zeros((stop - start, *spec.shape), dtype=spec.dtype)
-    read_frames(store, name, start, stop, out)
+    ShardReader(store).read(name, start, stop, out)
     return out
 
 
@@ -55,7 +55,7 @@ def test_any_range_of_any_field_is_what_zarr_reads(by_hand, data):
 
 def test_frames_may_be_read_between_other_things(by_hand):
     between = np.zeros(700, dtype=[("before", "u1"), ("xy", "<f4", (17, 2)), ("after", "u1")])
-    read_frames(by_hand, "keypoints", 500, 1200, between["xy"])
+    ShardReader(by_hand).read("keypoints", 500, 1200, between["xy"])
     assert np.array_equal(between["xy"], by_hand.array("keypoints")[500:1200], equal_nan=True)
     assert not between["before"].any()
     assert not between["after"].any()
