@@ -28,7 +28,8 @@ _SETTINGS = {
     # How long Ray waits for its own node. A node that has not come up by then has given up itself (see `_start`).
     "RAY_raylet_start_wait_time_s": "40",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
+    # Ray would print a paragraph a dead worker to stdout, which may carry our JSON; the pool says it in a line.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     # No worker may be hired twice because Ray brings it back: the pool does that.
     "RAY_enable_worker_prestart": "0",
 }
@@ -50,11 +51,14 @@ def ray_module() -> Any:
 class Cluster:
     """A connection to Ray, for the length of a `with`.
 
-    address   `auto`, or the host:port of a running cluster; None starts Ray on this machine and ends it again
+    address      `auto`, or the host:port of a running cluster; None starts Ray on this machine and ends it again
+    cpus, gpus   what a Ray of our own is told that it has; None for what the machine has
+    A process that is connected to Ray already stays so, whatever is asked for here.
     """
 
-    def __init__(self, address: str | None = None):
+    def __init__(self, address: str | None = None, cpus: int | None = None, gpus: int | None = None):
         self.address = address
+        self.cpus, self.gpus = cpus, gpus
         self.ray = ray_module()
         self._mine = False
 
@@ -62,7 +66,7 @@ class Cluster:
         if not self.ray.is_initialized():
             with _our_signals():
                 if self.address is None:
-                    _start(self.ray)
+                    _start(self.ray, self.cpus, self.gpus)
                 else:
                     _connect(self.ray, self.address)
             self._mine = True
@@ -146,7 +150,7 @@ class RayCrew:
         return f"failed: {text.strip().splitlines()[0] if text.strip() else type(error).__name__}"
 
 
-def _start(ray: Any) -> None:
+def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
     """A Ray of our own. It and its processes end with this one, however it ends."""
     if SHARED_MEMORY.is_dir():
         free = shutil.disk_usage(SHARED_MEMORY).free
@@ -159,6 +163,8 @@ def _start(ray: Any) -> None:
         try:
             ray.init(
                 address="local",
+                num_cpus=cpus,
+                num_gpus=gpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,

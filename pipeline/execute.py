@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,51 +16,10 @@ from ..stores.store import FeatureStore
 from .extract import Extractor
 from .memory import ForwardLimit
 from .plan import Plan
-from .results import ShardFailure, ShardResult, WorkerView
+from .results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent
 from .work import process_shard
 
 __all__ = ["ATTEMPTS", "Executor", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "Silent", "execute"]
-
-ATTEMPTS = 3
-
-
-class Progress(Protocol):
-    """Whoever wants to know how a job goes."""
-
-    def begin(self, frames: int, finished: int) -> None:
-        """The job has so many frames, and so many are in the store from an earlier run."""
-        ...
-
-    def frames(self, shard: int, count: int) -> None:
-        """So many more frames of a shard went through the networks; fewer than none where they must be done again."""
-        ...
-
-    def done(self, result: ShardResult | ShardFailure) -> None: ...
-
-    def say(self, message: str) -> None:
-        """Something happened that whoever watches should know."""
-        ...
-
-    def workers(self, workers: Sequence[WorkerView]) -> None:
-        """How the workers are, about once a second, where there are several."""
-        ...
-
-
-class Silent:
-    """No progress shown."""
-
-    def begin(self, frames: int, finished: int) -> None: ...
-
-    def frames(self, shard: int, count: int) -> None: ...
-
-    def done(self, result: ShardResult | ShardFailure) -> None: ...
-
-    def say(self, message: str) -> None: ...
-
-    def workers(self, workers: Sequence[WorkerView]) -> None: ...
-
-
-Results = Generator[ShardResult | ShardFailure, None, None]
 
 
 class Executor(Protocol):
@@ -161,6 +120,8 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
                 else:
                     outcome.failures.append(result)
                 progress.done(result)
+        if missing:
+            sweep_unfinished(location)  # what workers that died in this run left
         if not outcome.failures:
             store = FeatureStore.open(location, allow_incomplete=True)
             complete = store.status == "complete" and not missing

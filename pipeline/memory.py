@@ -28,7 +28,7 @@ class ForwardLimit:
         true_boxes: np.ndarray | None,
         times: StageTimes,
     ) -> dict[str, np.ndarray]:
-        """`Extractor.extract`, in parts where the whole does not fit. OutOfMemoryError where not even one frame does."""
+        """`Extractor.extract`, in parts where the whole does not fit. OutOfMemoryError where no frame does."""
         while True:
             size = min(self.frames or len(frames), len(frames))
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -18,8 +18,7 @@ from typing import Any, Protocol
 from ..stores.errors import InvalidValueError, StoreIncompleteError, StoreWriteError
 from ..stores.fingerprint import differing_keys
 from .assignment import Assignment
-from .execute import ATTEMPTS, Progress, Silent
-from .results import ShardFailure, ShardResult, WorkerView
+from .results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent, WorkerView
 from .roster import Place, Roster
 from .worker import Loaded, Status, Trouble
 
@@ -129,9 +128,7 @@ class Pool:
             self._turn()
         return self.first
 
-    def run(
-        self, job: Job, shards: Sequence[int], progress: Progress
-    ) -> Generator[ShardResult | ShardFailure, None, None]:
+    def run(self, job: Job, shards: Sequence[int], progress: Progress) -> Results:
         """Do the shards and yield each as it ends, in any order. Closing the generator dismisses the workers."""
         self._job, self._progress = job, progress
         self._assignment = Assignment(shards, ATTEMPTS)
@@ -183,7 +180,7 @@ class Pool:
 
     def _tick(self, now: float) -> None:
         for member in list(self.members.values()):
-            limit = self.patience.beat if member.state == "working" else self.patience.loading
+            limit = self.patience.loading if member.state == "loading" else self.patience.beat
             if now - member.sign > limit:
                 self._lose(member, f"gave no sign of life for {limit:.0f} s and was killed")
             elif not member.asked and now >= member.next_question:

@@ -10,20 +10,20 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..stores.errors import InvalidValueError
 from ..stores.fingerprint import describe_difference
 from ..stores.location import Location
 from ..stores.shards import ShardWriter
 from .cluster import Cluster, RayCrew
-from .execute import Progress, Results
-from .plan import Plan
 from .pool import Job, Patience, Pool
-from .results import ShardFailure
-from .work import recorded
+from .results import Progress, Results, ShardFailure
 from .worker import Work
 from .workers import Crowd
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 
 class RayExecutor:
@@ -68,6 +68,8 @@ class RayExecutor:
         return self.pool.prepare().settings
 
     def run(self, plan: Plan, location: Location, shards: list[int], progress: Progress) -> Results:
+        from .work import recorded
+
         if not shards:
             return
         loaded = self.settings()

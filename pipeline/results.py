@@ -1,9 +1,13 @@
-"""What comes of a shard, and what is shown of those who do it. Plain data that crosses process borders; no torch."""
+"""What comes of a shard, and who is told. Plain data that crosses process borders, and no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+# A shard that failed so often is given up.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,42 @@ class WorkerView:
     shard: int | None
     rate: float
     memory: int
+
+
+class Progress(Protocol):
+    """Whoever wants to know how a job goes."""
+
+    def begin(self, frames: int, finished: int) -> None:
+        """The job has so many frames, and so many are in the store from an earlier run."""
+        ...
+
+    def frames(self, shard: int, count: int) -> None:
+        """So many more frames of a shard went through the networks; fewer than none where they must be done again."""
+        ...
+
+    def done(self, result: ShardResult | ShardFailure) -> None: ...
+
+    def say(self, message: str) -> None:
+        """Something happened that whoever watches should know."""
+        ...
+
+    def workers(self, workers: Sequence[WorkerView]) -> None:
+        """How the workers are, about once a second, where there are several."""
+        ...
+
+
+class Silent:
+    """No progress shown."""
+
+    def begin(self, frames: int, finished: int) -> None: ...
+
+    def frames(self, shard: int, count: int) -> None: ...
+
+    def done(self, result: ShardResult | ShardFailure) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+    def workers(self, workers: Sequence[WorkerView]) -> None: ...
+
+
+Results = Generator[ShardResult | ShardFailure, None, None]

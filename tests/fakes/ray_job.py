@@ -1,13 +1,13 @@
 """A depth pass on Ray with stand-in networks, here or as a driver to kill.
 
-python -m tests.fakes.ray_job ADDRESS WORKERS SECONDS OUT LOGS SOURCES
+python -m tests.fakes.ray_job ADDRESS WORKERS SECONDS OUT NOTES SOURCES
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from typing import Any
 from auglift.pipeline.cluster import Cluster
 from auglift.pipeline.execute import Outcome, Progress, execute
 from auglift.pipeline.extract import Extractor, describe
-from auglift.pipeline.pool import Patience
+from auglift.pipeline.pool import Pool
 from auglift.pipeline.ray_executor import RayExecutor
 from auglift.pipeline.worker import ExtractorWork
 from auglift.pipeline.workers import Crowd
 from auglift.stores.location import LocalLocation
-from auglift.stores.shards import LEDGER
 
 from .job import SlowDepth, fake_plan
+from .made_work import Dawdling
 from .networks import fake_extractor
 
 
@@ -41,49 +41,33 @@ class FakeNetworks:
         return {**describe(extractor), "batch": self.batch, "threads": 1}
 
 
-class Dawdling(LocalLocation):
-    """Takes its time between a shard's arrays and its record, so that a kill can fall there."""
-
-    def __init__(self, path: Path, seconds: float = 0.05):
-        super().__init__(path)
-        self.seconds = seconds
-
-    def write(self, key: str, data: bytes) -> None:
-        if key.startswith(LEDGER):
-            time.sleep(self.seconds)
-        super().write(key, data)
-
-
 def run_ray(
     cluster: Cluster,
-    out: Path,
+    out: LocalLocation,
     sources: list[Path],
     workers: int = 2,
     seconds: float = 0.0,
     progress: Progress | None = None,
     logs: Path | None = None,
-    watch: Any = None,
-    patience: Patience | None = None,
-    **changes: Any,
+    watch: Callable[[Pool], None] | None = None,
 ) -> Outcome:
-    """`job.run_fake`, on Ray. `watch` is called with the executor once its workers come up."""
+    """`job.run_fake`, on Ray. `watch` is called with the pool, once a worker is ready."""
     work = ExtractorWork(FakeNetworks(seconds))
-    with RayExecutor(cluster, Crowd(workers, 0.0, 1), work, logs, patience) as executor:
-        if watch:
-            watch(executor)
-        plan = fake_plan(sources, fake_extractor(), **changes)
+    with RayExecutor(cluster, Crowd(workers, 0.0, 1), work, logs) as executor:
+        plan = fake_plan(sources, fake_extractor())
         assert executor.settings() == plan.settings
-        return execute(plan, Dawdling(out.absolute()), executor, progress)
+        if watch:
+            watch(executor.pool)
+        return execute(plan, out, executor, progress)
 
 
 if __name__ == "__main__":
-    address, workers, seconds, out, logs, *sources = sys.argv[1:]
+    address, workers, seconds, store, notes, *sources = sys.argv[1:]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Cluster(address) as cluster:
-            outcome = run_ray(
-                cluster, Path(out), [Path(p) for p in sources], int(workers), float(seconds), logs=Path(logs)
-            )
+            location = Dawdling(Path(store), 0.02, Path(notes))
+            outcome = run_ray(cluster, location, [Path(p) for p in sources], int(workers), float(seconds))
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(1 if outcome.failures else 0)

@@ -1,0 +1,156 @@
+"""Real processes killed at random and at the worst moments: the bytes of an undisturbed run, and no shard twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from ..fakes.folders import digest_of_folder
+from ..fakes.made_job import run_made
+from ..fakes.made_work import Dawdling, MadeWork
+from ..fakes.stores import MadeStore
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class LedgerWatch:
+    """Sees every record as it appears. A shard that is done again gets a new file under the same name."""
+
+    def __init__(self, store: Path):
+        self.folder = store / "ledger"
+        self.first: dict[str, tuple[int, int]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> LedgerWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.002):
+            self._look()
+
+    def _look(self) -> None:
+        for name, seen in self.now().items():
+            self.first.setdefault(name, seen)
+
+    def now(self) -> dict[str, tuple[int, int]]:
+        found = {}
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self.folder):
+                if entry.name.endswith(".json"):
+                    with contextlib.suppress(FileNotFoundError):
+                        stat = entry.stat()
+                        found[entry.name] = (stat.st_ino, stat.st_mtime_ns)
+        return found
+
+    @property
+    def done_again(self) -> set[str]:
+        return {name for name, seen in self.now().items() if self.first[name] != seen}
+
+
+class Killer(threading.Thread):
+    """Kills workers of a pool with SIGKILL: some while they write their ledger, the others at random moments.
+
+    notes   where `Dawdling` says who is between arrays and ledger
+    """
+
+    def __init__(self, pool, notes: Path, in_the_gap: int, at_random: int, seed: int = 0, pause: float = 0.3):
+        super().__init__(daemon=True)
+        self.pool, self.notes = pool, notes
+        self.in_the_gap, self.at_random = in_the_gap, at_random
+        self.random, self.pause = random.Random(seed), pause
+        self.killed: list[str] = []
+
+    def run(self) -> None:
+        seen: set[str] = set()
+        next_kill = time.monotonic() + self.random.uniform(0, self.pause)
+        while self.in_the_gap or self.at_random:
+            time.sleep(0.002)
+            notes = {note.name for note in self.notes.iterdir()}
+            for note in sorted(notes - seen)[: self.in_the_gap]:
+                with contextlib.suppress(ProcessLookupError, ValueError):
+                    os.kill(int((self.notes / note).read_text()), signal.SIGKILL)
+                    self.in_the_gap -= 1
+                    self.killed.append(f"gap {note}")
+            seen |= notes
+            if self.at_random and time.monotonic() > next_kill:
+                next_kill = time.monotonic() + self.random.uniform(0, self.pause)
+                pids = [m.pid for m in list(self.pool.members.values()) if m.pid and m.state == "working"]
+                if pids:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self.random.choice(pids), signal.SIGKILL)
+                        self.at_random -= 1
+                        self.killed.append("random")
+
+
+def driver(module: str, cluster, *arguments: object) -> subprocess.Popen:
+    address = cluster.ray.get_runtime_context().gcs_address
+    command = [sys.executable, "-m", f"tests.fakes.{module}", address, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_records(job: subprocess.Popen, store: Path, count: int) -> None:
+    while len(list((store / "ledger").glob("*.json"))) < count:
+        assert job.poll() is None, "the driver ended before it was killed"
+        time.sleep(0.002)
+
+
+def alive(notes: Path) -> list[str]:
+    """Of the workers that ever wrote a shard, those that still are."""
+    return [pid for pid in {note.read_text() for note in notes.iterdir()} if Path("/proc", pid).exists()]
+
+
+def test_workers_killed_at_random_and_between_arrays_and_ledger_cost_nothing_but_time(cluster, tmp_path):
+    made = MadeStore((24 * 16,))
+    made.run(tmp_path / "undisturbed.zarr")
+    out, notes = tmp_path / "killed.zarr", tmp_path / "notes"
+    notes.mkdir()
+    killers: list[Killer] = []
+
+    def watch(pool):
+        killers.append(Killer(pool, notes, in_the_gap=1, at_random=1))
+        killers[0].start()
+
+    with LedgerWatch(out) as ledger:
+        outcome = run_made(cluster, Dawdling(out, 0.05, notes), MadeWork(made, 0.1), watch=watch)
+    assert sorted(kill.split()[0] for kill in killers[0].killed) == ["gap", "random"]
+    assert outcome.failures == []
+    assert ledger.done_again == set()
+    assert digest_of_folder(out) == digest_of_folder(tmp_path / "undisturbed.zarr")
+
+
+def test_a_driver_killed_then_interrupted_leaves_a_store_that_goes_on_and_no_workers(cluster, tmp_path):
+    made = MadeStore((24 * 16,))
+    made.run(tmp_path / "undisturbed.zarr")
+    out, notes = tmp_path / "killed.zarr", tmp_path / "notes"
+    notes.mkdir()
+    with LedgerWatch(out) as ledger:
+        job = driver("made_job", cluster, out, notes, 24, 0.2)
+        wait_for_records(job, out, 3)
+        job.kill()
+        job.wait()
+        job = driver("made_job", cluster, out, notes, 24, 0.2)
+        wait_for_records(job, out, 8)
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(timeout=30) == 130
+        end = time.monotonic() + 30
+        while alive(notes):
+            assert time.monotonic() < end, "workers outlived their driver"
+            time.sleep(0.05)
+        outcome = run_made(cluster, Dawdling(out), MadeWork(made))
+    assert outcome.resumed >= 8
+    assert ledger.done_again == set()
+    assert digest_of_folder(out) == digest_of_folder(tmp_path / "undisturbed.zarr")
