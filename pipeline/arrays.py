@@ -2,7 +2,7 @@
 
 On a CPU the UADD kernel works with NumPy: its vectorised sort is some ten times as fast as torch's there, and a small
 operation costs a third. Elsewhere it works with torch. What both spell alike (arithmetic, indexing, reshape, swapaxes,
-stack, where, isfinite, ...) is used directly or through `module`.
+floor, where, stack, ...) is used directly or through `module`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ class Library:
 
     module: ModuleType
     host: Callable[[np.ndarray], Array]  # brings a host array to where the values are
+    arange: Callable[[int], Array]
+    integer: Callable[[Array], Array]  # to int64
+    single: Callable[[Array], Array]  # to float32
+    clip: Callable[[Array, float, float], Array]
     take: Callable[[Array, Array], Array]  # rows of the first axis
     sort: Callable[[Array], Array]  # each row ascending; may do it in place
     finite: Callable[[Array], Array]  # how many in each sorted row are finite, infinity being last
@@ -40,6 +44,10 @@ class Library:
 NUMPY = Library(
     np,
     host=lambda array: array,
+    arange=np.arange,
+    integer=lambda values: values.astype(np.int64),
+    single=lambda values: values.astype(np.float32),
+    clip=lambda values, least, most: np.minimum(np.maximum(values, least), most),
     take=lambda values, index: values.take(index, axis=0),
     sort=lambda values: (values.sort(axis=1), values)[1],
     finite=lambda rows: np.array([row.searchsorted(math.inf) for row in rows]),
@@ -52,6 +60,10 @@ def torch_library(device: torch.device) -> Library:
     return Library(
         torch,
         host=lambda array: torch.from_numpy(array).to(device),
+        arange=lambda count: torch.arange(count, device=device),
+        integer=lambda values: values.to(torch.int64),
+        single=lambda values: values.to(torch.float32),
+        clip=lambda values, least, most: values.clamp(least, most),
         take=lambda values, index: values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:]),
         sort=lambda values: values.sort(dim=1).values,
         finite=lambda rows: torch.searchsorted(rows, torch.full((len(rows), 1), math.inf, device=device)).view(-1),

@@ -1,8 +1,7 @@
 """Exact percentiles of bilinearly sampled depth in disks about points: every pixel of the disk, no full-size map.
 
-What makes it fast: disks of like radius are treated together, as squares of pixels that lie inside the frame; a square
-is interpolated axis by axis from the few cells of the map beneath it; a pixel outside the disk gets depth infinity,
-sorts to the end and is not counted. Which pixels and which cells these are is found on the host, in exact integers.
+What makes it fast: disks of like radius are treated together, as squares of pixels that lie inside the frame; a pixel
+outside the disk gets depth infinity, sorts to the end and is not counted. Bounds of disks are worked out in float64.
 
 A result depends on its own disk and map alone, bit by bit, however many others are computed with it: every floating
 point operation here is elementwise and rounds once, sorting and comparing do not round, and no result is a sum.
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from .arrays import Array, Library
+from .bilinear import depth_of_squares
 
 # Pixels treated at once, which bounds memory: on a CPU what a core's cache holds, on a GPU what keeps it busy.
 CHUNK_PIXELS_HOST = 98_304
@@ -31,7 +31,6 @@ CHUNK_COST_PIXELS = 20_000
 # One disk is the least that is treated at once, so that larger ones would break the bound on memory.
 MAX_RADIUS = 256.0
 
-_BEHIND = 2 * math.floor(MAX_RADIUS + 0.5) + 1
 HUNDREDTHS = 10_000  # percentiles are counted in hundredths of a percent, so that ranks are exact integers
 
 
@@ -50,7 +49,7 @@ class Disks:
     radius: np.ndarray
     locate: np.ndarray
 
-    def take(self, rows: np.ndarray | slice) -> Disks:
+    def take(self, rows: np.ndarray) -> Disks:
         return Disks(self.frame[rows], self.centre[rows], self.radius[rows], self.locate[rows])
 
     @property
@@ -94,11 +93,14 @@ def disk_percentiles(
     ranks, shares = (library.host(table) for table in _ranks(most, tuple(percentiles)))
     columns = [list(percentiles).index(percentile) for percentile in located]
 
+    call = _Call(library, maps, frame_size, ranks, shares, columns)
+    frame, centre, radius = (library.host(part) for part in (disks.frame, disks.centre.T.copy(), disks.radius))
+
     def work(chunks: Sequence[slice]) -> list[tuple[Array, Array, Array | None]]:
         with np.errstate(invalid="ignore"):  # infinity less infinity, in a disk without any depth
             return [
-                _chunk(library, maps, disks.take(chunk), int(half[chunk.start]), frame_size, ranks, shares, columns)
-                for chunk in chunks
+                _chunk(call, frame[part], centre[:, part], radius[part], disks.locate[part], int(half[part.start]))
+                for part in chunks
             ]
 
     area = (2 * half + 1) ** 2
@@ -115,19 +117,6 @@ def disk_percentiles(
     if places:
         positions[library.host(rows[disks.locate])] = xp.concatenate(places)
     return values, positions
-
-
-def depth_at(library: Library, maps: Array, frame: np.ndarray, pixel: np.ndarray, frame_size: tuple[int, int]) -> Array:
-    """Depth (N,) at pixels (N, 2), x y, of frames (N,): the rule and bits of a disk; NaN where there is none."""
-    height, width = maps.shape[1:]
-    cells, weights = _interpolation(frame_size, (width, height))
-    places = pixel[:, 0], pixel[:, 1] + frame_size[0] + _BEHIND
-    (x, across), (y, down) = ((cells.take(place, axis=1), weights.take(place)) for place in places)
-    found = library.take(maps.reshape(-1), library.host((frame * height + y)[:, None] * width + x))
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        found = found[0] + (found[1] - found[0]) * library.host(down)
-        found = found[0] + (found[1] - found[0]) * library.host(across)
-    return library.module.where(library.module.isfinite(found), found, math.nan)
 
 
 def _chunks(area: np.ndarray, pixels: int) -> Iterator[slice]:
@@ -172,23 +161,6 @@ def _ranks(most: int, percentiles: tuple[float, ...]) -> tuple[np.ndarray, np.nd
     return np.concatenate([lower, lower + (rest > 0)], axis=1), share
 
 
-@lru_cache(maxsize=16)
-def _interpolation(frame_size: tuple[int, int], map_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The align_corners rule of both axes: each pixel's two cells (2, X + Y), and the second one's weight, float32.
-
-    Pixel p of `length` lies at cell p (cells - 1) / (length - 1). In integers, so that a pixel that lies on a cell
-    takes that cell alone. Pixels behind the frame repeat its last: a square may be larger than a frame.
-    """
-    all_cells, all_weights = [], []
-    for length, cells in zip(frame_size, map_size, strict=True):
-        gaps = max(length - 1, 1)
-        pixel = np.minimum(np.arange(length + _BEHIND, dtype=np.int64), length - 1)
-        lower, rest = np.divmod(pixel * (cells - 1), gaps)
-        all_cells.append(np.stack([lower, lower + (rest > 0)]))
-        all_weights.append((rest / gaps).astype(np.float32))
-    return np.concatenate(all_cells, axis=1), np.concatenate(all_weights)
-
-
 @lru_cache(maxsize=64)
 def _outside(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of `size` pixels, (size + 1, size): infinity before the i-th pixel and 0 from it on; and the reverse."""
@@ -196,103 +168,73 @@ def _outside(size: int) -> tuple[np.ndarray, np.ndarray]:
     return before, np.where(before == 0, np.float32(math.inf), np.float32(0))
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What the chunks of a call share; `columns` are those percentiles whose positions are wanted."""
+
+    library: Library
+    maps: Array
+    frame_size: tuple[int, int]
+    ranks: Array
+    shares: Array
+    columns: list[int]
+
+
 def _chunk(
-    library: Library,
-    maps: Array,
-    disks: Disks,
-    half: int,
-    frame_size: tuple[int, int],
-    ranks: Array,
-    shares: Array,
-    columns: list[int],
+    call: _Call, frame: Array, centre: Array, radius: Array, locate: np.ndarray, half: int
 ) -> tuple[Array, Array, Array | None]:
-    """Of n disks: the order statistics about each percentile (n, 2 Q), the share of the upper (n, Q), and positions."""
+    """Of n disks: the order statistics about each percentile (n, 2 Q), the share of the upper (n, Q), and positions.
+
+    frame (n,), centre (2, n), radius (n,), and whether positions are wanted (n,), a host array, as in `Disks`.
+    """
+    library, frame_size, columns = call.library, call.frame_size, call.columns
     xp, host, take = library.module, library.host, library.take
-    count, size = len(disks.frame), 2 * half + 1
-    # The squares: (2, n) their first pixel, x and y, and (2, n, size) all, moved into the frame where they can be.
-    centre = disks.centre.T
-    room = [[max(frame_size[0] - size, 0)], [max(frame_size[1] - size, 0)]]
-    first = np.minimum(np.maximum(np.rint(centre) - half, 0), room)
-    pixel = first.astype(np.int64)[:, :, None] + np.arange(size)
-    begin, end = _runs(disks, first, pixel[0], frame_size)
-
-    # The cells beneath them: `span` each, and the place of each pixel's two cells in the spans of all disks.
-    pixel[1] += frame_size[0] + _BEHIND
-    all_cells, weights = _interpolation(frame_size, (maps.shape[2], maps.shape[1]))
-    cell, weight = all_cells.take(pixel, axis=1), weights.take(pixel)
-    origin = cell[0, :, :, 0]
-    spans = ((cell[1, :, :, -1] - origin).max(axis=1) + 1).tolist()
-    origin = np.minimum(origin, [[maps.shape[2] - spans[0]], [maps.shape[1] - spans[1]]])
-    cell += (np.arange(count) * [[spans[0]], [spans[1]]] - origin)[:, :, None]
-    cells, whole = _cells(library, maps, disks.frame, origin, spans)
-
-    # Along y, then along x: picking whole rows of a matrix is what is fast, so that the squares end up columns first.
-    mixed = _mix(library, cells.reshape(-1, spans[0]), cell[:, 1], weight[1])
-    mixed = mixed.reshape(count, size, -1).swapaxes(1, 2).reshape(-1, size)
-    pixels = _mix(library, mixed, cell[:, 0], weight[0])
+    count, size = len(frame), 2 * half + 1
+    # The first pixel of each square, (2, n): the squares are moved into the frame where they can be.
+    first = xp.floor(centre + 0.5) - half
+    first = xp.stack([library.clip(first[axis], 0, max(frame_size[axis] - size, 0)) for axis in (0, 1)])
+    pixels, whole = depth_of_squares(library, call.maps, frame, library.integer(first), size, frame_size)
+    begin, end = _runs(library, centre, radius, first, size, frame_size)
     before, behind = _outside(size)
-    pixels += take(host(before), host(begin.reshape(-1)))
-    pixels += take(host(behind), host(end.reshape(-1)))
+    pixels += take(host(before), begin.reshape(-1))
+    pixels += take(host(behind), end.reshape(-1))
     pixels = pixels.reshape(count, size * size)
     if not whole:
         pixels = xp.nan_to_num(pixels, nan=math.inf, posinf=math.inf, neginf=math.inf)
 
-    wanted = np.flatnonzero(disks.locate) if columns else np.zeros(0, np.int64)
+    wanted = np.flatnonzero(locate) if columns else np.zeros(0, np.int64)
     kept = take(pixels, host(wanted)).reshape(-1, size, size).swapaxes(1, 2) if len(wanted) else None
     ranked = library.sort(pixels)
-    known = host((end - begin).sum(axis=1)) if whole else library.finite(ranked)
-    place = take(ranks, known)
-    place += host(np.arange(0, count * size * size, size * size)[:, None])
-    pairs, share = take(ranked.reshape(-1), place), take(shares, known)
+    known = (end - begin).sum(1) if whole else library.finite(ranked)
+    place = take(call.ranks, known)
+    place += library.arange(count)[:, None] * (size * size)
+    pairs, share = take(ranked.reshape(-1), place), take(call.shares, known)
     if kept is None:
         return pairs, share, None
-    near = take(share, host(wanted))[:, columns]
-    bounds = [take(pairs, host(wanted))[:, [start + column for column in columns]] for start in (0, share.shape[1])]
-    place = _locate(library, kept.reshape(-1, size * size), bounds[0], bounds[1], near)
-    corner = host(first[:, wanted, None].astype(np.float32))
-    xy = xp.stack([corner[0] + place % size, corner[1] + place // size], -1)
-    return pairs, share, xp.asarray(xy + near[:, :, None] * 0, dtype=xp.float32)
+    rows = host(wanted)
+    near, both = take(share, rows)[:, columns], take(pairs, rows)
+    low, high = (both[:, [start + column for column in columns]] for start in (0, share.shape[1]))
+    place = _locate(library, kept.reshape(-1, size * size), low, high, near)
+    left, top = take(first[0], rows)[:, None], take(first[1], rows)[:, None]
+    xy = library.single(xp.stack([left + place % size, top + place // size], -1))
+    return pairs, share, xy + near[:, :, None] * 0
 
 
 def _runs(
-    disks: Disks, first: np.ndarray, columns: np.ndarray, frame_size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+    library: Library, centre: Array, radius: Array, first: Array, size: int, frame_size: tuple[int, int]
+) -> tuple[Array, Array]:
     """The pixels of each disk in a column of its square are a run: where it begins and ends, (n, size) rows each."""
-    size = columns.shape[1]
-    away = columns - disks.centre[:, :1]
-    rest = (disks.radius * disks.radius)[:, None] - away * away
+    xp = library.module
+    away = library.arange(size) - (centre[0] - first[0])[:, None]
+    rest = (radius * radius)[:, None] - away * away
     if frame_size[0] < size:
-        rest[columns >= frame_size[0]] = -1
+        rest = xp.where(library.arange(size) >= frame_size[0], -1.0, rest)
     # Negative where a column misses the disk: such a run ends before it begins.
-    reach = np.copysign(np.sqrt(np.abs(rest)), rest)
-    centre, most = (disks.centre[:, 1] - first[1])[:, None], min(size, frame_size[1])
-    begin = np.minimum(np.maximum(np.ceil(centre - reach), 0), most).astype(np.int64)
-    end = np.minimum(np.maximum(np.floor(centre + reach) + 1, 0), most).astype(np.int64)
-    return begin, np.maximum(begin, end)
-
-
-def _cells(
-    library: Library, maps: Array, frame: np.ndarray, origin: np.ndarray, spans: list[int]
-) -> tuple[Array, bool]:
-    """(n, spans y, spans x) cells beneath each square, NaN where not finite; and whether all are known to be finite."""
-    height, width = maps.shape[1:]
-    corner = ((frame * height + origin[1]) * width + origin[0])[:, None, None]
-    offset = np.arange(0, spans[1] * width, width)[:, None] + np.arange(spans[0])
-    cells = library.take(maps.reshape(-1), library.host(corner) + library.host(offset))
-    # A sum tells whether all are finite; asking a GPU would mean to wait for it.
-    if library.on_host and math.isfinite(cells.sum()):
-        return cells, True
-    return library.module.where(library.module.isfinite(cells), cells, math.nan), False
-
-
-def _mix(library: Library, lines: Array, cell: np.ndarray, weight: np.ndarray) -> Array:
-    """Between two lines for each pixel of an axis: (n span, m) to (n size, m)."""
-    pair = library.take(lines, library.host(cell.reshape(2, -1)))
-    mixed, rise = pair[0], pair[1]
-    rise -= mixed
-    rise *= library.host(weight.reshape(-1, 1))
-    mixed += rise
-    return mixed
+    reach = xp.copysign(xp.sqrt(abs(rest)), rest)
+    middle, most = (centre[1] - first[1])[:, None], min(size, frame_size[1])
+    begin = library.integer(library.clip(xp.ceil(middle - reach), 0, most))
+    end = library.integer(library.clip(xp.floor(middle + reach) + 1, 0, most))
+    return begin, xp.maximum(begin, end)
 
 
 def _locate(library: Library, pixels: Array, low: Array, high: Array, share: Array) -> Array:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..stores.errors import InvalidValueError
 from .arrays import Array, array, library_for
-from .disks import Disks, depth_at, disk_percentiles
+from .bilinear import depth_at
+from .disks import Disks, disk_percentiles
 from .presets import PRESETS, Preset
 
 __all__ = ["PRESETS", "Preset", "Uadd", "compute", "radius"]
