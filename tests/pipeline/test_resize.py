@@ -37,17 +37,14 @@ def noise(seed: int, height: int, width: int, *, hard: bool = False) -> np.ndarr
     return np.where(frame > 127, 255, 0).astype(np.uint8) if hard else frame
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
-    st.integers(0, 99), st.integers(1, 100), st.integers(1, 100), st.floats(0.1, 4), st.floats(0.8, 1.25), st.booleans()
+    st.integers(0, 99), st.integers(1, 90), st.integers(1, 90), st.integers(1, 200), st.integers(1, 200), st.booleans()
 )
-def test_it_is_pils_resize_bit_for_bit(seed, height, width, scale, stretch, hard):
+def test_it_is_pils_resize_bit_for_bit(seed, height, width, new_height, new_width, hard):
     frame = noise(seed, height, width, hard=hard)
-    size = max(1, round(scale * height)), max(1, round(scale * stretch * width))
-    # One axis scaled 1.4 times as much as the other (a few pixels, rounded) is where PIL may change the order of axes.
-    if not 1 / 1.4 < (size[0] / height) / (size[1] / width) < 1.4:
-        return
-    assert (by_us(frame[None], *size)[0] == by_pil(frame, *size)).all()
+    ours = by_us(frame[None], new_height, new_width)[0]
+    assert (ours == by_pil(frame, new_height, new_width)).all()
 
 
 @pytest.mark.parametrize(
