@@ -84,7 +84,7 @@ def test_another_configuration_is_refused_and_named(sources, undisturbed, tmp_pa
 
 def test_a_second_job_on_the_same_store_is_refused(sources, tmp_path):
     out = tmp_path / "s.zarr"
-    with StoreLock(locate(out)), pytest.raises(StoreLockedError, match="pid"):
+    with StoreLock(locate(out)), pytest.raises(StoreLockedError, match="is being written by process"):
         run_fake(out, sources)
 
 
