@@ -265,7 +265,9 @@ def test_json_has_no_nan():
 
 def test_a_real_ctrl_c_is_130():
     slow = (
-        "import time, click; from auglift.cli.common import AugliftGroup\n"
+        "import signal, time, click; from auglift.cli.common import AugliftGroup\n"
+        # Whoever runs the tests in the background has it ignored, and a child inherits that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "main = click.group(cls=AugliftGroup)(lambda: None)\n"
         "main.command('wait')(lambda: (print('ready', flush=True), time.sleep(60)))\n"
         "main(['wait'])\n"
