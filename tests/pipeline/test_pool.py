@@ -147,7 +147,11 @@ def test_closing_the_results_dismisses_everybody():
 
 
 def test_a_worker_with_other_networks_is_left_out_and_said():
-    work = ScriptedWork(lambda *_: "ok", lambda worker: {"depth": "large" if worker == 0 else "small"})
+    def shard(*_):  # long enough for the second worker to be hired while there is work
+        time.sleep(0.2)
+        return "ok"
+
+    work = ScriptedWork(shard, lambda worker: {"depth": "large" if worker == 0 else "small"})
     crew = ThreadCrew(work, workers=1, nodes=2)
     slow = threading.Event()
     real = crew.hire
