@@ -201,23 +201,11 @@ def build_body(subject: Subject) -> Body:
     """The round cones of a subject, about thirty."""
     rig = build_rig(subject)
     unit = subject.height / 1.75
-    rows: list[tuple[str, int, int, Array, Array, float, float, int, int, float]] = []
+    rows: list[tuple] = []
 
     def add(name, start, a, ra, stop, b, rb, material=SKIN, after=None, cut=2.0) -> None:
-        rows.append(
-            (
-                name,
-                INDEX[start],
-                INDEX[stop],
-                np.asarray(a, float),
-                np.asarray(b, float),
-                ra,
-                rb,
-                material,
-                material if after is None else after,
-                cut,
-            )
-        )
+        materials = (material, material if after is None else after)
+        rows.append((name, (INDEX[start], INDEX[stop]), (a, b), (ra, rb), materials, cut))
 
     g = unit * subject.girth
     offset = {name: rig.offset[INDEX[name]] for name in JOINTS}
@@ -303,14 +291,14 @@ def build_body(subject: Subject) -> Body:
         end = rig.tip[TIP_JOINTS.index(INDEX[toe])]
         add(f"{side}_toes", toe, (0, 0, 0), ball, toe, end, rig.tip_clearance[3], SHOE)
 
-    columns = list(zip(*rows, strict=True))
+    part, frame, end, radius, material, cut = zip(*rows, strict=True)
     return Body(
         subject=subject,
         rig=rig,
-        frame=np.array(columns[1:3]).T,
-        end=np.stack([np.stack(columns[3]), np.stack(columns[4])], axis=1),
-        radius=np.array(columns[5:7]).T,
-        material=np.array(columns[7:9]).T,
-        cut=np.array(columns[9]),
-        part=columns[0],
+        frame=np.array(frame),
+        end=np.array(end),
+        radius=np.array(radius),
+        material=np.array(material),
+        cut=np.array(cut),
+        part=part,
     )

@@ -65,7 +65,8 @@ def render_clip(
     """Draw a clip, `batch` frames at a time, which bounds the memory.
 
     frames  which of the clip's frames, by default all, in order. A frame is the same whatever it is drawn with.
-    Raises InvalidValueError for an unknown domain or motion or a frame that is not there, MissingFileError for captured motion without its archive.
+    Raises InvalidValueError for an unknown domain or motion or a frame that is not there, MissingFileError for captured
+    motion without its archive.
     """
     wanted = np.arange(clip.frames) if frames is None else np.asarray(frames, dtype=int)
     if batch < 1 or not len(wanted) or wanted.min() < 0 or wanted.max() >= clip.frames:

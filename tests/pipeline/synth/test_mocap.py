@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from auglift.pipeline.synth.body import Subject, build_rig
-from auglift.pipeline.synth.mocap import ARCHIVE_NAME, MocapArchive, exponential_maps, read_bvh
+from auglift.pipeline.synth.bvh import read_bvh
+from auglift.pipeline.synth.mocap import ARCHIVE_NAME, MocapArchive, exponential_maps
 from auglift.pipeline.synth.retarget import captured_motion, longest_sound_run, resample, retarget
 from auglift.pipeline.synth.rig import INDEX, PARENTS, Rig
 from auglift.pipeline.synth.seeding import seeded
@@ -318,3 +319,20 @@ def test_a_recording_is_sampled_between_its_frames_and_past_its_end(tmp_path: Pa
     lengths = np.linalg.det(motion.sample(np.arange(0, 3, 0.013)).rotation)
     np.testing.assert_allclose(lengths, 1, atol=1e-9)
     assert len(PARENTS) == motion.sample(np.zeros(1)).rotation.shape[1]
+
+
+@pytest.mark.slow
+def test_every_recording_of_the_real_archive_has_a_sound_part_on_two_feet(shared_data: Path, tmp_path: Path) -> None:
+    archive = MocapArchive(shared_data / "cmu_mocap", tmp_path)
+    assert len(archive.names) == 89
+    assert {name.split("/")[0] for name in archive.names} == {"train", "test"}
+    ours = rig()
+    for name in archive.names:
+        recording = archive.read(name)
+        pose = retarget(recording, ours)
+        pose = pose[longest_sound_run(pose, ours, recording.fps)]
+        assert len(pose) > 1.2 * recording.fps, name
+        position, orientation = ours.forward(pose)
+        assert np.median(position[:, INDEX["head"], 1]) > 1.1, name
+        assert np.median(orientation[:, 0, 1, 1]) > 0.8, name
+        assert np.median(ours.lowest(pose)) < 0.06, name
