@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
-from ..pipeline.execute import Progress as JobProgress
-from ..pipeline.execute import ShardFailure
-from ..pipeline.work import ShardResult
+from ..pipeline.results import Progress as JobProgress
+from ..pipeline.results import ShardFailure, ShardResult, WorkerView
 
 LOG_EVERY_SECONDS = 10
+WORKERS_EVERY_SECONDS = 60
+# The bar, the table's frame and what the shell keeps: the rest of the screen is for workers.
+LINES_BESIDE_WORKERS = 8
 
 
 @contextmanager
@@ -25,8 +29,9 @@ def progress_for(as_json: bool, console: Console) -> Iterator[JobProgress]:
     if as_json:
         yield JsonLines()
     elif console.is_terminal:
-        with _bar(console) as bar:
-            yield Bar(bar)
+        bar = Bar(_bar(console), console)
+        with Live(get_renderable=bar.render, console=console, refresh_per_second=4):
+            yield bar
     else:
         yield LogLines(console)
 
@@ -64,9 +69,16 @@ class Rate:
 
 
 class Bar:
-    def __init__(self, bar: Progress):
+    """A bar for the job and, where there are several, a line a worker."""
+
+    def __init__(self, bar: Progress, console: Console):
         self.bar = bar
+        self.console = console
         self.rate = Rate()
+        self.views: Sequence[WorkerView] = ()
+
+    def render(self) -> Group:
+        return Group(self.bar, *([_table(self.views, self.console.height)] if self.views else []))
 
     def begin(self, frames: int, finished: int) -> None:
         self.task = self.bar.add_task("", total=frames, completed=finished, rate="")
@@ -78,7 +90,25 @@ class Bar:
 
     def done(self, result: ShardResult | ShardFailure) -> None:
         if isinstance(result, ShardFailure):
-            self.bar.console.print(_failed(result), style="red")
+            self.console.print(_failed(result), style="red")
+
+    def say(self, message: str) -> None:
+        self.console.print(message, style="yellow", soft_wrap=True)
+
+    def workers(self, workers: Sequence[WorkerView]) -> None:
+        self.views = workers
+
+
+def _table(views: Sequence[WorkerView], height: int) -> Table:
+    table = Table("worker", "host", "stage", "shard", "frames/s", "GPU memory", box=None)
+    shown = views[: max(1, height - LINES_BESIDE_WORKERS)]
+    for view in shown:
+        shard = "" if view.shard is None else str(view.shard)
+        memory = f"{view.memory / 1e9:.1f} GB" if view.memory else ""
+        table.add_row(str(view.number), view.host, view.stage, shard, f"{view.rate:.3g}", memory)
+    if len(shown) < len(views):
+        table.add_row("...", f"and {len(views) - len(shown)} more")
+    return table
 
 
 class LogLines:
@@ -86,7 +116,8 @@ class LogLines:
         self.console = console
         self.rate = Rate()
         self.total = self.finished = 0
-        self.last = time.monotonic()
+        self.last = self.last_workers = time.monotonic()
+        self.views: Sequence[WorkerView] = ()
 
     def begin(self, frames: int, finished: int) -> None:
         self.total, self.finished = frames, finished
@@ -101,15 +132,25 @@ class LogLines:
 
     def done(self, result: ShardResult | ShardFailure) -> None:
         if isinstance(result, ShardFailure):
-            self.console.print(_failed(result))
+            self.console.print(_failed(result), soft_wrap=True)
         else:
             self._line()
+
+    def say(self, message: str) -> None:
+        self.console.print(message, soft_wrap=True)
+
+    def workers(self, workers: Sequence[WorkerView]) -> None:
+        self.views = workers
 
     def _line(self) -> None:
         self.last = time.monotonic()
         done = self.finished + self.rate.count
         left = max(self.total - done, 0) / max(self.rate.per_second, 1e-9)
         self.console.print(f"{done} of {self.total} frames, {self.rate}, {left:.0f} s left")
+        if self.views and self.last - self.last_workers >= WORKERS_EVERY_SECONDS:
+            self.last_workers = self.last
+            for view in self.views:
+                self.console.print("  " + _worker(view), soft_wrap=True)
 
 
 class JsonLines:
@@ -121,6 +162,18 @@ class JsonLines:
     def done(self, result: ShardResult | ShardFailure) -> None:
         event = "failed" if isinstance(result, ShardFailure) else "shard"
         click.echo(json.dumps({"event": event, **asdict(result)}))
+
+    def say(self, message: str) -> None:
+        click.echo(json.dumps({"event": "note", "message": message}))
+
+    def workers(self, workers: Sequence[WorkerView]) -> None: ...
+
+
+def _worker(view: WorkerView) -> str:
+    parts = [f"worker {view.number} on {view.host}: {view.stage}"]
+    parts += [] if view.shard is None else [f"shard {view.shard}"]
+    parts += [f"{view.rate:.3g} frames/s"] + ([f"{view.memory / 1e9:.1f} GB of GPU memory"] if view.memory else [])
+    return ", ".join(parts)
 
 
 def _failed(failure: ShardFailure) -> str:

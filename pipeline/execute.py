@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ class Outcome:
     results    of the shards done in this run
     failures   of the shards that could not be done; the store is complete only where there are none
     resumed    shards that were there already
+    wall       seconds by the clock
     counts     of the whole store, once it is complete
     """
 
@@ -81,6 +83,7 @@ class Outcome:
     failures: list[ShardFailure] = field(default_factory=list)
     resumed: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    wall: float = 0.0
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -105,6 +108,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
     """
     progress = progress or Silent()
     outcome = Outcome()
+    begin = time.perf_counter()
     with StoreLock(location):
         sweep_unfinished(location)
         writer = ShardWriter.create(location, plan.layout, plan.sequences(), plan.to_json(), plan.attributes())
@@ -126,4 +130,5 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
             store = FeatureStore.open(location, allow_incomplete=True)
             complete = store.status == "complete" and not missing
             outcome.counts = store.attributes["counts"] if complete else writer.finalise(statistics(store))
+    outcome.wall = time.perf_counter() - begin
     return outcome

@@ -60,7 +60,7 @@ class Patience:
     nodes     for new nodes, where every worker was lost
     """
 
-    beat: float = 300.0
+    beat: float = 600.0
     loading: float = 1800.0
     nodes: float = 60.0
 

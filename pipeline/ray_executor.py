@@ -19,10 +19,11 @@ from ..stores.shards import ShardWriter
 from .cluster import Cluster, RayCrew
 from .pool import Job, Patience, Pool
 from .results import Progress, Results, ShardFailure
-from .worker import Work
+from .worker import Trouble, Work
 from .workers import Crowd
 
 if TYPE_CHECKING:
+    from .calibrate import Calibration
     from .plan import Plan
 
 
@@ -83,6 +84,15 @@ class RayExecutor:
                 if isinstance(result, ShardFailure):
                     self._record(result)
                 yield result
+
+    def calibrate(self, plan: Plan) -> Calibration:
+        """How long a plan would take with one of the workers, from a few batches."""
+        self.settings()
+        member = next(member for member in self.pool.members.values() if member.state != "loading")
+        answer = member.handle.call("calibrate", pickle.dumps(plan)).result()
+        if isinstance(answer, Trouble):
+            raise InvalidValueError(f"the calibration failed on {member.name}: {answer.reason}")
+        return answer
 
     def _record(self, failure: ShardFailure) -> None:
         """A failed shard's record: beside the workers' logs, for the store holds nothing but what was computed."""

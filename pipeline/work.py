@@ -26,7 +26,7 @@ from .memory import ForwardLimit
 from .plan import Clip, Plan, Segment, Shard
 from .results import ShardResult
 
-__all__ = ["ShardResult", "process_shard", "recorded", "require_visible", "versions"]
+__all__ = ["ShardResult", "decoded", "process_shard", "recorded", "require_visible", "versions"]
 
 # Unreadable frames named in a shard's record; the rest are only counted.
 PROBLEMS_LISTED = 100
@@ -69,7 +69,7 @@ def process_shard(
     row = 0
     for segment in shard.segments:
         clip = plan.clips[segment.clip]
-        for batch, truth in _decoded(plan, clip, segment, times):
+        for batch, truth in decoded(plan, clip, segment, times):
             rows = slice(row, row + len(batch.indices))
             features = limit.extract(extractor, batch.frames, batch.ok, truth.pop("bbox", None), times)
             features["source_frame"] = batch.indices.astype(np.int32)
@@ -119,17 +119,17 @@ def require_visible(plan: Plan, location: Location) -> None:
             raise MissingFileError(f"{path} is not there, {where}; every node needs the sources under the same path")
 
 
-def _decoded(
+def decoded(
     plan: Plan, clip: Clip, segment: Segment, times: StageTimes
 ) -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
     """The segment's frames in batches, each with what is known of them, decoded in a thread ahead of the networks."""
     wanted = clip.source_frames(segment.first, segment.count)
 
     def batches() -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
-        decoded = iter(read(clip.info.path, wanted, plan.settings["batch"], plan.settings["threads"]))
+        source = iter(read(clip.info.path, wanted, plan.settings["batch"], plan.settings["threads"]))
         while True:
             begin = time.perf_counter()
-            batch = next(decoded, None)
+            batch = next(source, None)
             if batch is None:
                 return
             truth = dict(clip.truth.read(batch.indices)) if clip.truth else {}

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ..stores.location import Location
+    from .calibrate import Calibration
     from .extract import Extractor
     from .plan import Plan
     from .results import ShardResult
@@ -118,6 +119,10 @@ class Work(Protocol):
 
     def do(self, shard: int, pulse: Pulse) -> ShardResult: ...
 
+    def calibrate(self, plan: Any) -> Any:
+        """How long a plan will take. Optional: only `auglift-prep --dry-run --calibrate` asks."""
+        ...
+
 
 class ExtractorWork:
     """The depth pass: networks built once, then shard after shard into the store.
@@ -160,6 +165,11 @@ class ExtractorWork:
             on_stage=pulse.enter,
             limit=self.limit,
         )
+
+    def calibrate(self, plan: Plan) -> Calibration:
+        from .calibrate import calibrate
+
+        return calibrate(self.extractor, plan)
 
 
 class ShardWorker:
@@ -213,6 +223,13 @@ class ShardWorker:
         if result.split:
             self.log.warning("the GPU was full: batches go through the networks %d frames at a time", result.split)
         return result
+
+    def calibrate(self, plan: bytes) -> Any:
+        """plan   pickled; a `Calibration` comes back, or what went wrong"""
+        try:
+            return self.work.calibrate(pickle.loads(plan))
+        except Exception as error:
+            return self._trouble("worker", error)
 
     def status(self) -> Status:
         return self.pulse.status()

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 
 from .order import Order
+from .pieces import Pieces
 from .records import Buffers, Record, load
 from .shardfile import ShardReader
 from .window_table import WindowShape, WindowTable
 
 # Reading a block is copying and checking as much as waiting: one thread cannot keep up with a fast disk.
 READERS = 2
-
-
-class Source(Protocol):
-    """Frames in memory, one column a record."""
-
-    columns: list[np.ndarray]
-
-    def step(self, step: int) -> None:
-        """Have in memory what a step of the order needs."""
-        ...
-
-    def shift(self, windows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-        """(n,) int64: what to add to a frame of its store to have its row in the columns.
-
-        windows, sequence   (n,) indices of windows, and of their sequences in the table
-        """
-        ...
-
-    def close(self) -> None: ...
 
 
 class Columns:
@@ -45,7 +27,8 @@ class Columns:
         start, stop = table.sequences["start"], table.sequences["stop"]
         lengths = stop - start
         self._shift = np.cumsum(lengths) - lengths - start
-        self.columns = [np.empty(int(lengths.sum()), dtype=record.dtype) for record in records]
+        columns = [np.empty(int(lengths.sum()), dtype=record.dtype) for record in records]
+        self.columns: list[np.ndarray | None] = [*columns]
         finished = [reader.store.finished() for reader in readers]
         for index, reader in enumerate(readers):
             size = reader.store.layout.shard_frames
@@ -53,7 +36,7 @@ class Columns:
                 for shard in range(low // size, -(-high // size)):
                     if finished[index][shard]:
                         a, b = max(low, shard * size), min(high, (shard + 1) * size)
-                        for record, column in zip(records, self.columns, strict=True):
+                        for record, column in zip(records, columns, strict=True):
                             load(reader, record, a, b, column[a + shift : b + shift])
 
     def step(self, step: int) -> None:
@@ -111,20 +94,19 @@ def cut_into_blocks(table: WindowTable, shape: WindowShape, block_frames: Sequen
 
 
 class BlockPool:
-    """`order.pool` blocks in memory, and the next one on its way, read by threads of their own."""
+    """`order.pool` blocks in memory, and the next ones on their way, read by threads of their own."""
 
     def __init__(
-        self,
-        readers: Sequence[ShardReader],
-        records: Sequence[Record],
-        blocks: Blocks,
-        order: Order,
-        buffers: Buffers,
+        self, readers: Sequence[ShardReader], blocks: Blocks, pieces: Pieces, order: Order, ahead: int, buffers: Buffers
     ):
-        self._readers, self._records, self._blocks, self._order = readers, records, blocks, order
-        slots = min(order.pool + 1, len(order.blocks))
+        """ahead   blocks on their way at a time"""
+        self._readers, self._blocks, self._pieces, self._order = readers, blocks, pieces, order
+        slots = min(order.pool + ahead, len(order.blocks))
         self._size = blocks.longest
-        self.columns = buffers.lend([(record.dtype, (slots * self._size,)) for record in records])
+        self._pooled = [record for record, flag in zip(pieces.records, pieces.scattered, strict=True) if not flag]
+        self._memory = buffers.lend([(record.dtype, (slots * self._size,)) for record in self._pooled])
+        waiting = iter(self._memory)
+        self.columns: list[np.ndarray | None] = [None if flag else next(waiting) for flag in pieces.scattered]
         self._free = list(range(slots))
         self._slot: dict[int, int] = {}
         self._reading: dict[int, list[Future[None]]] = {}
@@ -135,28 +117,61 @@ class BlockPool:
         for turn in [turn for turn in self._slot if turn < step]:
             self._wait(turn)
             self._free.append(self._slot.pop(turn))
-        needed = range(step, min(step + self._order.pool, len(self._order.blocks)))
-        for turn in needed:
-            self._begin(turn)
-        for turn in needed:
+        last = min(step + self._order.pool, len(self._order.blocks))
+        for turn in range(step, min(last + len(self._free), len(self._order.blocks))):
+            if turn not in self._slot and self._free:
+                self._begin(turn)
+        for turn in range(step, last):
             self._wait(turn)
-        if self._free and needed.stop < len(self._order.blocks):
-            self._begin(needed.stop)
 
     def _begin(self, turn: int) -> None:
-        if turn in self._slot:
-            return
-        self._slot[turn] = self._free.pop()
+        slot = self._slot[turn] = self._free.pop()
         block = int(self._order.blocks[turn])
         reader = self._readers[self._blocks.store[block]]
         start, stop = int(self._blocks.start[block]), int(self._blocks.stop[block])
-        shift = self._slot[turn] * self._size - start
+        shift = slot * self._size - start
         self._shift[block] = shift
         self._reading[turn] = [
-            self._threads.submit(load, reader, record, low, high, column[low + shift : high + shift])
-            for record, column in zip(self._records, self.columns, strict=True)
-            for low, high in _parts(reader, record, start, stop)
+            *self._scatter(reader, turn),
+            *(
+                self._threads.submit(load, reader, record, low, high, column[low + shift : high + shift])
+                for record, column in zip(self._pooled, self._memory, strict=True)
+                for low, high in _parts(reader, record, start, stop)
+            ),
         ]
+
+    def _scatter(self, reader: ShardReader, turn: int) -> Iterator[Future[None]]:
+        """Read the scattered records of a block, a part of them a reader, each frame into its piece."""
+        scattered = [record for record, flag in zip(self._pieces.records, self._pieces.scattered, strict=True) if flag]
+        if not scattered:
+            return
+        positions, frames = self._positions(turn)
+        for nth, record in enumerate(scattered):
+            name = record.fields[0].name
+            places = self._pieces.places(positions, nth)
+            chunk = reader.store.layout.chunk_frames(record.fields[0])
+            middle = int(np.searchsorted(frames, (frames[0] + frames[-1]) // 2 // chunk * chunk)) if len(frames) else 0
+            for part in (slice(middle), slice(middle, None)):
+                yield self._threads.submit(reader.scatter, name, frames[part], places[part])
+
+    def _positions(self, turn: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions in the order, of those wanted, that a block's windows have; and their frames, ascending."""
+        by_turn, edges = self._turns
+        mine = by_turn[edges[turn] : edges[turn + 1]]
+        return mine + self._pieces.part.first, self._pieces.table.centre[self._wanted[mine]].astype(np.int64)
+
+    @cached_property
+    def _wanted(self) -> np.ndarray:
+        return self._order.windows[self._pieces.part.first : self._pieces.part.end]
+
+    @cached_property
+    def _turns(self) -> tuple[np.ndarray, np.ndarray]:
+        """The windows wanted, by turn of their block and by frame; and where each turn's begin."""
+        turn_of = np.zeros(len(self._blocks.store), dtype=np.int64)
+        turn_of[self._order.blocks] = np.arange(len(self._order.blocks))
+        turn = turn_of[self._blocks.of[self._wanted]]
+        by_turn = np.lexsort((self._pieces.table.centre[self._wanted], turn))
+        return by_turn, np.searchsorted(turn[by_turn], np.arange(len(self._order.blocks) + 1))
 
     def _wait(self, turn: int) -> None:
         for reading in self._reading.pop(turn, ()):

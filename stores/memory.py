@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from .errors import InvalidValueError
@@ -14,6 +15,8 @@ from .window_table import WindowShape, WindowTable
 
 # A pool of this many blocks mixes well (docs/windows.md has the figures); more would only be longer to fill.
 WANTED_POOL, LARGEST_POOL = 16, 32
+# Blocks on their way: a disk, and a machine that does other things too, are not always equally fast.
+AHEAD = 4
 # Batches are gathered several at a time where they are small: a hand-over between threads costs as much as 1 MB.
 GATHERED_BYTES = 4 << 20
 # Pieces that wait; beside them, one is being gathered, one is on its way, and the consumer holds the last one still.
@@ -32,6 +35,7 @@ class MemoryPlan:
     bytes          expected at the most
     block_frames   frames a block, by store; empty: all frames in memory
     pool           blocks in memory; 0: all frames
+    ahead          blocks on their way
     read_ahead     gathered pieces that wait for the consumer
     together       batches gathered as one piece
     """
@@ -40,6 +44,7 @@ class MemoryPlan:
     bytes: int
     block_frames: tuple[int, ...]
     pool: int
+    ahead: int
     read_ahead: int
     together: int
 
@@ -63,36 +68,57 @@ def plan_memory(
     shape: WindowShape,
     batch_size: int,
     shuffle: bool,
+    scattered: Sequence[bool],
 ) -> MemoryPlan:
     """The best use of a budget in bytes; the same for the same arguments, on any machine.
 
     Best is all frames in memory; then whole shards, as long as 16 fit in; then equal parts of shards.
+    scattered   by record, as `Pieces` has it
     InvalidValueError where nothing fits.
     """
-    window_bytes = sum(record.dtype.itemsize * record.frames(shape.window) for record in records)
-    batch_bytes = batch_size * (window_bytes + 17 * shape.window)  # 16: rows of the gather; 1: the mask of edges
-    frame_bytes = sum(record.dtype.itemsize for record in records)
-    frames = int((table.sequences["stop"] - table.sequences["start"]).sum())
-    together = max(1, min(GATHERED_BYTES, budget // 32) // batch_bytes)
-    fixed = _TABLE_BYTES * len(table) + _SLACK_BYTES
-    buffers = {n: fixed + (n + _IN_HANDS) * together * batch_bytes for n in range(READ_AHEAD, 0, -1)}
-    for read_ahead, base in buffers.items():
-        if base + frames * frame_bytes <= budget:
-            return MemoryPlan(budget, base + frames * frame_bytes, (), 0, read_ahead, together)
-    for wanted in (WANTED_POOL, 4, 2, 1) if shuffle else (1,):
-        for read_ahead, base in buffers.items():
-            for block_frames in _block_sizes(stores, records):
-                # The pool, a block on its way, and what decompressing it takes.
-                block_bytes = (max(block_frames) + shape.window - 1) * frame_bytes
-                pool = min((budget - base) // block_bytes - 2, LARGEST_POOL if shuffle else 1)
-                if pool >= wanted:
-                    return MemoryPlan(budget, base + (pool + 2) * block_bytes, block_frames, pool, read_ahead, together)
-    smallest = (min(max(sizes) for sizes in _block_sizes(stores, records)) + shape.window - 1) * frame_bytes
-    needed = fixed + (1 + _IN_HANDS) * batch_bytes + 3 * smallest
+    plans = list(_plans(budget, stores, records, table, shape, batch_size, shuffle, scattered))
+    for plan in plans:
+        if plan.bytes <= budget:
+            return plan
     raise InvalidValueError(
-        f"memory of {_megabytes(budget)} is too small for batches of {batch_size} windows of {shape.window} frames, "
-        f"{_megabytes(batch_bytes)} each: give at least {_megabytes(needed)}, or a smaller batch_size"
+        f"memory of {_megabytes(budget)} is too small for batches of {batch_size} windows of {shape.window} frames: "
+        f"give at least {_megabytes(min(plan.bytes for plan in plans))}, or a smaller batch_size"
     )
+
+
+def _plans(
+    budget: int,
+    stores: Sequence[FeatureStore],
+    records: Sequence[Record],
+    table: WindowTable,
+    shape: WindowShape,
+    batch_size: int,
+    shuffle: bool,
+    scattered: Sequence[bool],
+) -> Iterator[MemoryPlan]:
+    """From the best to the most modest."""
+    sizes = [record.dtype.itemsize for record in records]
+    whole, spread = sum(sizes), sum(size for size, flag in zip(sizes, scattered, strict=True) if flag)
+    window_bytes = sum(size * record.frames(shape.window) for size, record in zip(sizes, records, strict=True))
+    batch_bytes = batch_size * (window_bytes + 17 * shape.window)  # 16: rows of the gather; 1: the mask of edges
+    most = max(1, min(GATHERED_BYTES, budget // 32) // batch_bytes)
+    buffers = {
+        (ahead, together): _TABLE_BYTES * len(table) + _SLACK_BYTES + (ahead + _IN_HANDS) * together * batch_bytes
+        for ahead, together in ((READ_AHEAD, most), (1, most), (1, 1))
+    }
+    frames = int((table.sequences["stop"] - table.sequences["start"]).sum())
+    for (read_ahead, together), base in buffers.items():
+        yield MemoryPlan(budget, base + frames * whole, (), 0, 0, read_ahead, together)
+    pools = (range(LARGEST_POOL, WANTED_POOL - 1, -1), range(WANTED_POOL - 1, 3, -1), (3, 2), (1,))
+    for some in pools if shuffle else ((1,),):
+        for (read_ahead, together), base in buffers.items():
+            for block_frames, pool in product(_block_sizes(stores, records), some):
+                longest, ahead = max(block_frames), min(AHEAD, pool)
+                # A piece is open from the first frame read into it to the last: half a pool more while that is filled.
+                opened = ((pool + -(-pool // 2) + ahead + 1) * longest + together * batch_size) * spread
+                # A block more, for what decompressing takes.
+                pooled = (pool + ahead + 1) * (longest + shape.window - 1) * (whole - spread)
+                yield MemoryPlan(budget, base + opened + pooled, block_frames, pool, ahead, read_ahead, together)
 
 
 def _block_sizes(stores: Sequence[FeatureStore], records: Sequence[Record]) -> list[tuple[int, ...]]:

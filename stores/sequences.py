@@ -84,7 +84,7 @@ class SequenceTable:
         try:
             # ParquetFile, not read_table: that one imports pandas where it is installed, a second for nothing.
             return cls(pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read())
-        except (pa.ArrowException, KeyError, OSError) as error:
+        except (pa.ArrowException, KeyError, OSError, ValueError) as error:
             raise CorruptStoreError(f"sequences.parquet cannot be read ({error}); run auglift-prep again") from error
 
     def to_parquet(self) -> bytes:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ import numpy as np
 
 from .layout import array_key
 from .location import LocalLocation
+from .schema import Field
 from .store import FeatureStore
 
 _CRC_BYTES = 4
 _ABSENT = (1 << 64) - 1
+_PLACES = 1024  # that the system reads into at once (IOV_MAX), the checksum among them
 # google_crc32c without its C part is slower than Zarr's detours.
 _FAST = google_crc32c.implementation == "c"
 
@@ -96,22 +99,77 @@ class ShardReader:
                 continue
             part[...] = self.store.read(name, low, high)
 
+    def scatter(self, name: str, frames: np.ndarray, rows: Sequence[np.ndarray]) -> None:
+        """Each frame to a place of its own. Where it is stored as it is, the system reads it right there.
+
+        frames  (n,) ascending, each once
+        rows    n arrays of a frame's bytes, uint8
+        Raises as `FeatureStore.read`.
+        """
+        format = self._format(name)
+        by_hand = format is not None and not format.compressed and format.chunk_frames < _PLACES
+        size = (
+            format.chunk_frames if format is not None and by_hand else self.store.layout.chunk_frames(self._field(name))
+        )
+        spare = np.empty((size, self._field(name).frame_bytes), dtype=np.uint8)
+        number = frames // size
+        edges = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(frames)).tolist()
+        for first, last in pairwise(edges):
+            start = int(number[first]) * size
+            inside = (frames[first:last] - start).tolist()
+            if format is not None:
+                places = list(spare)
+                for frame, row in zip(inside, rows[first:last], strict=True):
+                    places[frame] = row
+                if self._scatter_chunk(name, format, start, places):
+                    continue
+            values = self.store.read(name, start, min(start + size, self.store.frames))
+            for frame, row in zip(inside, rows[first:last], strict=True):
+                row[...] = values[frame].reshape(-1).view(np.uint8)
+
+    def _scatter_chunk(self, name: str, format: ShardFormat, start: int, places: list[np.ndarray]) -> bool:
+        """A whole chunk, from frame `start` of the store on; False where that did not work."""
+        shard, first = divmod(start, format.shard_frames)
+        path = self._path(name, shard)
+        checksum = bytearray(_CRC_BYTES)
+        try:
+            with _opened(path) as file:
+                index = self._index(path, file, format)
+                if index is None:
+                    return False
+                offset, length = (int(value) for value in index[first // format.chunk_frames])
+                if length != len(places) * len(places[0]) + _CRC_BYTES:
+                    return False
+                if os.preadv(file, [*places, checksum], offset) != length:
+                    return False
+        except (OSError, ValueError):
+            return False
+        found = 0
+        for place in places:
+            found = google_crc32c.extend(found, place)
+        return found == int.from_bytes(checksum, "little")
+
+    def _field(self, name: str) -> Field:
+        return self.store.fields[name]
+
+    def _path(self, name: str, shard: int) -> Path:
+        return self.store.location.path / array_key(self._field(name), shard)  # type: ignore[attr-defined]
+
     def _format(self, name: str) -> ShardFormat | None:
+        """How a field is stored, where it can be read by hand."""
         if name not in self._formats:
-            format, layout, field = None, self.store.layout, self.store.fields[name]
+            format = None
             if isinstance(self.store.location, LocalLocation):
                 format = shard_format(self.store.array(name).metadata.to_dict())  # type: ignore[arg-type]
             # Frame numbers are turned into shards by the layout: the array has to agree with it.
-            if format is not None and format.shard_frames != self.store.layout.stored_shard_frames(
-                self.store.fields[name]
-            ):
+            if format and format.shard_frames != self.store.layout.stored_shard_frames(self._field(name)):
                 format = None
             self._formats[name] = format
         return self._formats[name]
 
     def _read_shard(self, name: str, shard: int, format: ShardFormat, first: int, last: int, out: np.ndarray) -> bool:
         """Frames [first, last) of a shard into `out`; False, and anything in `out`, where that did not work."""
-        path = self.store.location.path / array_key(self.store.fields[name], shard)  # type: ignore[attr-defined]
+        path = self._path(name, shard)
         try:
             with _opened(path) as file:
                 index = self._index(path, file, format)

@@ -61,7 +61,14 @@ class FeatureStore:
             group = zarr.open_group(location.zarr_store(), mode="r", zarr_format=3)
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptStoreError(f"zarr.json of {location.url} is no Zarr group ({error})") from error
-        return cls(location, attributes, sequences, group)
+        store = cls(location, attributes, sequences, group)
+        frames = store.array(attributes["fields"][0]).shape[0]
+        if sequences.frames != frames:
+            raise CorruptStoreError(
+                f"{SEQUENCES} of {location.url} holds {sequences.frames} frames, the arrays {frames}; run "
+                "auglift-store verify"
+            )
+        return store
 
     @property
     def url(self) -> str:

@@ -6,26 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.compute as pc
 
-from .blocks import BlockPool, Blocks, Columns, Source, cut_into_blocks
+from .blocks import BlockPool, Blocks, Columns, cut_into_blocks
 from .errors import InvalidValueError, StoreIncompleteError
 from .fingerprint import describe_difference
 from .location import Location
 from .memory import MemoryPlan, automatic_budget, plan_memory
 from .order import Order, draw, drawn_windows, sequential_order, share, shuffled_order
+from .pieces import CARRIED, FRAME, Batch, Part, Pieces, Source
 from .readahead import read_ahead
-from .records import Buffers, gather, records_of
+from .records import Buffers, records_of
 from .schema import Field
 from .shardfile import ShardReader
 from .store import FeatureStore
 from .window_table import WindowShape, WindowTable, window_table
-
-Batch = dict[str, np.ndarray]
-
-# What a batch carries beside fields of the store.
-FRAME_SIZE, FPS, STORE, SEQUENCE, FRAME, INSIDE = "frame_size", "fps", "store", "sequence", "frame", "inside"
 
 
 class WindowLoader:
@@ -102,18 +97,22 @@ class WindowLoader:
         self._records = records_of(self.fields.values(), _centre(centre_fields, self.fields))
         self._readers = [ShardReader(store) for store in self.stores]
         self.table: WindowTable = window_table(self._readers, self.shape, select, where, keep_invalid)
+        # Wide frames that go to one window each need no copy in memory but the batch's own.
+        self._scattered = tuple(
+            record.fields[0].wide and record.frames(window) == 1 and max(self.weights) <= 1 for record in self._records
+        )
         self._automatic = memory == "auto"
         self._use(automatic_budget() if memory == "auto" else _bytes(memory))
         self.epoch = 0
         self._batch = 0  # given out in this epoch
         self._resume = 0  # where the next iteration begins
         self._columns: Columns | None = None
-        self._buffers, self._pools = Buffers(), Buffers()
+        self._buffers, self._pools = (Buffers(), Buffers()), Buffers()
 
     def _use(self, budget: int) -> None:
         """Plan for so many bytes."""
         self.plan: MemoryPlan = plan_memory(
-            budget, self.stores, self._records, self.table, self.shape, self.batch_size, self.shuffle
+            budget, self.stores, self._records, self.table, self.shape, self.batch_size, self.shuffle, self._scattered
         )
         self._blocks: Blocks | None = None
         if self.plan.pool:
@@ -199,12 +198,18 @@ class WindowLoader:
     def _pieces(self, epoch: int, first: int) -> Iterator[list[Batch]]:
         """Batches from number `first` on, several at a time. Runs in a thread of its own."""
         order = self.order(epoch)
-        end = min(len(self) * self.batch_size, len(order.windows))
-        source = self._source(order)
-        size = self.plan.together * self.batch_size
+        part = Part(
+            first=first * self.batch_size,
+            end=min(len(self) * self.batch_size, len(order.windows)),
+            size=self.plan.together * self.batch_size,
+        )
+        scattered = self._scattered if self.plan.pool else (False,) * len(self._records)
+        pieces = Pieces(self.table, self.shape, self._records, scattered, order, part, self._buffers)
+        source = self._source(order, pieces)
         try:
-            for start in range(first * self.batch_size, end, size):
-                piece = self._gather(order, source, start, min(start + size, end), size)
+            for number in range(-(-(part.end - part.first) // part.size)):
+                piece = pieces.gather(number, source)
+                piece = {name: piece[name] for name in (*self.fields, *CARRIED)}
                 yield [
                     {name: values[at : at + self.batch_size] for name, values in piece.items()}
                     for at in range(0, len(piece[FRAME]), self.batch_size)
@@ -213,68 +218,12 @@ class WindowLoader:
         finally:
             source.close()
 
-    def _source(self, order: Order) -> Source:
+    def _source(self, order: Order, pieces: Pieces) -> Source:
         if self._blocks is not None:
-            return BlockPool(self._readers, self._records, self._blocks, order, self._pools)
+            return BlockPool(self._readers, self._blocks, pieces, order, self.plan.ahead, self._pools)
         if self._columns is None:
             self._columns = Columns(self._readers, self._records, self.table)
         return self._columns
-
-    def _gather(self, order: Order, source: Source, start: int, stop: int, size: int) -> Batch:
-        """Windows start to stop of the order, as one large batch, in buffers for `size` of them."""
-        window = self.shape.window
-        shapes = [(record.dtype, (size, record.frames(window))) for record in self._records]
-        *lent, inside = self._buffers.lend([*shapes, (np.dtype(bool), (size, window))])
-        step = int(np.searchsorted(order.steps, start, side="right")) - 1
-        windows = order.windows[start:stop]
-        centre = np.take(self.table.centre, windows, mode="clip").astype(np.int64)
-        sequence = np.take(self.table.sequence, windows, mode="clip")
-        info = np.take(self.table.sequences, sequence, mode="clip")
-        at = start
-        while at < stop:
-            upto = min(stop, int(order.steps[step + 1]))
-            source.step(step)
-            here = slice(at - start, upto - start)
-            shift = source.shift(windows[here], sequence[here])
-            self._gather_step(
-                centre[here], info[here], shift, source.columns, [out[here] for out in lent], inside[here]
-            )
-            at, step = upto, step + 1
-        count = stop - start
-        fields = {
-            name: out[:count][name]
-            for record, out in zip(self._records, lent, strict=True)
-            for name in record.dtype.names or ()
-        }
-        return {
-            **{name: fields[name] for name in self.fields},
-            INSIDE: inside[:count],
-            **{name: info[name] for name in (FRAME_SIZE, FPS, STORE, SEQUENCE)},
-            FRAME: centre,
-        }
-
-    def _gather_step(
-        self,
-        centre: np.ndarray,
-        info: np.ndarray,
-        shift: np.ndarray,
-        columns: list[np.ndarray],
-        lent: list[np.ndarray],
-        inside: np.ndarray,
-    ) -> None:
-        """Windows that are all in memory, each record by one operation."""
-        middle = (centre + shift)[:, None]
-        rows = middle
-        if self.shape.window == 1:
-            inside[...] = True
-        else:
-            # Edges are replicated: frames before the first are the first, frames after the last are the last.
-            wanted = middle + self.shape.offsets
-            rows = np.maximum(wanted, (info["start"] + shift)[:, None])
-            np.minimum(rows, (info["stop"] + shift - 1)[:, None], out=rows)
-            np.equal(rows, wanted, out=inside)
-        for record, column, out in zip(self._records, columns, lent, strict=True):
-            gather(column, middle if record.centre else rows, out)
 
 
 def _open(stores: Any, allow_incomplete: bool) -> tuple[FeatureStore, ...]:

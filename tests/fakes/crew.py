@@ -60,6 +60,8 @@ class _WorkOf:
 
     def begin(self, plan: Any, location: Any) -> None: ...
 
+    def calibrate(self, plan: Any) -> None: ...
+
     def do(self, shard: int, pulse: Pulse) -> ShardResult:
         from auglift.stores.errors import StoreWriteError
 

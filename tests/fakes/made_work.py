@@ -57,3 +57,5 @@ class MadeWork:
             self.store.write_shard(self.writer, shard)
             pulse.batch(stop - start)
         return result
+
+    def calibrate(self, plan: None) -> None: ...

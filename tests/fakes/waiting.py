@@ -45,6 +45,8 @@ class WaitingWork:
         pulse.batch(self.frames)
         return ShardResult(shard, self.frames, {}, [], {"total": time.perf_counter() - begin})
 
+    def calibrate(self, plan: Any) -> None: ...
+
 
 class BrokenWork(WaitingWork):
     """Cannot be unpacked where a module is missing."""

@@ -56,9 +56,7 @@ class Kept(Silent):
 def test_the_bytes_are_those_of_the_serial_executor(cluster, sources, tmp_path):
     run_fake(tmp_path / "serial.zarr", sources)
     kept = Kept()
-    outcome = run_ray(
-        cluster, LocalLocation(tmp_path / "ray.zarr"), sources, progress=kept, logs=tmp_path / "logs"
-    )
+    outcome = run_ray(cluster, LocalLocation(tmp_path / "ray.zarr"), sources, progress=kept, logs=tmp_path / "logs")
     assert digest_of_folder(tmp_path / "ray.zarr") == digest_of_folder(tmp_path / "serial.zarr")
     assert outcome.counts["frames"] == kept.seen == 51
     assert outcome.seconds["depth"] > 0

@@ -309,7 +309,9 @@ def test_keys_in_the_files_of_awss_own_tools_are_used(location, monkeypatch, tmp
     (tmp_path / ".aws" / "credentials").write_text(
         f"[{profile}]\naws_access_key_id = test\naws_secret_access_key = test\n[other]\naws_access_key_id = x\n"
     )
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    section = profile if profile == "default" else f"profile {profile}"
+    (tmp_path / ".aws" / "config").write_text(f"[{section}]\nregion = eu-central-1\noutput = json\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.delenv(name)
     if profile != "default":
         monkeypatch.setenv("AWS_PROFILE", profile)
@@ -408,6 +410,7 @@ def test_a_half_built_store_on_a_web_server_cannot_be_listed(web, tmp_path):
 # --- the depth pass
 
 
+@pytest.mark.slow
 def test_a_depth_pass_into_a_bucket_killed_and_run_again_gives_the_bytes_of_one_into_a_folder(location, tmp_path):
     job = pytest.importorskip("tests.fakes.job", reason="the depth pass is not installed")
     video = pytest.importorskip("tests.fakes.video")

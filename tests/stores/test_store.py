@@ -152,6 +152,14 @@ def test_a_lost_shard_is_an_error_where_it_lay_and_nowhere_else(copy):
     store.read("score")
 
 
+def test_a_lost_shard_is_no_nan_to_zarr_itself_either(copy):
+    store = FeatureStore.open(copy)
+    (copy / "score" / "c" / "2" / "0").unlink()
+    assert np.isfinite(store.array("score")[:32]).any()
+    with pytest.raises(MissingFileError, match="score/c/2/0"):
+        store.array("score")[:]
+
+
 def test_a_lost_array_is_an_error(copy):
     shutil.rmtree(copy / "radius" / "paper")
     store = FeatureStore.open(copy)
@@ -241,6 +249,12 @@ def test_a_damaged_table_of_sequences_is_an_error(copy):
         FeatureStore.open(copy)
     (copy / "sequences.parquet").unlink()
     with pytest.raises(MissingFileError, match=r"sequences.parquet"):
+        FeatureStore.open(copy)
+
+
+def test_a_table_of_another_store_is_an_error(copy):
+    (copy / "sequences.parquet").write_bytes(MadeStore(lengths=(7, 6)).sequences.to_parquet())
+    with pytest.raises(CorruptStoreError, match=r"sequences.parquet of .* holds 13 frames, the arrays 50"):
         FeatureStore.open(copy)
 
 
