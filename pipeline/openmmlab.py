@@ -69,9 +69,15 @@ def load(module: str) -> Any:
         return importlib.import_module(module)
 
 
-def read_config(path: str) -> Any:
-    """The official configuration (an mmengine Config) at a path like `mmdet/.mim/configs/rtmdet/....py`."""
+def read_config(path: str | Mapping[str, Any] | None) -> Any:
+    """The official configuration (an mmengine Config) at a path like `mmdet/.mim/configs/rtmdet/....py`.
+
+    Or one of our own, as plain data.
+    """
     prepare()
+    if isinstance(path, Mapping):
+        return load("mmengine.config").Config(path)
+    assert path is not None
     package, _, inside = path.partition("/")
     spec = importlib.util.find_spec(package)
     folder = Path((spec.submodule_search_locations or [""])[0]) if spec else Path()
