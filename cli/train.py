@@ -1,0 +1,219 @@
+"""`auglift-train`: a lifter from feature stores."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .common import DONE, INTERRUPTED, AugliftCommand, json_option, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..lifters.train import Watcher
+
+LOG_EVERY_SECONDS = 10
+SWITCH = click.Choice(["auto", "on", "off"])
+
+
+@click.command(cls=AugliftCommand)
+@click.argument("stores", nargs=-1, required=True, metavar="STORE...")
+@click.option(
+    "--lifter", required=True, metavar="NAME", help="simple_baseline, video_pose3d, poseformer, dstformer ..."
+)
+@click.option(
+    "--inputs",
+    default="uadd",
+    show_default=True,
+    metavar="NAME",
+    help="xy, xyc, xyd, xycd, uadd, spatial; /paper for that preset of the store, @root for depth from the pelvis.",
+)
+@click.option("--window", type=click.IntRange(min=1), help="Frames, odd. Default: the lifter's own.")
+@click.option("--out", required=True, metavar="DIR", help="The run's folder, to begin or to go on with.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: the lifter's own.")
+@click.option("--batch", type=click.IntRange(min=1), help="Windows a step, all processes together. Default: its own.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Hyper-parameter: lr=1e-4, width=256 ..."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, order, dropout and flips.")
+@click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True, help="Frames between windows.")
+@click.option("--split", default="train", show_default=True, help="Which sequences; stores without it are read whole.")
+@click.option(
+    "--held-out", type=float, default=0.1, show_default=True, help="Share of frames that picks the best epoch."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many windows an epoch.")
+@click.option("--init", metavar="DIR", help="Begin with the weights of this run, its first layer widened if need be.")
+@click.option("--ema", type=float, default=0.0, help="Decay of averaged weights, such as 0.999. Default: none.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's.")
+@click.option("--amp", type=SWITCH, default="auto", show_default=True, help="bfloat16; auto: on GPUs that have it.")
+@click.option("--compile", type=SWITCH, default="auto", show_default=True, help="torch.compile; auto: on a GPU.")
+@click.option("--allow-incomplete", is_flag=True, help="Train on what is finished of a store still being written.")
+@json_option
+def main(**options: Any) -> None:
+    """Train a lifter on one or more stores.
+
+    \b
+    auglift-train h36m.zarr --lifter poseformer --inputs uadd --window 27 --out runs/uadd
+    torchrun --nproc-per-node 4 -m auglift.cli.train h36m.zarr --lifter dstformer --out runs/large
+
+    The best epoch is chosen on held-out training subjects. The same command goes on where it was stopped.
+    """
+    import torch
+
+    from ..lifters.setup import Setup, inputs_by_name, parse_changes
+    from ..lifters.train import train
+
+    as_json, threads, out = options.pop("json"), options.pop("threads"), options.pop("out")
+    if threads:
+        torch.set_num_threads(threads)
+    changes = parse_changes(options["lifter"], options.pop("assignments"))
+    inputs = inputs_by_name(options.pop("inputs"))
+    setup = Setup(stores=tuple(options.pop("stores")), inputs=inputs, changes=changes, **options)
+    with stopping() as stop, watcher_for(as_json) as watcher:
+        outcome = train(setup, out, watcher, stop)
+    if as_json:
+        best = outcome.best_mpjpe if math.isfinite(outcome.best_mpjpe) else None
+        summary = {"folder": str(outcome.folder), "epochs": outcome.epochs, "finished": outcome.finished}
+        click.echo(json.dumps({"event": "end", **summary, "best_epoch": outcome.best_epoch, "best_mpjpe": best}))
+    elif outcome.finished:
+        held = "" if math.isnan(outcome.best_mpjpe) else f", {outcome.best_mpjpe:.1f} mm on the held-out frames"
+        stdout.print(f"{outcome.folder}: {outcome.epochs} epochs, best is {outcome.best_epoch + 1}{held}")
+    if not outcome.finished:
+        stderr.print("interrupted; run the same command again to go on")
+    sys.exit(DONE if outcome.finished else INTERRUPTED)
+
+
+@contextmanager
+def stopping() -> Iterator[Any]:
+    """A function that tells whether Ctrl-C or SIGTERM came; the second Ctrl-C stops at once."""
+    came = []
+
+    def handle(number: int, frame: Any) -> None:
+        came.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def watcher_for(as_json: bool) -> Iterator[Watcher]:
+    """JSON lines, a bar on a terminal, plain lines in a log file."""
+    if as_json:
+        yield JsonLines()
+    elif stderr.is_terminal:
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps  {task.fields[rate]}  {task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=stderr, speed_estimate_period=300) as bar:
+            yield Bar(bar)
+    else:
+        yield LogLines()
+
+
+class Bar:
+    """One bar for the whole training: the time left is that of all its epochs."""
+
+    def __init__(self, bar: Progress):
+        self.bar = bar
+        self.held = ""
+
+    def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
+        self.epochs, self.steps = epochs, steps
+        done, label = epoch * steps + step, f"{epoch + 1}/{epochs}"
+        self.task = self.bar.add_task("", total=epochs * steps, completed=done, epoch=label, rate="", figures="")
+        self.begun = time.monotonic()
+
+    def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None:
+        rate = windows / max(time.monotonic() - self.begun, 1e-9)
+        self.bar.update(
+            self.task,
+            completed=epoch * self.steps + step,
+            epoch=f"{epoch + 1}/{self.epochs}",
+            rate=f"{rate:,.0f} windows/s",
+            figures=f"MPJPE {mpjpe:.1f} mm{self.held}",
+        )
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        if "held_out_mpjpe" in record:
+            self.held = f", held out {record['held_out_mpjpe']:.1f}"
+        self.begun = time.monotonic()
+
+    def say(self, message: str) -> None:
+        self.bar.console.print(message, soft_wrap=True)
+
+
+class LogLines:
+    """A line an epoch, and in long ones every so many seconds."""
+
+    def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
+        self.epochs, self.steps, self.first = epochs, steps, epoch * steps + step
+        self.begun = self.last = time.monotonic()
+
+    def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None:
+        now = time.monotonic()
+        if now - self.last < LOG_EVERY_SECONDS or step == self.steps:
+            return
+        self.last = now
+        stderr.print(
+            f"epoch {epoch + 1}/{self.epochs} step {step}/{self.steps}: MPJPE {mpjpe:.1f} mm, loss {loss:.4g}, "
+            f"{self._left(epoch * self.steps + step)} left",
+            soft_wrap=True,
+        )
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        self.last = time.monotonic()
+        held = f", held out {record['held_out_mpjpe']:.1f} mm" if "held_out_mpjpe" in record else ""
+        rate = f", {record['windows_per_second']:,.0f} windows/s" if "windows_per_second" in record else ""
+        stderr.print(
+            f"epoch {record['epoch'] + 1}/{self.epochs}: MPJPE {record['mpjpe']:.1f} mm{held}, loss "
+            f"{record['loss']:.4g}{rate}, {self._left((record['epoch'] + 1) * self.steps)} left",
+            soft_wrap=True,
+        )
+
+    def say(self, message: str) -> None:
+        stderr.print(message, soft_wrap=True)
+
+    def _left(self, done: int) -> str:
+        took = time.monotonic() - self.begun
+        seconds = took / max(done - self.first, 1) * (self.epochs * self.steps - done)
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class JsonLines:
+    """An event a line on stdout."""
+
+    def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
+        click.echo(json.dumps({"event": "begin", "epochs": epochs, "steps": steps, "epoch": epoch, "step": step}))
+
+    def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None:
+        pass
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        plain = {k: v if math.isfinite(v) else None for k, v in record.items()}
+        click.echo(json.dumps({"event": "epoch", **plain}))
+
+    def say(self, message: str) -> None:
+        click.echo(json.dumps({"event": "note", "message": message}))
+
+
+if __name__ == "__main__":
+    main()

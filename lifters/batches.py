@@ -1,0 +1,134 @@
+"""Between store and lifter: which stores will do, loaders over chosen sequences, batches as tensors, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..stores.errors import InvalidValueError, MissingFieldError
+from ..stores.schema import UADD_STATISTICS
+from ..stores.store import FeatureStore
+from ..stores.windows import WindowLoader
+from .holdout import only
+from .inputs import REPRESENTATIONS, Inputs, flip_pose, swap_sides, targets
+from .models import Lifter
+
+TARGET = "target/pose3d"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch for a lifter: inputs (B, T, J, C), target (B, T_out, J, 3) m and which of its joints count."""
+
+    inputs: Tensor
+    target: Tensor
+    mask: Tensor
+
+
+def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = False) -> list[FeatureStore]:
+    """Stores that hold what these inputs are made of, and ground truth.
+
+    Raises what `FeatureStore.open` does (a store still being written is an error unless allowed), and MissingFieldError
+    that says which representations the store does hold.
+    """
+    if not urls:
+        raise InvalidValueError("no store was given")
+    stores = [FeatureStore.open(url, allow_incomplete) for url in urls]
+    for store in stores:
+        if TARGET not in store.fields:
+            raise MissingFieldError(
+                f"{store.url} has no ground truth ({TARGET}): a lifter can neither be trained nor measured on it; "
+                "take a store of a data set that has 3D"
+            )
+        missing = [name for name in inputs.fields if name not in store.fields]
+        if missing:
+            raise MissingFieldError(
+                f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
+                f"{', '.join(held(store)) or 'no representation'} needs"
+            )
+    return stores
+
+
+def held(store: FeatureStore) -> list[str]:
+    """Representations this store can give, as `setup.inputs_by_name` takes them."""
+    found = []
+    for name, row in REPRESENTATIONS.items():
+        presets = [None] if row.preset is None else [row.preset, *(p for p in UADD_STATISTICS if p != row.preset)]
+        for preset in presets:
+            try:
+                inputs = Inputs(name, preset)
+            except InvalidValueError:
+                continue  # the preset has not these statistics
+            if all(field in store.fields for field in inputs.fields):
+                found.append(name if preset == row.preset else f"{name}/{preset}")
+                break
+    return found
+
+
+def loader_for(
+    stores: Sequence[FeatureStore],
+    ids: Sequence[Sequence[str]],
+    inputs: Inputs,
+    model: Lifter,
+    **options: Any,
+) -> WindowLoader:
+    """Windows of these sequences, by store; the ground truth of a window's centre alone where that is all it answers.
+
+    options   of `WindowLoader`
+    """
+    chosen = [(store, names) for store, names in zip(stores, ids, strict=True) if names]
+    expression = None
+    for store, names in chosen:
+        here = only(names)
+        if len({s.attributes.get("dataset") for s, _ in chosen}) > 1:
+            # Ids are unique inside a data set, not between them.
+            import pyarrow.compute as pc
+
+            here = here & pc.field("dataset").isin(store.sequences.values("dataset"))
+        expression = here if expression is None else expression | here
+    return WindowLoader(
+        [store for store, _ in chosen],
+        [*inputs.fields, TARGET],
+        model.window,
+        causal=causal(model),
+        where=expression,
+        centre_fields=() if model.many_to_many else (TARGET,),
+        **options,
+    )
+
+
+def causal(model: Lifter) -> bool:
+    """Whether the answer is about the window's last frame."""
+    return bool(getattr(model, "options", {}).get("causal", False))
+
+
+def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, device: torch.device) -> Examples:
+    """A loader's batch as a lifter takes it. Frames past the ends, and without a person, do not count."""
+    given, _ = inputs(batch, device)
+    target, mask = targets(batch, device)
+    if many_to_many:
+        frames = torch.as_tensor(batch["valid"] & batch["inside"], device=device)
+        mask = mask & frames[..., None]
+    return Examples(given, target, mask)
+
+
+def flip_some(batch: Examples, inputs: Inputs, which: Tensor) -> Examples:
+    """The mirror image of the windows chosen, (B,) bool."""
+    some = which[:, None, None, None]
+    return Examples(
+        torch.where(some, inputs.flip(batch.inputs), batch.inputs),
+        torch.where(some, flip_pose(batch.target), batch.target),
+        torch.where(some[..., 0], swap_sides(batch.mask, -1), batch.mask),
+    )
+
+
+def predict(model: nn.Module, given: Tensor, inputs: Inputs, flip: bool) -> Tensor:
+    """(B, T_out, J, 3) float32, m; with `flip` the mean of the answer and the mirrored answer to the mirror image."""
+    answer = model(given).float()
+    if flip:
+        answer = (answer + flip_pose(model(inputs.flip(given)).float())) / 2
+    return answer

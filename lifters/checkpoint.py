@@ -1,0 +1,188 @@
+"""Checkpoints: weights and plain data only, written whole or not at all, refused where they are of something else.
+
+A run's folder holds
+    run.json      the settings, and what the weights are of
+    best.pt       the weights that did best on the held-out data
+    last.pt       everything needed to go on
+    log.jsonl     a line an epoch
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError
+from ..stores.fingerprint import describe_difference
+from ..stores.store import FeatureStore
+from .inputs import Inputs
+from .models import Lifter, build
+from .setup import FREE, Setup, name_of_inputs
+
+FORMAT = 1
+RUN, BEST, LAST, LOG = "run.json", "best.pt", "last.pt", "log.jsonl"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Under its name only once it is whole and on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreWriteError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Tensors and plain data; what cannot be loaded again without running code is refused when it is written."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Raises MissingFileError, CorruptStoreError for a file that is no checkpoint, or would run code when loaded."""
+    if not path.is_file():
+        raise MissingFileError(f"there is no checkpoint {path}: give the --out folder of an auglift-train run")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        known = content.get("format") == FORMAT
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:120]
+        raise CorruptStoreError(f"{path} cannot be read as a checkpoint ({reason}); train again") from error
+    if not known:
+        raise InvalidValueError(f"{path} is a checkpoint of another program or version, not of this auglift-train")
+    return content
+
+
+def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
+    """What weights are of: whoever loads them must mean the same by every word of it."""
+    preset = setup.inputs.preset
+    return {
+        "lifter": setup.lifter,
+        "model": json.loads(json.dumps(dict(setup.hyperparameters.model))),
+        "window": setup.window,
+        "inputs": {**setup.as_dict()["inputs"]},
+        "skeleton": skeleton_of(stores[0]),
+        "uadd": None if preset is None else uadd_of(stores[0], preset),
+    }
+
+
+def skeleton_of(store: FeatureStore) -> Any:
+    return store.attributes.get("skeleton")
+
+
+def uadd_of(store: FeatureStore, preset: str) -> Any:
+    return (store.configuration.get("uadd") or {}).get(preset)
+
+
+class Run:
+    """A run's folder, for reading: its settings and its best model."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        path = self.folder / RUN
+        if not path.is_file():
+            raise MissingFileError(f"{self.folder} is no run: it has no {RUN}; give the --out folder of auglift-train")
+        try:
+            content = json.loads(path.read_text())
+            self.setup = Setup.from_dict(content["setup"])
+            self.description: dict[str, Any] = content["description"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptStoreError(f"{path} cannot be read ({error}); train again") from error
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.setup.inputs
+
+    def model(self, device: torch.device | str = "cpu", checkpoint: str = BEST) -> Lifter:
+        """The trained lifter, in evaluation mode. InvalidValueError where the checkpoint is of another run."""
+        path = self.folder / checkpoint
+        content = load(path, device)
+        if content.get("description") != self.description:
+            difference = describe_difference(self.description, content.get("description") or {})
+            raise InvalidValueError(
+                f"{path} is of another lifter, skeleton or representation than {self.folder / RUN} "
+                f"({difference.replace('in the store', 'in the checkpoint')}); take a run's files together"
+            )
+        model = build(self.setup.lifter, self.inputs.count, self.setup.window, **self.description["model"])
+        load_weights(model, content["weights"], path)
+        return model.to(device).eval()
+
+    def check_store(self, store: FeatureStore) -> None:
+        """InvalidValueError where this store means something else by joints or descriptors than the training did."""
+        if skeleton_of(store) != self.description["skeleton"]:
+            raise InvalidValueError(
+                f"{store.url} has the skeleton {skeleton_of(store)!r}, {self.folder} was trained on "
+                f"{self.description['skeleton']!r}; evaluate on a store of that skeleton"
+            )
+        preset = self.inputs.preset
+        if preset is not None and uadd_of(store, preset) != self.description["uadd"]:
+            difference = describe_difference(self.description["uadd"] or {}, uadd_of(store, preset) or {})
+            raise InvalidValueError(
+                f"{store.url} computed the descriptor '{preset}' otherwise than the stores that {self.folder} was "
+                f"trained on ({difference}); prepare it again with the same settings"
+            )
+
+    def expect(self, lifter: str | None = None, inputs: Inputs | None = None) -> None:
+        """InvalidValueError where the run is of another lifter or representation than was asked for."""
+        if lifter is not None and lifter != self.setup.lifter:
+            raise InvalidValueError(f"{self.folder} is a {self.setup.lifter}, not a {lifter}; leave out --lifter")
+        if inputs is not None and inputs != self.inputs:
+            ours, theirs = name_of_inputs(self.inputs), name_of_inputs(inputs)
+            raise InvalidValueError(f"{self.folder} was trained on '{ours}', not on '{theirs}'; leave out --inputs")
+
+
+def load_weights(model: Lifter, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """InvalidValueError, in one line, where they are of another architecture."""
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        raise InvalidValueError(
+            f"the weights in {path} do not fit this {type(model).__name__} ({lines[0][:160]}); take a checkpoint of "
+            "this lifter"
+        ) from error
+
+
+def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
+    """Make a run's folder, or find it. True: something of this training is there to go on with.
+
+    data   what it reads: fingerprints of stores, ids held out
+    InvalidValueError, naming what differs, where the folder holds another training.
+    """
+    path = folder / RUN
+    content = json.loads(
+        json.dumps({"setup": setup.as_dict(), "description": dict(described), "data": dict(data)}, allow_nan=False)
+    )
+    if path.is_file():
+        try:
+            there = json.loads(path.read_text())
+        except ValueError as error:
+            raise CorruptStoreError(f"{path} cannot be read ({error}); give another --out") from error
+        if (ours := _fixed(content)) != (theirs := _fixed(there)):
+            difference = describe_difference(ours, theirs).replace("in the store", "there")
+            raise InvalidValueError(f"{folder} holds another training ({difference}); give another --out")
+        return (folder / LAST).is_file()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreWriteError(f"{folder} cannot be made ({error.strerror or error})") from error
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return False
+
+
+def _fixed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """All of run.json but where stores lie (their fingerprints say what they are) and how the training is run."""
+    setup = {k: v for k, v in content.get("setup", {}).items() if k not in (*FREE, "stores")}
+    return {**content, "setup": setup}

@@ -1,0 +1,63 @@
+"""What a training leaves to read: a JSON line an epoch, TensorBoard's files where that is installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import write_atomically
+
+
+class Log:
+    """`log.jsonl` of a run. On resuming, lines of epochs that are run again are dropped first."""
+
+    def __init__(self, path: Path, epoch: int):
+        self.path = path
+        kept = [line for line in read_log(path) if line["epoch"] < epoch]
+        write_atomically(path, "".join(_line(line) for line in kept).encode())
+        self.board = _tensorboard(path.parent / "tensorboard", epoch)
+
+    @property
+    def has_tensorboard(self) -> bool:
+        return self.board is not None
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(record))
+        if self.board is not None:
+            for name, value in record.items():
+                if isinstance(value, float):
+                    self.board.add_scalar(name, value, record["epoch"])
+            self.board.flush()
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; a last line that was cut off is none."""
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(dict(record)) + "\n"
+
+
+def _tensorboard(folder: Path, epoch: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    # What an earlier run wrote for the epochs that are run again is hidden, not shown twice.
+    return SummaryWriter(str(folder), purge_step=epoch)

@@ -1,0 +1,165 @@
+"""What a training is: frozen settings, checked before anything is read, and plain data in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..stores.errors import InvalidValueError
+from .inputs import Inputs
+from .models import Hyperparameters, hyperparameters
+from .models.hyperparameters import canonical
+
+# `--set lr=1e-4` for `--set optimiser.learning_rate=1e-4`; a key of [model] needs no table either.
+SHORT = {
+    "lr": "optimiser.learning_rate",
+    "weight_decay": "optimiser.weight_decay",
+    "factor": "schedule.factor",
+    "flip": "training.flip",
+}
+# Settings that may differ when a training goes on: they change how it is run, not what comes out.
+FREE = ("device", "compile", "checkpoint_minutes")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A training.
+
+    stores       URLs; subject to the same skeleton and UADD settings
+    lifter       one of `models.MODELS`
+    inputs       the representation, see `Inputs`
+    window       frames; None: the lifter's own, as are batch (windows, all ranks together) and epochs
+    changes      of the lifter's hyper-parameters, {"optimiser": {"learning_rate": 1e-4}}
+    stride       frames from one training window to the next
+    split        of the table of sequences; a store that has none of that name is read whole
+    held_out     share of each data set's frames, by whole subjects, that chooses the best checkpoint; 0: none
+    limit        windows an epoch at most, and as many of the held-out ones
+    seed         of weights, order, dropout and flips
+    init         run whose weights to begin with; where it has fewer channels, its first layer is widened
+    ema          decay a step of the averaged weights that are validated and kept; 0: none
+    device       "auto", "cpu", "cuda", "cuda:1"
+    amp          bfloat16 where it is exact enough: "auto" (on a GPU that has it), "on", "off"
+    compile      torch.compile: "auto" (on a GPU with triton), "on", "off"
+    allow_incomplete     train on the finished shards of a store that is still being written
+    checkpoint_minutes   besides at the end of every epoch
+    """
+
+    stores: tuple[str, ...]
+    lifter: str
+    inputs: Inputs = field(default_factory=Inputs)
+    window: int | None = None
+    batch: int | None = None
+    epochs: int | None = None
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stride: int = 1
+    split: str = "train"
+    held_out: float = 0.1
+    limit: int | None = None
+    seed: int = 0
+    init: str | None = None
+    ema: float = 0.0
+    device: str = "auto"
+    amp: str = "auto"
+    compile: str = "auto"
+    allow_incomplete: bool = False
+    checkpoint_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lifter", canonical(self.lifter))
+        # Errors of names and values come now, not after an hour.
+        parameters = self.hyperparameters
+        for name in ("window", "batch", "epochs"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(parameters.training, name))
+        for name in ("amp", "compile"):
+            if getattr(self, name) not in ("auto", "on", "off"):
+                raise InvalidValueError(f"{name} {getattr(self, name)!r}: must be auto, on or off")
+        for name in ("stride", "limit", "batch", "epochs", "window"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidValueError(f"{name} {value}: must be at least 1")
+        if self.window % 2 == 0:  # type: ignore[operator]
+            raise InvalidValueError(f"a window of {self.window} frames has no centre: take an odd number")
+        if not 0 <= self.held_out < 1:
+            raise InvalidValueError(f"held_out {self.held_out}: must be a share, 0 (none) to below 1")
+        if not 0 <= self.ema < 1:
+            raise InvalidValueError(f"ema {self.ema}: must be a decay, 0 (none) to below 1, such as 0.999")
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        return hyperparameters(self.lifter, self.changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, complete; `Setup.from_dict` gives it back."""
+        return {**dataclasses.asdict(self), "stores": list(self.stores), "changes": _plain(self.changes)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Setup:
+        return cls(**{**values, "stores": tuple(values["stores"]), "inputs": Inputs(**values["inputs"])})
+
+
+def parse_changes(lifter: str, assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`["lr=1e-4", "width=64", "loss.mse=1"]` as tables; values as TOML has them, anything else is text.
+
+    A key is `table.key`, one of `SHORT`, or a key of the lifter's `[model]`. InvalidValueError for any other.
+    """
+    known = hyperparameters(lifter).as_dict()
+    changes: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        key, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals:
+            raise InvalidValueError(f"--set {assignment}: write KEY=VALUE, such as lr=1e-4 or model.width=256")
+        key = SHORT.get(key, f"model.{key}" if key in known["model"] else key)
+        table, dot, name = key.partition(".")
+        if not dot:
+            there = ", ".join([*SHORT, *known["model"]])
+            raise InvalidValueError(f"--set {assignment}: no '{key}'; there are {there}, and table.key for any other")
+        changes.setdefault(table, {})[name] = _value(text)
+    hyperparameters(lifter, changes)
+    return changes
+
+
+def inputs_by_name(text: str) -> Inputs:
+    """`uadd`, or with a preset of the store `xycd/paper`, and `@root` for depths from the pelvis: `uadd@root`."""
+    name, _, origin = text.partition("@")
+    name, _, preset = name.partition("/")
+    return Inputs(name, preset or None, origin or "nearest")
+
+
+def name_of_inputs(inputs: Inputs) -> str:
+    """What `inputs_by_name` takes, as short as it can be."""
+    own = Inputs(inputs.name).preset
+    preset = f"/{inputs.preset}" if inputs.preset != own else ""
+    return f"{inputs.name}{preset}" + ("@root" if inputs.depth_origin == "root" else "")
+
+
+def device_of(name: str) -> torch.device:
+    """InvalidValueError where this machine has no such device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidValueError(f"device '{name}' cannot be used here ({reason}); --device cpu always can") from error
+    return device
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON would have them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
