@@ -73,7 +73,7 @@ def depth_pass_options(command: Callable) -> Callable:
 
 def require_prep() -> None:
     """MissingExtraError where what the depth pass needs was not installed."""
-    needed = ("av", "cv2", "transformers", "safetensors", "mmengine", "mmcv", "mmdet", "mmpose", "pycocotools")
+    needed = ("av", "cv2", "numba", "transformers", "safetensors", "mmengine", "mmcv", "mmdet", "mmpose", "pycocotools")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise MissingExtraError(

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
-from .arrays import Array, array, library_for
-from .bilinear import depth_at
 from .disks import Disks, disk_percentiles
 from .presets import PRESETS, Preset
+
+# A joint's own pixel: a disk that holds its centre alone.
+OWN_PIXEL = 0.25
 
 __all__ = ["PRESETS", "Preset", "Uadd", "compute", "radius"]
 
@@ -94,45 +95,44 @@ def compute(
             p.name: Uadd(depth.new_zeros(batch, joints, len(p.stats)), depth.new_zeros(batch, joints)) for p in chosen
         }
 
-    # One set of disks for each rule: presets that share a rule share its disks.
-    radii = {p.radius: _radius(p, places, trust) for p in chosen}
+    # One set of disks for each rule: presets that share a rule share its disks. The own pixel is a disk of one.
+    radii: dict[object, np.ndarray] = {p.radius: _radius(p, places, trust) for p in chosen}
     located = {p.radius for p in chosen if p.positions}
     frame, centre = np.repeat(np.arange(batch), joints), places.reshape(-1, 2)
+    sets = [(centre, found.ravel(), rule in located) for rule, found in radii.items()]
+    if any(p.d == "pixel" for p in chosen):
+        pixel = np.minimum(np.maximum(np.nan_to_num(centre, posinf=0, neginf=0), 0), np.asarray(frame_size) - 1)
+        sets.append((np.trunc(pixel), np.full(batch * joints, OWN_PIXEL), False))
     disks = Disks(
-        frame=np.tile(frame, len(radii)),
-        centre=np.tile(centre, (len(radii), 1)),
-        radius=np.concatenate([found.ravel() for found in radii.values()]).astype(np.float64),
-        locate=np.repeat([rule in located for rule in radii], batch * joints),
+        frame=np.tile(frame, len(sets)),
+        centre=np.concatenate([about for about, _, _ in sets]),
+        radius=np.concatenate([found for _, found, _ in sets]).astype(np.float64),
+        locate=np.repeat([locate for _, _, locate in sets], batch * joints),
     )
     wanted = {p for preset in chosen for p in (preset.d, preset.low, preset.high) if isinstance(p, (int, float))}
     percentiles = sorted(wanted or {50.0})
     ends = sorted({p for preset in chosen if preset.positions for p in (preset.low, preset.high) if p is not None})
-    library = library_for(depth.device)
-    xp, maps = library.module, array(library, depth)
-    values, positions = disk_percentiles(library, maps, disks, frame_size, percentiles, ends)
-    values = values.reshape(len(radii), batch, joints, len(percentiles))
-    positions = positions.reshape(len(radii), batch, joints, len(ends), 2)
-    own = values[0, ..., 0]
-    if any(p.d == "pixel" for p in chosen):
-        # A joint that is nowhere has no disk either, which is what says so below.
-        pixel = np.minimum(np.maximum(np.nan_to_num(centre, posinf=0, neginf=0), 0), np.asarray(frame_size) - 1)
-        own = depth_at(library, maps, frame, pixel.astype(np.int64), frame_size).reshape(batch, joints)
+    values, positions = disk_percentiles(depth, disks, frame_size, percentiles, ends)
+    values = values.view(len(sets), batch, joints, len(percentiles))
+    positions = positions.view(len(sets), batch, joints, 2 * len(ends))
 
     out = {}
     for preset in chosen:
         disk = list(radii).index(preset.radius)
-        at: dict[float | str, Array] = {p: values[disk, ..., q] for q, p in enumerate(percentiles)}
-        at["pixel"] = own + values[disk, ..., 0] * 0  # NaN where the disk holds no depth
-        columns = [at[preset.d]]
-        bounds = () if preset.low is None or preset.high is None else (preset.low, preset.high)
-        columns += [at[p] for p in bounds]
+        told, bounds = values[disk], [p for p in (preset.low, preset.high) if p is not None]
+        columns = [percentiles.index(p) for p in bounds]
+        if preset.d == "pixel":
+            # NaN where the disk holds no depth, and where the pixel has none.
+            told = torch.cat([told, values[-1, ..., :1] + told[..., :1] * 0], dim=-1)
+            columns = [len(percentiles), *columns]
+        else:
+            columns = [percentiles.index(preset.d), *columns]
         if preset.positions:
-            columns += [positions[disk, :, :, ends.index(p), axis] for p in bounds for axis in (0, 1)]
-        stats = xp.stack(columns, -1)
+            columns += [told.shape[-1] + 2 * ends.index(p) + axis for p in bounds for axis in (0, 1)]
+            told = torch.cat([told, positions[disk]], dim=-1)
         # NaN comes with several bit patterns, that depend on how it came about; a store has one.
-        stats[xp.isnan(stats)] = math.nan
-        radius = torch.from_numpy(radii[preset.radius]).to(depth.device)
-        out[preset.name] = Uadd(torch.as_tensor(stats), radius)
+        stats = told[..., columns].nan_to_num_(math.nan, math.inf, -math.inf)
+        out[preset.name] = Uadd(stats, torch.from_numpy(radii[preset.radius]).to(depth.device))
     return out
 
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # room -> the rooms it may import, and packages it may not.
-DEPTH_PASS = {"ray", "mmcv", "mmdet", "mmpose", "mmengine", "transformers", "av", "cv2"}
+DEPTH_PASS = {"ray", "mmcv", "mmdet", "mmpose", "mmengine", "transformers", "av", "cv2", "numba"}
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "stores": (set(), DEPTH_PASS | {"torch", "click", "rich", "pandas", "scipy", "matplotlib", "xarray"}),
     "pipeline": ({"stores"}, {"click"}),

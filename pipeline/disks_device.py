@@ -1,0 +1,148 @@
+"""Percentiles of disks in torch, on any device: squares of pixels about disks of like radius are sorted together.
+
+A pixel outside the disk gets depth infinity, sorts to the end and is not counted. Nothing here waits for a GPU: no
+value is looked at. Bounds of disks are worked out in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bilinear import rule
+from .disks import Disks, most_pixels, ranks
+
+# Pixels treated at once, which bounds memory and keeps a GPU busy.
+CHUNK_PIXELS = 4_194_304
+# Starting another chunk costs about as much as treating this many pixels more.
+CHUNK_COST_PIXELS = 20_000
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the chunks of a call share; `columns` are the percentiles whose positions are wanted."""
+
+    maps: Tensor
+    frame_size: tuple[int, int]
+    ranks: Tensor
+    shares: Tensor
+    columns: list[int]
+
+
+def percentiles_on_device(
+    maps: Tensor, disks: Disks, frame_size: tuple[int, int], percentiles: tuple[float, ...], columns: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """`disks.disk_percentiles`; `columns` are the percentiles whose positions are wanted."""
+    device, total, count = maps.device, len(disks.frame), len(percentiles)
+    values = torch.full((total, count), math.nan, device=device)
+    positions = torch.full((total, len(columns), 2), math.nan, device=device)
+    rows = disks.inside(frame_size)
+    if len(rows) == 0:
+        return values, positions
+    rows = rows[np.argsort(-disks.take(rows).half, kind="stable")]
+    disks = disks.take(rows)
+    half = disks.half
+
+    order, share = (_there(table, device) for table in ranks(most_pixels(int(half[0])), percentiles))
+    call = _Call(maps, frame_size, order, share, list(columns))
+    frame, centre, radius = (_there(part, device) for part in (disks.frame, disks.centre, disks.radius))
+    pairs, shares, places = [], [], []
+    for part in _chunks((2 * half + 1) ** 2):
+        pair, share, place = _chunk(
+            call, frame[part], centre[part], radius[part], disks.locate[part], int(half[part.start])
+        )
+        pairs.append(pair)
+        shares.append(share)
+        places += [] if place is None else [place]
+    low, high = torch.cat(pairs).split(count, dim=1)
+    values[_there(rows, device)] = low + (high - low) * torch.cat(shares)
+    if places:
+        positions[_there(rows[disks.locate], device)] = torch.cat(places)
+    return values, positions
+
+
+def _there(array: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def _chunks(area: np.ndarray) -> Iterator[slice]:
+    """Disks to be treated together, of squares that fall in area: at most so many pixels, or one disk."""
+    start = 0
+    while start < len(area):
+        group = area[start : start + max(1, CHUNK_PIXELS // int(area[start]))]
+        # All squares get the size of the first; it can be cheaper to leave the small ones to the next chunk.
+        saved = (group[0] - group) * np.arange(len(group), 0, -1)
+        best = int(saved.argmax())
+        size = best if saved[best] > CHUNK_COST_PIXELS else len(group)
+        yield slice(start, start + size)
+        start += size
+
+
+def _chunk(
+    call: _Call, frame: Tensor, centre: Tensor, radius: Tensor, locate: np.ndarray, half: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of n disks: the order statistics about each percentile (n, 2 Q), the share of the upper (n, Q), and positions.
+
+    frame (n,), centre (n, 2), radius (n,), and whether positions are wanted (n,), a host array, as in `Disks`.
+    """
+    size, (width, height) = 2 * half + 1, call.frame_size
+    # The first pixel of each square; the squares are moved into the frame where they can be.
+    first = (torch.floor(centre + 0.5) - half).to(torch.int64)
+    left, top = first[:, 0].clamp(0, max(width - size, 0)), first[:, 1].clamp(0, max(height - size, 0))
+    u, v = (start[:, None] + torch.arange(size, device=frame.device) for start in (left, top))
+    pixels = _depth(call.maps, frame, u, v, call.frame_size)
+    away = v - centre[:, 1, None]
+    rest = (radius * radius)[:, None] - away * away
+    reach, x = rest.clamp(min=0).sqrt(), centre[:, 0, None]
+    begin, end = torch.ceil(x - reach), torch.floor(x + reach)
+    run = (rest >= 0) & (v < height)
+    inside = run[:, :, None] & (u[:, None] >= begin[:, :, None]) & (u[:, None] <= end[:, :, None])
+    inside &= (u < width)[:, None]
+    pixels = torch.where(inside & pixels.isfinite(), pixels, math.inf).flatten(1)
+
+    ranked = pixels.sort(dim=1).values
+    known = torch.searchsorted(ranked, torch.full((len(ranked), 1), math.inf, device=frame.device)).view(-1)
+    pairs, share = ranked.gather(1, call.ranks[known]), call.shares[known]
+    wanted = np.flatnonzero(locate) if call.columns else np.zeros(0, np.int64)
+    if not len(wanted):
+        return pairs, share, None
+    rows = _there(wanted, frame.device)
+    near = share[rows][:, call.columns]
+    low, high = (part[rows][:, call.columns] for part in pairs.split(share.shape[1], dim=1))
+    nth = _locate(pixels[rows], low, high, near)
+    xy = torch.stack([left[rows, None] + nth % size, top[rows, None] + nth // size], dim=-1)
+    return pairs, share, xy.to(torch.float32) + near[:, :, None] * 0
+
+
+def _depth(maps: Tensor, frame: Tensor, u: Tensor, v: Tensor, frame_size: tuple[int, int]) -> Tensor:
+    """Depth (n, size, size) at the pixels of n squares, rows first; pixels behind the frame repeat its last."""
+    height, width = maps.shape[1:]
+    lower, upper, weight = (_there(table, maps.device) for table in rule(frame_size, (width, height), 0))
+    u = u.clamp(max=frame_size[0] - 1)
+    v = v.clamp(max=frame_size[1] - 1) + frame_size[0]
+    corner = frame[:, None] * (height * width)
+    above, below = ((corner + cells[v] * width)[:, :, None] for cells in (lower, upper))
+    sides, flat = [], maps.reshape(-1)
+    for cells in (lower, upper):
+        column = cells[u][:, None]
+        high = flat[above + column]
+        sides.append(high + (flat[below + column] - high) * weight[v][:, :, None])
+    return sides[0] + (sides[1] - sides[0]) * weight[u][:, None]
+
+
+def _locate(pixels: Tensor, low: Tensor, high: Tensor, share: Tensor) -> Tensor:
+    """(n, L) the first of each row's pixels that is nearest to each percentile.
+
+    That is one of the two order statistics about it, `low` and `high`: the nearer one, half-way between them either.
+    """
+    one, other = torch.where(share <= 0.5, low, high), torch.where(share >= 0.5, high, low)
+    places = []
+    for column in range(share.shape[1]):
+        there = (pixels == one[:, column, None]) | (pixels == other[:, column, None])
+        places.append(there.to(torch.uint8).argmax(dim=1))
+    return torch.stack(places, dim=1)
