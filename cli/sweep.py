@@ -1,0 +1,199 @@
+"""`auglift-sweep`: a whole grid of trainings, on Ray where it is installed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from ..stores.errors import MissingExtraError
+from .common import DONE, INTERRUPTED, SOME_FAILED, AugliftCommand, json_option, stderr, stdout
+from .train import LogLines, stopping
+
+if TYPE_CHECKING:
+    from ..lifters.grid import Job
+    from ..lifters.sweep import Comparison, Finished
+
+
+@click.command(cls=AugliftCommand)
+@click.argument("grid", metavar="GRID.toml")
+@click.option("--out", metavar="DIR", help="Folder of the runs. Default: what the grid says.")
+@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time. Default: all that fit, by Ray.")
+@click.option("--gpus-per-run", type=float, help="Share of a GPU a training needs, such as 0.25. Default: 1, or none.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads a training. Default: 1; alone, torch's.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of what the grid says.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many windows an epoch.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda ... Default: what the grid says, or auto.")
+@click.option("--dry-run", is_flag=True, help="List the trainings, and which are finished.")
+@json_option
+def main(
+    grid: str,
+    out: str | None,
+    workers: int | None,
+    gpus_per_run: float | None,
+    threads: int | None,
+    dry_run: bool,
+    json: bool,
+    **training: Any,
+) -> int:
+    """Train every combination of a grid, test each on all targets, and compare.
+
+    \b
+    auglift-sweep grid.toml --gpus-per-run 0.25
+
+    A grid that was stopped goes on with the same command, a training in the middle. Without Ray, or with --workers 1,
+    the trainings run one after another in this process.
+    """
+    from dataclasses import replace
+
+    from ..lifters.grid import read_grid
+    from ..lifters.sweep import compare, finished, run_grid
+
+    found = read_grid(grid, training)
+    if out:
+        found = replace(found, out=out)
+    if dry_run:
+        for job in found.jobs:
+            stdout.print(f"{job.name}{'  finished' if finished(job, found.out) else ''}", soft_wrap=True)
+        return DONE
+    results: list[Finished] = []
+    with stopping() as stop:
+        each = _runner(found.out, workers, gpus_per_run, threads, stop)
+        for one in run_grid(found, each):
+            results.append(one)
+            what = f"failed: {one.error}" if one.error else _short(one.rows)
+            stderr.print(f"{len(results)} of {len(found.jobs)}  {one.job}  {what}", soft_wrap=True)
+    place = {job.name: number for number, job in enumerate(found.jobs)}
+    results.sort(key=lambda one: place[one.job])
+    rows = [row for one in results for row in one.rows]
+    failed = [one.job for one in results if one.error]
+    comparison = compare(rows)
+    if json:
+        click.echo(_json(rows, failed, comparison))
+    else:
+        show(comparison)
+    if len(results) < len(found.jobs):
+        stderr.print("interrupted; run the same command again to go on")
+        return INTERRUPTED
+    return SOME_FAILED if failed else DONE
+
+
+def _runner(
+    out: str, workers: int | None, gpus: float | None, threads: int | None, stop: Callable[[], bool]
+) -> Callable[[Sequence[Job]], Iterator[Finished | None]]:
+    """What runs the missing trainings."""
+    from ..lifters.sweep import run_job
+
+    def serially(jobs: Sequence[Job]) -> Iterator[Finished | None]:
+        for job in jobs:
+            stderr.print(job.name, soft_wrap=True)
+            yield run_job(job, out, LogLines(), threads, stop)
+
+    def on_ray(jobs: Sequence[Job]) -> Iterator[Finished | None]:
+        import ray
+        import torch
+
+        if not jobs:
+            return
+        here = not ray.is_initialized()
+        if here:
+            # Without an address of a cluster in RAY_ADDRESS, one of this machine alone.
+            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+        share = gpus if gpus is not None else float(torch.cuda.is_available())
+        limits = {"num_gpus": share, "num_cpus": threads or 1, "max_retries": 2}
+        remote: Any = ray.remote(**limits)(run_job)
+        absolute = os.path.abspath(out)  # noqa: PTH100  (a worker's folder is another one)
+        waiting, running = list(jobs), {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < (workers or len(jobs)):
+                    job = waiting.pop(0)
+                    running[remote.remote(_absolute(job), absolute, None, threads or 1)] = job
+                done, _ = ray.wait(list(running), num_returns=1, timeout=1)
+                for reference in done:
+                    job = running.pop(reference)
+                    yield _result(ray, reference, job)
+                if stop():
+                    yield None
+                    return
+        finally:
+            if here:
+                ray.shutdown()
+
+    if workers == 1:
+        return serially
+    if find_spec("ray") is None:
+        if workers:
+            raise MissingExtraError(f"--workers {workers} needs Ray: pip install 'auglift[train]', or --workers 1")
+        return serially
+    return on_ray
+
+
+def _result(ray: Any, reference: Any, job: Job) -> Finished:
+    from ..lifters.sweep import Finished
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        lines = [line for line in str(error).strip().splitlines() if line.strip()]
+        return Finished(job.name, [], f"its worker failed: {lines[-1].strip() if lines else type(error).__name__}")
+
+
+def _absolute(job: Job) -> Job:
+    """Local stores by their full path: a worker runs in a folder of its own."""
+    from dataclasses import replace
+
+    def full(url: str) -> str:
+        return url if "://" in url else os.path.abspath(url)  # noqa: PTH100
+
+    setup = replace(job.setup, stores=tuple(full(url) for url in job.setup.stores))
+    return replace(job, setup=setup, targets={name: full(url) for name, url in job.targets.items()})
+
+
+def show(comparison: Comparison) -> None:
+    """The table: mean and spread over seeds, mm, and the change against xy, per cent."""
+    table = Table("source", "target", "lifter", "window", *comparison.inputs, title="MPJPE, mm", title_justify="left")
+    for (source, target, lifter, window), cells in comparison.rows.items():
+        texts = []
+        for name in comparison.inputs:
+            if name not in cells:
+                texts.append("")
+                continue
+            cell = cells[name]
+            spread = "" if math.isnan(cell.spread) else f" ± {cell.spread:.1f}"
+            change = "" if name == "xy" or math.isnan(cell.change) else f"  {cell.change:+.1f} %"
+            texts.append(f"{cell.mean:.1f}{spread}{change}")
+        table.add_row(source, target, lifter, str(window), *texts)
+    stdout.print(table)
+    for name, (inside, outside) in comparison.changes.items():
+        if name != "xy":
+            sides = (("in distribution", inside), ("out of distribution", outside))
+            text = ", ".join(f"{value:+.1f} % {side}" for side, value in sides if not math.isnan(value))
+            if text:
+                stdout.print(f"{name} against xy: {text}")
+
+
+def _short(rows: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"{row['target']} {row['mpjpe']:.1f} mm" for row in rows if row["mpjpe"] is not None)
+
+
+def _json(rows: Sequence[Any], failed: Sequence[str], comparison: Comparison) -> str:
+    changes = {
+        name: {"in_distribution": _number(inside), "out_of_distribution": _number(outside)}
+        for name, (inside, outside) in comparison.changes.items()
+    }
+    return json.dumps({"rows": rows, "failed": failed, "change_against_xy": changes})
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""A grid of trainings from a TOML file: lifters x inputs x windows x seeds x sources, each tested on all targets."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..stores.errors import InvalidValueError, MissingFileError
+from .models.hyperparameters import canonical
+from .setup import Setup, inputs_by_name, name_of_inputs, parse_changes
+
+_TABLES = ("out", "sources", "targets", "grid", "training", "lifters")
+_AXES = ("lifter", "inputs", "window", "seed")
+# Of `Setup`, what a grid's [training] may say; the rest follows from the axes.
+_TRAINING = tuple(
+    f.name for f in fields(Setup) if f.name not in ("stores", "lifter", "inputs", "window", "seed", "changes", "init")
+)
+_LIFTER = ("window", "batch", "epochs", "stride", "ema", "set")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and the stores it is tested on, by name."""
+
+    name: str
+    source: str
+    setup: Setup
+    targets: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    out: str
+    jobs: tuple[Job, ...]
+
+
+def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Grid:
+    """The grid of a TOML file. Paths in it are relative to the folder the command runs in.
+
+        out = "runs/grid"
+        [sources]               # name = store, or list of stores
+        h36m = "h36m.zarr"
+        [targets]
+        h36m = "h36m.zarr"
+        3dpw = "3dpw.zarr"
+        [grid]
+        lifter = ["simple_baseline", "poseformer"]
+        inputs = ["xy", "uadd"]
+        window = [27]           # without it, each lifter's own
+        seed = [0, 1, 2]
+        [training]              # of `Setup`, for all
+        epochs = 20
+        [lifters.poseformer]    # for one: window, batch, epochs, stride, ema, and set, as --set takes it
+        set = {lr = 1e-3}
+
+    training   more of [training], from the command line
+    Raises MissingFileError, InvalidValueError that names the table and key.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingFileError(f"{path} cannot be read ({error.strerror or error}); give a grid's TOML file") from error
+    except ValueError as error:
+        raise InvalidValueError(f"{path} is no TOML: {error}") from error
+    return _grid(str(path), tables, training or {})
+
+
+def _grid(path: str, tables: Mapping[str, Any], extra: Mapping[str, Any]) -> Grid:
+    _known(f"{path}: table", tables, _TABLES)
+    for table in ("sources", "targets", "grid"):
+        if not tables.get(table):
+            raise InvalidValueError(f"{path} has no [{table}]; a grid needs sources, targets and grid")
+    axes = {name: _many(value) for name, value in tables["grid"].items()}
+    _known(f"{path}: axis in [grid]", axes, _AXES)
+    for axis in ("lifter", "inputs"):
+        if not axes.get(axis):
+            raise InvalidValueError(f"{path}: [grid] has no {axis}; give a list")
+    training = {**tables.get("training", {}), **{k: v for k, v in extra.items() if v is not None}}
+    _known(f"{path}: key in [training]", training, _TRAINING)
+    special = {canonical(name): values for name, values in tables.get("lifters", {}).items()}
+    for name, values in special.items():
+        _known(f"{path}: key in [lifters.{name}]", values, _LIFTER)
+    targets = {name: str(store) for name, store in tables["targets"].items()}
+    jobs = []
+    for source, lifter, inputs, window, seed in itertools.product(
+        tables["sources"], axes["lifter"], axes["inputs"], axes.get("window", [None]), axes.get("seed", [0])
+    ):
+        own = dict(special.get(canonical(lifter), {}))
+        changes = parse_changes(lifter, [f"{key}={_toml(value)}" for key, value in own.pop("set", {}).items()])
+        options = {**training, **own}
+        if window is not None and "window" not in own:
+            options["window"] = window
+        stores = tuple(str(store) for store in _many(tables["sources"][source]))
+        setup = Setup(stores, lifter, inputs_by_name(inputs), seed=seed, changes=changes, **options)
+        name = f"{source}-{setup.lifter}-{name_of_inputs(setup.inputs)}-{setup.window}-{seed}"
+        jobs.append(Job(re.sub(r"[^\w@.-]", "_", name), source, setup, targets))
+    if len({job.name for job in jobs}) < len(jobs):
+        raise InvalidValueError(f"{path}: an axis of [grid] has a value twice, or a lifter's own window meets several")
+    return Grid(str(tables.get("out", "runs/sweep")), tuple(jobs))
+
+
+def _many(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise InvalidValueError(f"{what} '{name}' is unknown; {hint}there are {', '.join(known)}")

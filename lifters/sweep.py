@@ -1,0 +1,188 @@
+"""Run a grid: what is there is not run again, and at the end one table of means, spreads and changes against `xy`."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..stores.errors import AugliftError
+from ..stores.store import FeatureStore
+from .checkpoint import LOG, Run, write_atomically
+from .evaluate import evaluate
+from .grid import Grid, Job
+from .log import read_log
+from .setup import FREE, name_of_inputs
+from .train import Watcher, train
+
+RESULT, RESULTS = "result.json", "results.json"
+BASELINE = "xy"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job's rows, one a target: plain data. `error`: why there are none."""
+
+    job: str
+    rows: list[dict[str, Any]]
+    error: str | None = None
+
+
+def run_job(
+    job: Job,
+    folder: str,
+    watcher: Watcher | None = None,
+    threads: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Finished | None:
+    """Train and test; what an earlier call finished is not done again. None where `stop` ended it: call again to go on.
+
+    An error that a user can cause is this job's alone.
+    """
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    here = Path(folder) / job.name
+    try:
+        if (done := finished(job, folder)) is not None:
+            return done
+        if not train(job.setup, here, watcher, stop).finished:
+            return None
+        rows = _test(job, here)
+    except AugliftError as error:
+        return Finished(job.name, [], " ".join(str(error).split()))
+    write_atomically(here / RESULT, (json.dumps({"of": _identity(job), "rows": rows}, indent=1) + "\n").encode())
+    return Finished(job.name, rows)
+
+
+def finished(job: Job, folder: str) -> Finished | None:
+    """What a job has given already: None where it has not, or was of other settings or stores."""
+    path = Path(folder) / job.name / RESULT
+    try:
+        content = json.loads(path.read_text())
+        same = content["of"] == json.loads(json.dumps(_identity(job)))
+    except (OSError, ValueError, KeyError):
+        return None
+    return Finished(job.name, content["rows"]) if same else None
+
+
+def run_grid(grid: Grid, each: Callable[[Sequence[Job]], Iterable[Finished | None]]) -> Iterator[Finished]:
+    """Run what is missing, with `each`, and yield every job's result; `results.json` has them all after each one.
+
+    each   runs jobs anywhere, in any order, and yields what `run_job` returns; None ends it
+    """
+    found = {job.name: done for job in grid.jobs if (done := finished(job, grid.out)) is not None}
+    if found:
+        _write(grid, found)
+    yield from found.values()
+    missing = [job for job in grid.jobs if job.name not in found]
+    for one in each(missing):
+        if one is None:
+            return
+        found[one.job] = one
+        _write(grid, found)
+        yield one
+
+
+def _write(grid: Grid, found: Mapping[str, Finished]) -> None:
+    rows = [row for job in grid.jobs if job.name in found for row in found[job.name].rows]
+    folder = Path(grid.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / RESULTS, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def _test(job: Job, here: Path) -> list[dict[str, Any]]:
+    run, setup = Run(here), job.setup
+    log = read_log(here / LOG)
+    rows = []
+    for name, store in job.targets.items():
+        (result,) = evaluate(run, [store], device=setup.device)
+        measures = {k: v if math.isfinite(v) else None for k, v in result.measures.items()}
+        rows.append(
+            {
+                "lifter": setup.lifter,
+                "inputs": name_of_inputs(setup.inputs),
+                "window": setup.window,
+                "source": job.source,
+                "target": name,
+                "seed": setup.seed,
+                **measures,
+                "frames": result.frames,
+                "epochs": setup.epochs,
+                "seconds": round(sum(line["seconds"] for line in log), 1),
+            }
+        )
+    return rows
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    """What a result depends on."""
+    setup = {k: v for k, v in job.setup.as_dict().items() if k not in (*FREE, "stores")}
+    stores = [FeatureStore.open(url, job.setup.allow_incomplete).fingerprint for url in job.setup.stores]
+    targets = {name: FeatureStore.open(url).fingerprint for name, url in job.targets.items()}
+    return {"setup": setup, "stores": stores, "targets": targets}
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A representation's figure, mm, over seeds, and its change against `xy` of the same seeds, per cent."""
+
+    mean: float
+    spread: float
+    seeds: int
+    change: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """rows[(source, target, lifter, window)][inputs]; changes[inputs] = in and out of distribution, per cent."""
+
+    inputs: tuple[str, ...]
+    rows: Mapping[tuple[str, str, str, int], Mapping[str, Cell]]
+    changes: Mapping[str, tuple[float, float]]
+
+
+def compare(rows: Sequence[Mapping[str, Any]], measure: str = "mpjpe") -> Comparison:
+    """Means over seeds with their standard deviation, the change against `xy` of each, and the mean of the changes.
+
+    In distribution is where source and target have one name. NaN where there is nothing to compare with.
+    """
+    inputs = tuple(dict.fromkeys(row["inputs"] for row in rows))
+    figures: dict[tuple[str, str, str, int], dict[str, dict[int, float]]] = {}
+    for row in rows:
+        if row[measure] is not None:
+            key = (row["source"], row["target"], row["lifter"], row["window"])
+            figures.setdefault(key, {}).setdefault(row["inputs"], {})[row["seed"]] = row[measure]
+    table = {
+        key: {name: _cell(values, by_inputs.get(BASELINE, {})) for name, values in by_inputs.items()}
+        for key, by_inputs in figures.items()
+    }
+    changes = {}
+    for name in inputs:
+        sides = []
+        for inside in (True, False):
+            some = [
+                cells[name].change for key, cells in table.items() if name in cells and (key[0] == key[1]) == inside
+            ]
+            sides.append(_mean([change for change in some if not math.isnan(change)]))
+        changes[name] = (sides[0], sides[1])
+    return Comparison(inputs, table, changes)
+
+
+def _cell(values: Mapping[int, float], baseline: Mapping[int, float]) -> Cell:
+    shared = [seed for seed in values if seed in baseline]
+    ours, theirs = _mean([values[s] for s in shared]), _mean([baseline[s] for s in shared])
+    spread = statistics.stdev(values.values()) if len(values) > 1 else math.nan
+    return Cell(_mean(list(values.values())), spread, len(values), 100 * (ours / theirs - 1) if shared else math.nan)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else math.nan
