@@ -44,10 +44,13 @@ class DepthEstimator(Protocol):
 class DepthAnything:
     """Depth Anything V2 (Yang 2024, arXiv 2406.09414), metric, through transformers' implementation of it."""
 
-    def __init__(self, model: Any, identity: Mapping[str, str], max_depth: float, device: torch.device):
+    def __init__(
+        self, model: Any, identity: Mapping[str, str], max_depth: float, device: torch.device, side: int = SIDE
+    ):
         self.name = identity["name"]
         self._identity = dict(identity)
         self._max_depth = max_depth
+        self._side = side
         self._device = device
         self._autocast = _AUTOCAST.get(device.type)
         # Channels last: an eighth less time on a CPU.
@@ -59,7 +62,7 @@ class DepthAnything:
         precision = "float32" if self._autocast is None else str(self._autocast).removeprefix("torch.")
         return {
             **self._identity,
-            "side": SIDE,
+            "side": self._side,
             "metric": True,
             "max_depth": self._max_depth,
             "precision": precision,
@@ -72,7 +75,7 @@ class DepthAnything:
     @torch.inference_mode()
     def inputs(self, frames: Tensor) -> Tensor:
         """Frames (B, H, W, 3) uint8 RGB, to the network's input (B, 3, h, w): resized, then normalised."""
-        size = input_size(frames.shape[1], frames.shape[2])
+        size = input_size(frames.shape[1], frames.shape[2], self._side)
         pixels = resize_bicubic(frames.to(self._device), size) / 255
         return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
@@ -159,7 +162,7 @@ def build_depth(
         model = build_depth_anything(spec.config)
     if state is not None:
         fit_state(model, state, spec)
-    return DepthAnything(model, identity, spec.max_depth, device)
+    return DepthAnything(model, identity, spec.max_depth, device, spec.input_size[0])
 
 
 def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
@@ -171,13 +174,13 @@ def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
     return transformers.DepthAnythingForDepthEstimation(transformers.DepthAnythingConfig(**plain)).eval()
 
 
-def input_size(height: int, width: int) -> tuple[int, int]:
-    """(h, w) of the network's input, as transformers' processor has it: the side of the milder scale becomes 518 px.
+def input_size(height: int, width: int, side: int = SIDE) -> tuple[int, int]:
+    """(h, w) of the network's input, as transformers' processor has it: the side of the milder scale becomes `side` px.
 
-    So the short side of what is larger than 518, the long side of what is smaller. The other keeps the aspect; both are
-    rounded to multiples of 14, of which there is at least one: the processor would make nothing of a very thin frame.
+    So the short side of what is larger, the long side of what is smaller. The other keeps the aspect; both are rounded
+    to multiples of 14, of which there is at least one: the processor would make nothing of a very thin frame.
     """
-    by_height, by_width = SIDE / height, SIDE / width
+    by_height, by_width = side / height, side / width
     scale = by_width if abs(1 - by_width) < abs(1 - by_height) else by_height
     return _multiple(scale * height), _multiple(scale * width)
 

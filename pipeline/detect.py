@@ -122,7 +122,7 @@ def build_detector(
     spec = resolve(name, "detector")
     seed = random_seed(weights)
     state, identity = load_state(spec, weights)
-    config = openmmlab.read_config(str(spec.config))
+    config = openmmlab.read_config(spec.config)
     model = openmmlab.build(config, "mmdet", seed)
     if state is not None:
         fit_state(model, state, spec)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..stores.errors import InvalidValueError
+from .embedded import architectures as tiny
 
 Kind = Literal["detector", "pose", "depth"]
 
@@ -22,7 +23,7 @@ class ModelSpec:
     """One named model.
 
     config      an official configuration file, as a path from the folder that holds the installed packages
-                (`mmdet/.mim/configs/...`), or the architecture as plain data; None: whatever lies at the origin
+                (`mmdet/.mim/configs/...`), or our own as plain data; None: whatever lies at the origin
     origin      `https://...`, `hf://owner/repository/file`, or `package://file` for weights inside this package
     sha256      the first hex digits of the weights' SHA-256, as far as they are published; empty: not published
     megabytes   of the weights in float32
@@ -36,7 +37,7 @@ class ModelSpec:
     origin: str
     sha256: str
     licence: str
-    megabytes: int
+    megabytes: float
     input_size: tuple[int, int]
     max_depth: int | None = None
 
@@ -149,6 +150,21 @@ def _depth_anything(scene: str, size: str, max_depth: int) -> ModelSpec:
     )
 
 
+def _tiny(kind: Kind, config: dict[str, Any], sha256: str, megabytes: float, size: tuple[int, int]) -> ModelSpec:
+    """Ours: small, shipped in the package, trained on rendered people alone (docs/tiny-models.md)."""
+    return ModelSpec(
+        name=f"tiny-{kind}",
+        kind=kind,
+        config=config,
+        origin=f"package://embedded/tiny-{kind}.safetensors",
+        sha256=sha256,
+        licence=_APACHE,
+        megabytes=megabytes,
+        input_size=size,
+        max_depth=config.get("max_depth"),
+    )
+
+
 # Addresses: RTMDet from mmdet's metafile.yml, RTMPose from mmpose's rtmpose_body8-coco.yml, rtmdet-m-person from
 # mmpose's default_det_models.py, all inside the installed packages (tests compare). That of rtmdet-nano stands in none
 # of them but on MMPose's RTMPose page. Not verified: nothing could be fetched where this was written, so the digests
@@ -180,6 +196,9 @@ _ROWS: tuple[ModelSpec, ...] = (
     _rtmpose("rtmpose-l-384x288", "l", "384x288", "3f5a1437", 113),
     *(_depth_anything("Indoor", size, 20) for size in _DEPTH_ANYTHING),
     *(_depth_anything("Outdoor", size, 80) for size in _DEPTH_ANYTHING),
+    _tiny("detector", tiny.DETECTOR, "", 2.2, (tiny.DETECTOR_SIDE, tiny.DETECTOR_SIDE)),
+    _tiny("pose", tiny.POSE, "", 3.7, tiny.POSE_SIZE),
+    _tiny("depth", tiny.DEPTH, "", 6.6, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
 )
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _ROWS})
@@ -210,12 +229,12 @@ def names(kind: Kind) -> list[str]:
 
 
 def resolve(name: str, kind: Kind) -> ModelSpec:
-    """The row called `name`; for depth also any Hugging Face repository, `owner/name`.
+    """The row called `name`; `tiny` is one of each kind; for depth also any Hugging Face repository, `owner/name`.
 
     Raises InvalidValueError with the nearest name and the list, if there is no such model of that kind.
     """
     key = name.strip().lower()
-    key = ALIASES.get(key, key)
+    key = f"tiny-{kind}" if key == "tiny" else ALIASES.get(key, key)
     spec = MODELS.get(key)
     if spec is not None and spec.kind == kind:
         return spec

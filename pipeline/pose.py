@@ -119,7 +119,7 @@ def build_pose(
         raise InvalidValueError(f"crop_batch must be at least 1, not {crop_batch}")
     spec = resolve(name, "pose")
     state, identity = load_state(spec, weights)
-    config = openmmlab.read_config(str(spec.config))
+    config = openmmlab.read_config(spec.config)
     model = openmmlab.build(config, "mmpose", random_seed(weights))
     if state is not None:
         fit_state(model, state, spec)

@@ -24,6 +24,7 @@ from ..stores.errors import InvalidValueError, MissingExtraError, MissingFileErr
 from .models import ModelSpec
 
 RANDOM = "random"
+_PACKAGE = "package://"
 _CHUNK = 1 << 20
 _TIMEOUT = 30  # seconds without an answer
 
@@ -75,13 +76,19 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
     except (OSError, ValueError) as error:
         if isinstance(error, (InvalidValueError, StoreWriteError)):
             raise
+        if spec.origin.startswith(_PACKAGE):
+            raise MissingFileError(
+                f"no weights for {spec.name}: {path} is part of auglift and is not there: install it again, or make it "
+                f"with `make train-tiny`"
+            ) from error
         cache = "Hugging Face's cache" if spec.repository else str(torch_cache())
         places = cache if folder is None else f"{folder} or {cache}"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MissingFileError(
             f"no weights for {spec.name}: {_wanted(spec)} is not in {places} and could not be fetched from "
             f"{spec.address} ({reason}). Fetch it elsewhere, put it in a folder and give that with --weights FOLDER; "
-            f"or give --weights random for a trial that only shows that everything runs"
+            f"or give --weights random for a trial that only shows that everything runs, or --{spec.kind} tiny, which "
+            f"is shipped and knows rendered people only"
         ) from error
 
 
@@ -91,8 +98,8 @@ def _wanted(spec: ModelSpec) -> str:
 
 
 def _published(spec: ModelSpec, folder: Path | None) -> list[Path]:
-    if spec.origin.startswith("package://"):
-        return [Path(__file__).parent / spec.origin.removeprefix("package://")]
+    if spec.origin.startswith(_PACKAGE):
+        return [Path(__file__).parent / spec.origin.removeprefix(_PACKAGE)]
     places = [] if folder is None else [folder / _wanted(spec)]
     if not spec.repository:
         places += [torch_cache() / spec.file, Path.home() / ".cache" / "mim" / spec.file]
@@ -107,6 +114,11 @@ def sha256(path: Path) -> str:
 
 def _check_digest(spec: ModelSpec, path: Path, digest: str) -> None:
     if not digest.startswith(spec.sha256):
+        if spec.origin.startswith(_PACKAGE):
+            raise InvalidValueError(
+                f"{path} is damaged: its SHA-256 begins {digest[:8]}, not {spec.sha256}. Install auglift again; "
+                f"weights of your own go in a folder as {path.name}, with --weights"
+            )
         raise InvalidValueError(
             f"{path} is damaged or not the published file: its SHA-256 begins {digest[:8]}, not {spec.sha256}. Delete "
             f"it to fetch it again; weights of your own go in a folder as {spec.name}{path.suffix}, with --weights"

@@ -7,9 +7,9 @@ from typing import Any
 # OpenMMLab's colour statistics, in the order R, G, B.
 _MEAN, _STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
-DETECTOR_SIDE = 256
+DETECTOR_SIDE = 192
 POSE_SIZE = (96, 128)  # width, height
-DEPTH_SIDE = 140  # short side: 10 patches of 14 px
+DEPTH_SIDE = 126  # short side: 9 patches of 14 px
 
 
 def _cspnext(widen: float, **more: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def _cspnext(widen: float, **more: Any) -> dict[str, Any]:
 
 
 def _detector() -> dict[str, Any]:
-    """RTMDet-tiny (Lyu 2022) at a third of its width, one class; 256 px."""
+    """RTMDet-tiny (Lyu 2022) at a third of its width, one class; 192 px."""
     channels = 32
     norm, act = {"type": "BN"}, {"type": "SiLU", "inplace": True}
     steps = [
@@ -152,8 +152,8 @@ def _depth() -> dict[str, Any]:
         "patch_size": 14,
         "reassemble_hidden_size": hidden,
         "neck_hidden_sizes": [32, 48, 96, 128],
-        "fusion_hidden_size": 24,
-        "head_hidden_size": 12,
+        "fusion_hidden_size": 16,
+        "head_hidden_size": 8,
         "depth_estimation_type": "metric",
         "max_depth": 20,
     }

@@ -142,7 +142,7 @@ def build_pose(seed: int) -> nn.Module:
 
 
 def pose_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batch:
-    """images (B, h, w, 3) uint8, crops about the subject; xy (B, 17, 2) px of the crop; visible, inside (B, 17) bool."""
+    """images (B, h, w, 3) uint8, crops about the subject; xy (B, 17, 2) px of those; visible, inside (B, 17) bool."""
     width, height = size = architectures.POSE_SIZE
     images, places, seen, within = [], [], [], []
     for index in indices:
@@ -254,7 +254,7 @@ def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Bat
 
 
 def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
-    """Scale-invariant logarithmic loss (Eigen 2014), steps between neighbours, and relief within the subject, in metres.
+    """Scale-invariant logarithmic loss (Eigen 2014), steps between neighbours, and the subject's relief in metres.
 
     People are a twentieth of a picture and half of the loss.
     """
@@ -285,6 +285,6 @@ def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
 
 TASKS: Mapping[str, Task] = {
     "detector": Task(build_detector, detector_sample, detector_loss, batch=16, rate=2e-3, decay=0.05),
-    "pose": Task(build_pose, pose_sample, pose_loss, batch=64, rate=2e-3, decay=0.05),
-    "depth": Task(build_depth, depth_sample, depth_loss, batch=16, rate=8e-4, decay=0.03),
+    "pose": Task(build_pose, pose_sample, pose_loss, batch=32, rate=1.5e-3, decay=0.05),
+    "depth": Task(build_depth, depth_sample, depth_loss, batch=8, rate=6e-4, decay=0.03),
 }

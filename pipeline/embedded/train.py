@@ -1,4 +1,4 @@
-"""Trains the tiny networks on rendered people: `python -m auglift.pipeline.embedded.train depth --minutes 60 --out DIR`.
+"""Trains the tiny networks on rendered people: `python -m auglift.pipeline.embedded.train depth --out DIR`.
 
 One network a process, one loop for all three. It draws its frames first, into DIR/frames, which several processes and
 later runs share; every so often it writes DIR/NAME.ckpt, from which it goes on when started again, and, whenever the
@@ -28,7 +28,7 @@ from .cache import CachePlan, FrameCache, render_cache
 from .tasks import TASKS, Batch, Task
 
 _WARM_UP = 0.02  # of the run, with a rising learning rate
-_EMA = 0.999
+_EMA = 0.998
 _CLIP = 5.0  # norm of the gradient
 _VALIDATION = 0.03  # of the clips, the last ones
 

@@ -38,7 +38,9 @@ def one_thread() -> Iterator[None]:
 
 PUBLISHED = {  # what the installed packages say of their own checkpoints
     "mmdet/.mim/configs/rtmdet/metafile.yml": ["rtmdet-tiny", "rtmdet-s", "rtmdet-m", "rtmdet-l"],
-    "mmpose/.mim/configs/body_2d_keypoint/rtmpose/body8/rtmpose_body8-coco.yml": models.names("pose"),
+    "mmpose/.mim/configs/body_2d_keypoint/rtmpose/body8/rtmpose_body8-coco.yml": [
+        name for name in models.names("pose") if name != "tiny-pose"
+    ],
 }
 
 
@@ -80,11 +82,13 @@ def test_every_row_is_whole(spec):
         json.dumps(spec.config)
 
 
-@pytest.mark.parametrize("name", [*models.names("detector"), "rtmpose-t", "rtmpose-s", "rtmpose-l-384x288"])
+@pytest.mark.parametrize(
+    "name", [*models.names("detector"), "tiny-pose", "rtmpose-t", "rtmpose-s", "rtmpose-l-384x288"]
+)
 def test_a_rows_size_is_that_of_the_network(name):
     spec = models.MODELS[name]
     package = "mmdet" if spec.kind == "detector" else "mmpose"
-    network = openmmlab.build(openmmlab.read_config(str(spec.config)), package)
+    network = openmmlab.build(openmmlab.read_config(spec.config), package)
     assert megabytes(network) == pytest.approx(spec.megabytes, rel=0.05)
 
 
