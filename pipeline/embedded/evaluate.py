@@ -1,0 +1,145 @@
+"""Measures the tiny networks on rendered people, rooms and motion that none of them was trained on.
+
+`python -m auglift.pipeline.embedded.evaluate --mocap FOLDER` prints a table; docs/tiny-models.md is made of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ...stores.errors import AugliftError
+from ..depth import build_depth
+from ..detect import build_detector, overlap
+from ..pose import build_pose
+from ..synth.domains import DOMAINS
+from . import measures
+from .cache import CachePlan, FrameCache, render_cache
+from .tasks import wanted_people
+
+# measure -> (what issue and paper ask of it, whether more is better, what it is)
+AIMS: dict[str, tuple[float, bool, str]] = {
+    "ap50": (0.95, True, "detection AP50, everybody not hidden more than 85 %"),
+    "pckh": (0.90, True, "PCKh@0.5, visible joints, true box"),
+    "pckh_detected": (0.90, True, "PCKh@0.5, visible joints, detected box; nobody found counts as wrong"),
+    "auc": (0.75, True, "confidence: AUC, visible against hidden joints"),
+    "abs_rel": (0.12, False, "depth: absolute relative error on the person's pixels"),
+    "joint_depth": (0.80, True, "depth at visible joints relative to the root's: correlation with the joints' own"),
+}
+_BATCH = 16
+
+
+def predict(cache: FrameCache, weights: Path | None = None, device: str = "cpu") -> dict[str, Any]:
+    """What the three networks say of every frame of a cache, through the same code as any others.
+
+    Returns boxes, a list of (n, 5); xy, score: joints (N, 17, 2) px and (N, 17) in the true box of the subject;
+    xy_detected (N, 17, 2): in the detected box that overlaps it most, NaN where none does by half; depth (N, H, W) m.
+    """
+    detector = build_detector("tiny", weights, device, score_threshold=0.02)
+    pose, depth = build_pose("tiny", weights, device), build_depth("tiny", weights, device)
+    parts: dict[str, list[Any]] = {name: [] for name in ("boxes", "xy", "score", "xy_detected", "depth")}
+    for start in range(0, len(cache), _BATCH):
+        frames = torch.from_numpy(np.array(cache.image[start : start + _BATCH])).to(device)
+        index = torch.arange(len(frames), device=device)
+        truth = torch.from_numpy(cache.boxes[start : start + _BATCH, 0]).to(device)
+        found = detector.detect(frames)
+        taken = truth.new_full((len(frames), 4), float("nan"))
+        for number, boxes in enumerate(found):
+            sure = boxes[boxes[:, 4] >= 0.3]
+            if len(sure):
+                iou = overlap(sure[:, :4], truth[number].expand(len(sure), 4))
+                if iou.max() >= 0.5:
+                    taken[number] = sure[iou.argmax(), :4]
+        whole = truth.new_tensor([0, 0, *frames.shape[2:0:-1]])
+        known, got = torch.isfinite(truth).all(1), torch.isfinite(taken).all(1)
+        xy, score = pose.estimate(frames, torch.where(known[:, None], truth, whole), index)
+        again, _ = pose.estimate(frames, torch.where(got[:, None], taken, whole), index)
+        again[~got] = float("nan")
+        metres = F.interpolate(depth.estimate(frames)[:, None], frames.shape[1:3], mode="bilinear", align_corners=True)[
+            :, 0
+        ]
+        parts["boxes"] += [boxes.cpu().numpy() for boxes in found]
+        for name, value in (("xy", xy), ("score", score), ("xy_detected", again), ("depth", metres)):
+            parts[name].append(value.cpu().numpy())
+    return {name: value if name == "boxes" else np.concatenate(value) for name, value in parts.items()}
+
+
+def measure(cache: FrameCache, said: dict[str, Any], which: np.ndarray | None = None) -> dict[str, float]:
+    """The measures of AIMS over the frames `which` (N,) bool, and what frame-exact depth would reach as joint depth."""
+    which = np.arange(len(cache)) if which is None else np.flatnonzero(which)
+    boxes, hidden = cache.boxes[which], cache.hidden[which]
+    wanted = [wanted_people(*each) for each in zip(boxes, hidden, strict=True)]
+    subject = np.array([each[0] for each in wanted])
+    shown, size = which[subject], cache.image.shape[1]
+    truth, visible = cache.keypoints_coco[shown], cache.visible_coco[shown]
+    joints, places = cache.joints_h36m[shown], cache.keypoints_h36m[shown]
+    head = measures.HEAD * measures.pixels_a_metre(places, joints)
+    in_image = ((truth >= 0) & (truth < size)).all(-1)
+    estimated, exact = said["depth"][shown], cache.depth[shown].astype(np.float32)
+    person = cache.person[shown] == 1
+    relative = [
+        float((np.abs(a - b) / b)[mask].mean())
+        for a, b, mask in zip(estimated, exact, person, strict=True)
+        if mask.any()
+    ]
+    seen = cache.visible_h36m[shown] & cache.visible_h36m[shown][:, :1]
+    seen[:, 0] = False  # the root is what the others are relative to
+    own = (joints[..., 2] - joints[:, :1, 2])[seen]
+    maps = {name: measures.sample(depth, places) for name, depth in (("joint_depth", estimated), ("ceiling", exact))}
+    return {
+        "frames": len(which),
+        "ap50": measures.average_precision([said["boxes"][i] for i in which], list(boxes), wanted),
+        "pckh": measures.pck(said["xy"][shown], truth, visible, head),
+        "pckh_detected": measures.pck(said["xy_detected"][shown], truth, visible, head),
+        "auc": measures.auc(said["score"][shown][in_image], visible[in_image]),
+        "abs_rel": float(np.mean(relative)),
+        **{
+            name: float(np.corrcoef((depth - depth[:, :1])[seen], own)[0, 1]) if seen.sum() > 1 else float("nan")
+            for name, depth in maps.items()
+        },
+    }
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """Measures in rows, all frames and each domain in columns, as Markdown."""
+    lines = [f"| measure | aim | {' | '.join(results)} |", "|---" * (len(results) + 2) + "|"]
+    for name, (aim, more, words) in AIMS.items():
+        values = " | ".join(f"{each[name]:.3f}" for each in results.values())
+        lines.append(f"| {words} | {'≥' if more else '≤'} {aim:.2f} | {values} |")
+    values = " | ".join(f"{each['ceiling']:.3f}" for each in results.values())
+    lines.append(f"| the same with exact depth maps, which show the skin of the limb a joint lies in | | {values} |")
+    lines.append(f"| frames | | {' | '.join(str(each['frames']) for each in results.values())} |")
+    return "\n".join(lines)
+
+
+@click.command(help=__doc__)
+@click.option("--frames", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to draw into.")
+@click.option("--clips", default=100, show_default=True, help="Clips of 8 frames.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--mocap", type=click.Path(path_type=Path), help="Folder of the motion capture archive.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Folder of weights; by default those shipped.")
+@click.option("--workers", default=2, show_default=True, help="Processes that draw.")
+@click.option("--threads", default=2, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def main(frames, clips, seed, mocap, weights, workers, threads, as_json) -> None:
+    torch.set_num_threads(threads)
+    try:
+        cache = render_cache(frames, CachePlan("test", seed, clips), mocap, workers)
+        said = predict(cache, weights)
+    except AugliftError as error:
+        raise click.ClickException(str(error)) from error
+    results = {"all": measure(cache, said)}
+    for number, domain in enumerate(DOMAINS):
+        if (cache.domain == number).any():
+            results[domain] = measure(cache, said, cache.domain == number)
+    click.echo(json.dumps(results) if as_json else table(results))
+
+
+if __name__ == "__main__":
+    main()
