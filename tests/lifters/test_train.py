@@ -1,0 +1,509 @@
+"""lifters/train.py and what stands beside it: what a training gives, goes on with, refuses and keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from auglift.lifters.batches import flip_some, predict
+from auglift.lifters.checkpoint import BEST, LAST, Run, load, save
+from auglift.lifters.ema import AveragedWeights
+from auglift.lifters.evaluate import evaluate
+from auglift.lifters.holdout import hold_out
+from auglift.lifters.inputs import Inputs, flip_pose
+from auglift.lifters.log import read_log
+from auglift.lifters.models import build, hyperparameters
+from auglift.lifters.schedule import batch_norm_momentum, learning_rate
+from auglift.lifters.setup import Setup, inputs_by_name, name_of_inputs, parse_changes
+from auglift.lifters.train import Outcome, Silent, TrainingDivergedError, train
+from auglift.stores.errors import (
+    AugliftError,
+    CorruptStoreError,
+    InvalidValueError,
+    MissingFieldError,
+    MissingFileError,
+    StoreIncompleteError,
+    StoreWriteError,
+)
+from auglift.stores.store import FeatureStore
+from tests.fakes.people import PeopleStore, people
+
+TINY = {
+    "simple_baseline": ["width=16", "blocks=1"],
+    "video_pose3d": ["width=8"],
+    "poseformer": ["joint_width=8", "spatial_depth=1", "temporal_depth=1"],
+    "dstformer": ["width=16", "representation_width=16", "depth=1"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return people(tmp_path_factory.mktemp("train") / "people.zarr", bad=(5, 6, 130)).url
+
+
+def setup_of(
+    store: str, lifter: str = "simple_baseline", inputs: str = "uadd", sets: tuple[str, ...] = (), **more: Any
+):
+    options: dict[str, Any] = {"window": 3, "batch": 32, "epochs": 2, "device": "cpu"}
+    changes = parse_changes(lifter, [*TINY[lifter], *sets])
+    return Setup((store,), lifter, inputs_by_name(inputs), changes=changes, **options | more)
+
+
+def losses(folder: Path) -> list[dict[str, Any]]:
+    """The log without what a clock says."""
+    clocks = ("seconds", "waited", "windows_per_second")
+    return [{k: v for k, v in line.items() if k not in clocks} for line in read_log(folder / "log.jsonl")]
+
+
+def weights(folder: Path, name: str = BEST) -> dict[str, torch.Tensor]:
+    return load(folder / name)["weights"]
+
+
+def assert_same_weights(ours: Path, theirs: Path, name: str = BEST):
+    a, b = weights(ours, name), weights(theirs, name)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+class StopAfter:
+    """Stops a training after so many steps, once."""
+
+    def __init__(self, steps: int):
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+# The paper's claim, where it must hold --------------------------------------------------------------------------------
+
+
+def test_where_2d_cannot_tell_and_depth_can_uadd_is_clearly_better_than_xy(tmp_path: Path):
+    training = people(tmp_path / "train.zarr", lengths=(100,) * 12).url
+    unseen = people(tmp_path / "test.zarr", lengths=(60,) * 4, split="test", seed=9).url
+    figures = {}
+    for inputs in ("xy", "uadd"):
+        sets = ("width=128", "dropout=0.1", "lr=3e-3", "loss.mpjpe=1")
+        setup = setup_of(training, inputs=inputs, sets=sets, window=1, batch=64, epochs=12)
+        assert train(setup, tmp_path / inputs).finished
+        (result,) = evaluate(Run(tmp_path / inputs), [unseen], device="cpu")
+        figures[inputs] = result.measures
+    assert figures["uadd"]["mpjpe"] < 0.8 * figures["xy"]["mpjpe"]
+    assert figures["uadd"]["ordinal"] > figures["xy"]["ordinal"] + 5
+
+
+# Going on -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lifter", "more"), [("simple_baseline", {"ema": 0.9}), ("poseformer", {}), ("dstformer", {})])
+def test_a_training_stopped_at_any_step_has_the_losses_and_weights_of_an_undisturbed_one(
+    store: str, tmp_path: Path, lifter: str, more: dict[str, Any]
+):
+    setup = setup_of(store, lifter, **more)
+    assert train(setup, tmp_path / "undisturbed").finished
+    stopped = [train(setup, tmp_path / "stopped", stop=StopAfter(n)).finished for n in (2, 3)]
+    assert stopped == [False, False]
+    torch.manual_seed(12345)  # whatever ran in between
+    assert train(setup, tmp_path / "stopped").finished
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "undisturbed")
+    for name in (BEST, LAST):
+        assert_same_weights(tmp_path / "stopped", tmp_path / "undisturbed", name)
+
+
+def test_a_finished_training_is_not_run_again(store: str, tmp_path: Path):
+    first = train(setup_of(store), tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_file()}
+    assert train(setup_of(store), tmp_path) == first
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_killed_epoch_leaves_no_line_twice_in_the_log(store: str, tmp_path: Path):
+    setup = setup_of(store, epochs=3)
+    train(setup, tmp_path, stop=StopAfter(4))
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"epoch": 1, "loss": 77.0}\n{"epoch": 2, "lo')  # what a kill after the checkpoint may leave
+    train(setup, tmp_path)
+    assert [line["epoch"] for line in losses(tmp_path)] == [0, 1, 2]
+    assert 77.0 not in [line["loss"] for line in losses(tmp_path)]
+
+
+def test_a_seed_gives_the_same_training_and_another_seed_another(store: str, tmp_path: Path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(setup_of(store, seed=seed), tmp_path / name)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_folder_of_another_training_is_refused_and_what_differs_is_named(store: str, tmp_path: Path):
+    train(setup_of(store, epochs=1), tmp_path)
+    with pytest.raises(InvalidValueError, match=r"another training .*seed.*give another --out"):
+        train(setup_of(store, epochs=1, seed=3), tmp_path)
+
+
+# Validation -----------------------------------------------------------------------------------------------------------
+
+
+def test_subjects_held_out_are_never_trained_on(store: str, tmp_path: Path):
+    """Their ground truth is another, and not one training loss changes."""
+    other = tmp_path / "other.zarr"
+
+    class Changed(PeopleStore):
+        def values(self, spec):
+            values = super().values(spec)
+            if spec.name == "target/pose3d":
+                values[180:] *= 1.5  # the last sequence is that of the last subject, S4
+            return values
+
+    Changed(bad=(5, 6, 130)).run(other)
+    train(setup_of(store), tmp_path / "a")
+    train(setup_of(str(other)), tmp_path / "b")
+    a, b = losses(tmp_path / "a"), losses(tmp_path / "b")
+    assert [line["loss"] for line in a] == [line["loss"] for line in b]
+    assert [line["held_out_mpjpe"] for line in a] != [line["held_out_mpjpe"] for line in b]
+
+
+@pytest.mark.parametrize("lifter", ["simple_baseline", "video_pose3d"])
+def test_the_best_checkpoint_has_the_figure_that_it_was_chosen_for(store: str, tmp_path: Path, lifter: str):
+    outcome = train(setup_of(store, lifter, epochs=3), tmp_path)
+    held = [line["held_out_mpjpe"] for line in losses(tmp_path)]
+    assert outcome.best_mpjpe == min(held)
+    assert outcome.best_epoch == held.index(min(held))
+    (result,) = evaluate(Run(tmp_path), [store], split="train", device="cpu")
+    assert result.by["sequence"]["train-3"]["mpjpe"] == pytest.approx(outcome.best_mpjpe, rel=1e-5)
+
+
+def test_the_rule_of_holding_out_is_deterministic_and_says_what_it_did(tmp_path: Path):
+    made = people(tmp_path / "a.zarr", lengths=(20,) * 10, subjects=5)
+    held = hold_out([made], "train", 0.1)
+    assert held == hold_out([FeatureStore.open(made.url)], "train", 0.1)
+    assert held.held_out == (("train-4", "train-9"),)
+    assert set(held.train[0]) | set(held.held_out[0]) == {row.id for row in made.sequences}
+    assert "S5" in held.rule
+    assert hold_out([made], "train", 0.5).held_out[0] == tuple(f"train-{n}" for n in (2, 3, 4, 7, 8, 9))
+    assert hold_out([made], "train", 0.99).train[0] == ("train-0", "train-5")  # never all
+    assert hold_out([made], "train", 0.0).held_out == ((),)
+
+
+def test_one_subject_gives_up_sequences_and_one_sequence_nothing(tmp_path: Path):
+    one = hold_out([people(tmp_path / "a.zarr", lengths=(20,) * 4, subjects=1)], "train", 0.1)
+    assert one.held_out == (("train-3",),)
+    assert "one subject" in one.rule
+    alone = people(tmp_path / "b.zarr", lengths=(40,))
+    none = hold_out([alone], "train", 0.1)
+    assert none.held_out == ((),)
+    assert "single sequence" in none.rule
+    outcome = train(setup_of(alone.url, batch=16), tmp_path / "run")
+    assert outcome.best_epoch == 1  # the last, where nothing chooses
+    assert math.isnan(outcome.best_mpjpe)
+
+
+def test_several_stores_are_trained_on_together_and_each_holds_out_its_own(tmp_path: Path):
+    urls = [people(tmp_path / f"{n}.zarr", dataset=n, seed=s).url for s, n in enumerate(("one", "two"))]
+    notes = Notes()
+    setup = setup_of(urls[0])
+    train(Setup(**{**vars(setup), "stores": tuple(urls)}), tmp_path / "run", notes)
+    assert notes.said[0].count("held-out subjects S4") == 2
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["held_out"] == [["train-3"], ["train-3"]]
+
+
+# Bad input ------------------------------------------------------------------------------------------------------------
+
+
+def refused(error: type[AugliftError], words: str, setup: Setup, out: Path):
+    with pytest.raises(error, match=words) as caught:
+        train(setup, out)
+    assert "\n" not in str(caught.value)
+    assert not (out / LAST).exists()
+
+
+def test_a_store_without_ground_truth_is_refused(tmp_path: Path):
+    made = people(tmp_path / "a.zarr", optional=())
+    refused(MissingFieldError, "no ground truth .*take a store", setup_of(made.url), tmp_path / "run")
+
+
+def test_inputs_that_the_store_does_not_hold_are_refused_and_those_it_does_are_named(tmp_path: Path):
+    made = people(tmp_path / "a.zarr", presets=("paper",))
+    words = r"no uadd/spatial.*holds what xy, xyc, xyd/paper, xycd/paper, uadd needs"
+    refused(MissingFieldError, words, setup_of(made.url, inputs="spatial"), tmp_path / "run")
+    train(setup_of(made.url, inputs="xycd/paper", epochs=1), tmp_path / "run")
+
+
+def test_a_window_longer_than_every_sequence_is_refused(store: str, tmp_path: Path):
+    refused(InvalidValueError, "longer than every sequence", setup_of(store, window=61), tmp_path / "run")
+
+
+def test_a_store_still_being_written_is_refused_unless_allowed(tmp_path: Path):
+    PeopleStore(shard_frames=50).run(tmp_path / "a.zarr", shards=3)
+    url = str(tmp_path / "a.zarr")
+    refused(StoreIncompleteError, "not complete", setup_of(url), tmp_path / "run")
+    with pytest.warns(UserWarning, match="still being written"):
+        assert train(setup_of(url, allow_incomplete=True, held_out=0.0), tmp_path / "run").finished
+
+
+def test_a_loss_that_is_no_number_stops_says_where_and_keeps_the_last_good_checkpoint(store: str, tmp_path: Path):
+    def diverging(out: Path, epochs: int) -> Outcome:
+        # From the second epoch on, every step is ten to the thirtieth times too long.
+        return train(
+            setup_of(store, sets=("factor=1e30", "schedule.unit='epoch'", "schedule.every=1"), epochs=epochs), out
+        )
+
+    with pytest.raises(TrainingDivergedError, match=r"epoch 2, step \d+ .*epoch 1 are kept in .*best.pt"):
+        diverging(tmp_path / "run", 3)
+    diverging(tmp_path / "good", 1)
+    assert_same_weights(tmp_path / "run", tmp_path / "good")
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run", LAST).values())
+    (result,) = evaluate(Run(tmp_path / "run"), [store], device="cpu")
+    assert math.isfinite(result.measures["mpjpe"])
+
+
+def test_a_loss_that_is_no_number_in_the_first_epoch_says_that_nothing_is_kept(store: str, tmp_path: Path):
+    with pytest.raises(TrainingDivergedError, match="nothing is kept"):
+        train(setup_of(store, sets=("lr=1e30",)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("lr", "KEY=VALUE"),
+        ("widht=3", "no 'widht'"),
+        ("optimiser.learning_rat=3", "did you mean 'learning_rate'"),
+        ("lr=fast", "must be a float"),
+        ("loss.mpjp=1", "did you mean 'mpjpe'"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(assignment: str, words: str):
+    with pytest.raises(InvalidValueError, match=words):
+        parse_changes("simple_baseline", [assignment])
+
+
+# Checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+class _Evil:
+    def __reduce__(self):
+        return os.mkdir, ("evil",)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_none_of_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"format": 1, "weights": _Evil()}, "evil.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(_Evil()))
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "evil.pt").read_bytes()[:100])
+    for name in ("evil.pt", "plain.pt", "cut.pt"):
+        with pytest.raises(CorruptStoreError, match="cannot be read as a checkpoint"):
+            load(tmp_path / name)
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "last.pt"
+    save(path, {"step": 1})
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreWriteError, match="No space left"):
+        save(path, {"step": 2})
+    assert load(path)["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_of_another_run_is_refused_in_its_place(store: str, tmp_path: Path):
+    for name, lifter, inputs in (("a", "simple_baseline", "uadd"), ("b", "video_pose3d", "uadd")):
+        train(setup_of(store, lifter, inputs, epochs=1), tmp_path / name)
+    train(setup_of(store, inputs="xy", epochs=1), tmp_path / "c")
+    for other, words in (("b", "lifter"), ("c", "inputs")):
+        (tmp_path / "a" / BEST).write_bytes((tmp_path / other / BEST).read_bytes())
+        with pytest.raises(InvalidValueError, match=f"another lifter, skeleton or representation.*{words}"):
+            Run(tmp_path / "a").model()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
+    with pytest.raises(MissingFileError, match=r"no run.*auglift-train"):
+        Run(tmp_path)
+    (tmp_path / "run.json").write_text('{"setup": {}}')
+    with pytest.raises(CorruptStoreError, match="cannot be read"):
+        Run(tmp_path)
+
+
+# Beginning with other weights -----------------------------------------------------------------------------------------
+
+
+def test_a_wider_training_begins_with_the_answers_of_the_narrow_one(store: str, tmp_path: Path):
+    from auglift.lifters.train import starting_model
+
+    train(setup_of(store, inputs="xy", epochs=1), tmp_path / "xy")
+    setup = setup_of(store, inputs="uadd", init=str(tmp_path / "xy"))
+    wide = starting_model(setup, [FeatureStore.open(store)]).eval()
+    narrow = Run(tmp_path / "xy").model()
+    given = torch.randn(5, 3, 17, 6)
+    torch.testing.assert_close(wide(given), narrow(given[..., :2]))
+    assert train(setup, tmp_path / "uadd").finished
+
+
+def test_weights_of_another_lifter_window_or_representation_are_no_beginning(store: str, tmp_path: Path):
+    train(setup_of(store, inputs="uadd", epochs=1), tmp_path / "uadd")
+    init = str(tmp_path / "uadd")
+    for setup, words in (
+        (setup_of(store, "video_pose3d", init=init), "is a simple_baseline, not a video_pose3d"),
+        (setup_of(store, window=5, init=init), "window"),
+        (setup_of(store, inputs="xy", init=init), "does not have"),
+        (setup_of(store, sets=("width=32",), init=init), "model"),
+    ):
+        refused(InvalidValueError, words, setup, tmp_path / "run")
+
+
+# Parts ----------------------------------------------------------------------------------------------------------------
+
+
+def test_flipped_windows_are_the_mirrored_world_and_flipping_twice_is_nothing():
+    from auglift.lifters.batches import Examples
+
+    inputs = Inputs("uadd")
+    batch = Examples(torch.randn(6, 3, 17, 6), torch.randn(6, 1, 17, 3), torch.rand(6, 1, 17) < 0.5)
+    which = torch.tensor([True, False, True, False, True, True])
+    once = flip_some(batch, inputs, which)
+    twice = flip_some(once, inputs, which)
+    for ours, theirs in zip(vars(twice).values(), vars(batch).values(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(once.inputs[1], batch.inputs[1])
+    assert torch.equal(once.target[0, 0, 1, 0], -batch.target[0, 0, 4, 0])  # a right hip's x is a left hip's, negated
+    assert torch.equal(once.mask[0, 0, 1], batch.mask[0, 0, 4])
+
+
+def test_the_flip_test_gives_a_mirrored_answer_to_a_mirrored_question():
+    inputs, model = Inputs("uadd"), build("simple_baseline", 6, 3, width=16).eval()
+    given = torch.randn(4, 3, 17, 6)
+    ours, mirrored = (predict(model, x, inputs, flip=True) for x in (given, inputs.flip(given)))
+    torch.testing.assert_close(mirrored, flip_pose(ours))
+    plain = predict(model, given, inputs, flip=False)
+    torch.testing.assert_close(plain, model(given))
+    assert not torch.allclose(plain, ours)
+
+
+def test_averaged_weights_are_their_definition():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    average = AveragedWeights(model, 0.9)
+    expected = model[0].weight.detach().double().clone()
+    for step in range(1, 6):
+        with torch.no_grad():
+            model[0].weight += torch.randn(2, 2)
+        average.update(model)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model[0].weight.detach().double()
+    torch.testing.assert_close(average.weights["0.weight"].double(), expected, rtol=1e-5, atol=1e-6)
+    own = model[0].weight.detach().clone()
+    with average.used_by(model):
+        assert torch.equal(model[0].weight, average.weights["0.weight"])
+    assert torch.equal(model[0].weight, own)
+
+
+def test_the_schedules_are_the_papers():
+    pavllo = hyperparameters("video_pose3d")
+    assert [learning_rate(pavllo, e, 999) for e in range(3)] == pytest.approx([1e-3, 0.95e-3, 0.95**2 * 1e-3])
+    # VideoPose3D's own formula: initial * exp(-epoch / epochs * ln(initial / final)).
+    ours = [batch_norm_momentum(pavllo, e, 80) for e in range(80)]
+    assert ours == pytest.approx([0.1 * np.exp(-e / 80 * np.log(0.1 / 0.001)) for e in range(80)])
+    martinez = hyperparameters("simple_baseline")
+    assert learning_rate(martinez, 50, 99_999) == 1e-3
+    assert learning_rate(martinez, 50, 100_000) == pytest.approx(0.96e-3)
+    assert batch_norm_momentum(martinez, 3, 10) is None
+
+
+def test_the_momentum_of_batch_norm_is_the_models_own_as_it_trains(store: str, tmp_path: Path):
+    def final_variance(sets: tuple[str, ...]) -> torch.Tensor:
+        out = tmp_path / str(len(sets))
+        train(setup_of(store, "video_pose3d", sets=sets, epochs=1), out)
+        return weights(out, LAST)["norm.running_var"]
+
+    own = final_variance(())
+    fast = final_variance(("schedule.batch_norm_momentum=[0.9, 0.9]",))
+    assert (own - 1).abs().mean() < 0.8 * (fast - 1).abs().mean()  # it begins at 1 and goes where the data are
+
+
+@pytest.mark.parametrize("text", ["xy", "uadd", "xycd/paper", "uadd@root", "xycd/quantile@root"])
+def test_names_of_inputs_are_read_as_they_are_written(text: str):
+    assert name_of_inputs(inputs_by_name(text)) == text
+    setup = Setup(("a.zarr",), "poseformer", inputs_by_name(text), window=9)
+    assert Setup.from_dict(json.loads(json.dumps(setup.as_dict()))) == setup
+
+
+def test_a_limit_shortens_epochs_and_few_windows_shrink_the_batch(store: str, tmp_path: Path):
+    class Steps(Silent):
+        def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
+            self.steps = steps
+
+    steps = Steps()
+    train(setup_of(store, limit=70, epochs=1), tmp_path / "a", steps)
+    assert steps.steps == 2
+    notes = Notes()
+    train(setup_of(store, batch=100_000, epochs=1), tmp_path / "b", notes)
+    assert any("fewer windows" in line for line in notes.said)
+
+
+def test_half_precision_trains_too(store: str, tmp_path: Path):
+    assert train(setup_of(store, amp="on", epochs=1), tmp_path).finished
+    assert all(v.dtype != torch.bfloat16 for v in weights(tmp_path).values())
+
+
+def test_without_tensorboard_it_says_so_and_trains(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    notes = Notes()
+    assert train(setup_of(store, epochs=1), tmp_path, notes).finished
+    assert any("tensorboard is not installed" in line for line in notes.said)
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_tensorboard_has_the_figures_of_the_log(store: str, tmp_path: Path):
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(setup_of(store), tmp_path)
+    board = reading.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    shown = [event.value for event in board.Scalars("held_out_mpjpe")]
+    assert shown == pytest.approx([line["held_out_mpjpe"] for line in losses(tmp_path)], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_one_lifter(store: str, tmp_path: Path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command += ["-m", "auglift.cli.train", store, "--lifter", "poseformer", "--window", "3", "--device", "cpu"]
+    command += ["--epochs", "2", "--batch", "32", "--out", str(tmp_path / "two"), "--threads", "1"]
+    for assignment in TINY["poseformer"]:
+        command += ["--set", assignment]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line["epoch"] for line in losses(tmp_path / "two")] == [0, 1]
+    # Half the batch in each process, gradients averaged: the first loss is of other windows, but the same kind.
+    train(setup_of(store, "poseformer"), tmp_path / "one")
+    ours, theirs = losses(tmp_path / "two")[-1], losses(tmp_path / "one")[-1]
+    assert ours["held_out_mpjpe"] == pytest.approx(theirs["held_out_mpjpe"], rel=0.2)
