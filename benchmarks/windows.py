@@ -1,14 +1,17 @@
 """How fast are windows, beside what a trainer would read them with otherwise, and what do they need?
 
 A store of a million frames in sequences of 2,000 and shards of 8,192; 6 channels of 17 joints (keypoints, score, UADD),
-batches of 1,024 windows. Each figure is of a whole epoch, its shuffling included; longer windows are taken every few
-frames, so that an epoch is no longer than it must be. The others read the same windows.
+batches of 1,024 windows, a window about every frame as VideoPose3D trains. Each figure is of the first batches of an
+epoch, its shuffling and the first filling of a pool of blocks included. A stride leaves fewer windows for each frame
+that a block was read for: one row says what that costs.
 
 - One Zarr slice a window: every field's array sliced and its edges padded.
 - VideoPose3D's kind: shuffled pairs, and a Python loop that fills a padded batch, a field at a time, from arrays in
   memory. Batches are float32 (VideoPose3D's own are float64, and slower).
 - NumPy: fancy indexing of one contiguous array of all channels in memory.
-- dd: the files of 1,280-channel features read from first to last byte, to nowhere. Cold: neither has them in the cache.
+- dd: the files of 1,280-channel features read from first to last byte, to nowhere. Cold: neither has them in the page
+  cache. Warm: both have, and dd, whose megabyte stays in the processor's cache, writes nothing to memory; a batch lies in
+  memory in the end, and so do the files when they are read into an array.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +43,8 @@ from .harness import Row, compare, main, measure, peak_memory
 BATCH, LENGTH, SHARD = 1024, 2000, 8192
 NARROW = ("keypoints", "score", "uadd/paper")
 WIDE = ("feature/pose", "feature/depth")
-STRIDES = {1: 1, 27: 9, 81: 27, 243: 81}
+BATCHES = {1: 900, 27: 240, 81: 120, 243: 60}  # of an epoch that are timed, by window
+SPARSE = 81  # a stride, frames
 
 # Stores --------------------------------------------------------------------------------------------------------------
 
@@ -155,8 +160,9 @@ def dd(files: list[Path]) -> None:
 # Comparisons ---------------------------------------------------------------------------------------------------------
 
 
-def consume(batches: Any) -> None:
-    for _ in batches:
+def consume(batches: Any, most: int | None = None) -> None:
+    """The first `most` batches."""
+    for _ in islice(batches, most):
         pass
 
 
@@ -174,33 +180,39 @@ def against_others(store: FeatureStore, seconds: float, slices: int) -> list[Row
     columns = [store.read(name) for name in NARROW]
     data = np.concatenate([column.reshape(store.frames, 17, -1) for column in columns], axis=2)
     found = []
-    for window, stride in STRIDES.items():
-        loader = WindowLoader(store, NARROW, window, stride, BATCH)
-        blocks = in_blocks(store, window, stride, 0.4)
+    for window, most in BATCHES.items():
+        loader = WindowLoader(store, NARROW, window, 1, BATCH)
+        blocks = in_blocks(store, window, 1, 0.4)
         if loader.plan.pool:
             raise RuntimeError("this machine has too little memory for this benchmark")
         random = np.random.default_rng(0)
-        padded = PaddedBatches(columns, window, stride)
-        windows = loader.windows
+        padded = PaddedBatches(columns, window, 1)
+        batches = min(most, loader.windows // BATCH)
 
-        def row(name: str, ours: float, theirs: str, other: float, ratio: float, wanted: str) -> Row:
+        def row(name: str, ours: float, theirs: str, other: float, ratio: float, wanted: str | None) -> Row:
             return Row(name, ours * 1e3, "ms a batch", f"{theirs}: {other * 1e3:.3g} ms", ratio, wanted)
 
-        batch = BATCH / windows  # of an epoch
+        def others(name: str, ours: Any, theirs: str, call: Callable[[], None], wanted: str) -> Row:
+            t = compare(lambda: consume(ours, batches), call, seconds)  # noqa: B023
+            return row(f"window {window}, {name}", t.ours / batches, theirs, t.theirs / batches, t.ratio, wanted)  # noqa: B023
+
         some = random.integers(0, store.frames, slices)
-        t = compare(lambda: consume(loader), lambda: zarr_slices(store, window, some), 0, 3)  # noqa: B023
-        zarr = t.theirs / slices * BATCH
-        ratio = t.ratio * windows / slices
-        found.append(row(f"window {window}, in memory", t.ours * batch, "a Zarr slice a window", zarr, ratio, ">= 100"))
-        t = compare(lambda: consume(loader), lambda: consume(padded), seconds)  # noqa: B023
-        name = "VideoPose3D's kind"
-        found.append(row(f"window {window}, in memory", t.ours * batch, name, t.theirs * batch, t.ratio, ">= 2"))
-        t = compare(lambda: consume(blocks), lambda: consume(padded), seconds)  # noqa: B023
-        found.append(row(f"window {window}, in blocks", t.ours * batch, name, t.theirs * batch, t.ratio, ">= 1"))
-        numpy: Callable[[], None] = lambda: consume(fancy_indexing(data, window, stride, random))  # noqa: B023, E731
-        t = compare(lambda: consume(loader), numpy, seconds)  # noqa: B023
-        name = "NumPy fancy indexing"
-        found.append(row(f"window {window}, in memory", t.ours * batch, name, t.theirs * batch, t.ratio, ">= 0.8"))
+        t = compare(lambda: consume(loader, batches), lambda: zarr_slices(store, window, some), 0, 3)  # noqa: B023
+        zarr, ratio = t.theirs / slices * BATCH, t.ratio * batches * BATCH / slices
+        found.append(
+            row(f"window {window}, in memory", t.ours / batches, "a Zarr slice a window", zarr, ratio, ">= 100")
+        )
+        generator = lambda: consume(padded, batches)  # noqa: B023, E731
+        found.append(others("in memory", loader, "VideoPose3D's kind", generator, ">= 2"))
+        found.append(others("in blocks", blocks, "VideoPose3D's kind", generator, ">= 1"))
+        numpy = lambda: consume(fancy_indexing(data, window, 1, random), batches)  # noqa: B023, E731
+        found.append(others("in memory", loader, "NumPy fancy indexing", numpy, ">= 0.8"))
+        if window == max(BATCHES):
+            sparse, few = in_blocks(store, window, SPARSE, 0.4), PaddedBatches(columns, window, SPARSE)
+            t = compare(lambda: consume(sparse), lambda: consume(few), seconds)  # noqa: B023
+            batches = sparse.windows / BATCH
+            name = f"window {window}, every {SPARSE}st frame, in blocks"
+            found.append(row(name, t.ours / batches, "VideoPose3D's kind", t.theirs / batches, t.ratio, None))
     return found
 
 
@@ -210,12 +222,18 @@ def features(store: FeatureStore, files: list[Path], budget: int, repeats: int) 
     if not loader.plan.pool:
         raise RuntimeError("the features fit in memory: a larger store is needed")
     size = sum(file.stat().st_size for file in files)
+    room = np.empty(max(file.stat().st_size for file in files), np.uint8)
+    others = {
+        ("cold", "dd of the same files", ">= 0.5"): lambda: dd(files),
+        ("warm", "the same files read into an array", ">= 0.5"): lambda: read_into(files, room),
+        ("warm", "dd of the same files", None): lambda: dd(files),
+    }
     found = []
-    for state in ("warm", "cold"):
+    for (state, name, wanted), other in others.items():
         pairs = []
         for _ in range(repeats):
             spent = []
-            for call in (lambda: consume(loader), lambda: dd(files)):
+            for call in (lambda: consume(loader), other):
                 for file in files:
                     evict(file) if state == "cold" else file.read_bytes()
                 begin = time.perf_counter()
@@ -224,11 +242,18 @@ def features(store: FeatureStore, files: list[Path], budget: int, repeats: int) 
             pairs.append(spent)
         ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
-        text = f"dd of the same files: {size / theirs / 1e9:.3g} GB/s"
+        text = f"{name}: {size / theirs / 1e9:.3g} GB/s"
         found.append(
-            Row(f"1280 channels, window 1, in blocks, {state}", size / ours / 1e9, "GB/s", text, ratio, ">= 0.5")
+            Row(f"1280 channels, window 1, in blocks, {state}", size / ours / 1e9, "GB/s", text, ratio, wanted)
         )
     return found
+
+
+def read_into(files: list[Path], room: np.ndarray) -> None:
+    """What a batch has to be in the end: in memory. dd's megabyte never leaves the processor's cache."""
+    for file in files:
+        with file.open("rb", buffering=0) as handle:
+            handle.readinto(room.data)
 
 
 def evict(file: Path) -> None:
@@ -241,11 +266,11 @@ def evict(file: Path) -> None:
 
 
 def prepare_epoch(url: str, names: tuple[str, ...], window: int, batch: int, budget: int) -> Callable[[], None]:
-    return lambda: consume(WindowLoader(url, names, window, STRIDES[window], batch, memory=budget))
+    return lambda: consume(WindowLoader(url, names, window, 1, batch, memory=budget), BATCHES[window])
 
 
 def memory(store: FeatureStore, names: tuple[str, ...], window: int, batch: int, budget: int) -> Row:
-    plan = WindowLoader(store, names, window, STRIDES[window], batch, memory=budget).plan
+    plan = WindowLoader(store, names, window, 1, batch, memory=budget).plan
     how = f"{plan.pool} blocks of {plan.block_frames[0]:,} frames" if plan.pool else "all in memory"
     peak = peak_memory(prepare_epoch, store.url, names, window, batch, budget)
     text = f"a budget of {budget / 1e6:,.0f} MB: {how}"
@@ -290,9 +315,8 @@ def rows(quick: bool) -> list[Row]:
         ]
         budget = int(wide * 43_520 * 0.6)
         found += features(learned, files, budget, repeats)
-        stride = STRIDES[27]
         # Exactly what each way of reading says it needs: the hardest case.
-        for loader in (WindowLoader(store, NARROW, 27, stride, BATCH), in_blocks(store, 27, stride, 0.4)):
+        for loader in (WindowLoader(store, NARROW, 27, 1, BATCH), in_blocks(store, 27, 1, 0.4)):
             found.append(memory(store, NARROW, 27, BATCH, loader.plan.bytes))
         found.append(memory(learned, WIDE, 1, 256, budget))
         return [*found, *mixing(store), *opening(folder / "large.zarr", 4_000_000)]
