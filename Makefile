@@ -8,10 +8,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow lint typecheck bench clean
+.PHONY: help install test test-slow lint typecheck bench train-tiny reproduce-quick reproduce-synthetic clean
 
 help:  ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(VENV)/.installed  ## Install auglift, the depth pass and the developers' tools into .venv.
 
@@ -39,6 +39,21 @@ typecheck: install  ## pyright.
 
 bench: install  ## Run every benchmark and rewrite docs/performance.md.
 	$(BIN)/python -m benchmarks.run
+
+TINY  ?= build/tiny
+MOCAP ?= $(wildcard ../shared/data/cmu_mocap)
+train-tiny: install  ## Train the three tiny networks, an hour each, into build/tiny (TINY=, MOCAP=); resumable.
+	for name in detector pose depth; do \
+	  $(BIN)/python -m auglift.pipeline.embedded.train $$name --out $(TINY) --threads 2 $(MOCAP:%=--mocap %) || exit 1; \
+	done
+	$(BIN)/python -m auglift.pipeline.embedded.evaluate --frames $(TINY)/test --weights $(TINY) $(MOCAP:%=--mocap %)
+
+GRID ?= synthetic
+reproduce-quick: install  ## The paper's central experiment in under 20 minutes on 2 cores (docs/reproduce.md).
+	$(BIN)/python -m reproduce.run quick
+
+reproduce-synthetic: install  ## The same with four lifters and three seeds; GRID=full: the whole grid, for a GPU.
+	$(BIN)/python -m reproduce.run $(GRID)
 
 clean:  ## Remove what was installed and built.
 	rm -rf $(VENV) .tools .typing build *.egg-info

@@ -198,7 +198,7 @@ _ROWS: tuple[ModelSpec, ...] = (
     *(_depth_anything("Outdoor", size, 80) for size in _DEPTH_ANYTHING),
     _tiny("detector", tiny.DETECTOR, "", 2.2, (tiny.DETECTOR_SIDE, tiny.DETECTOR_SIDE)),
     _tiny("pose", tiny.POSE, "", 3.7, tiny.POSE_SIZE),
-    _tiny("depth", tiny.DEPTH, "", 6.6, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
+    _tiny("depth", tiny.DEPTH, "", 6.3, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
 )
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _ROWS})

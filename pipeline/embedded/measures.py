@@ -28,8 +28,8 @@ def average_precision(
                 candidates = np.where(pool, overlap[row], 0)
                 best = int(candidates.argmax()) if len(candidates) else 0
                 if len(candidates) and candidates[best] >= threshold:
-                    if asked[best]:  # of those not asked for, any number may be found
-                        free[best] = False
+                    free[best] = False
+                    if asked[best]:
                         verdicts.append((float(boxes[row, 4]), True))
                     break
             else:

@@ -223,6 +223,19 @@ def build_depth(seed: int) -> nn.Module:
 
     with seeded(seed):
         model: Any = build_depth_anything(architectures.DEPTH)
+        # transformers draws every weight with a deviation of 0.02, which is for what was trained before: in channels
+        # this few, each layer would leave a sixth of its input, and nothing would come of the picture.
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            elif isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+        for layer in model.neck.modules():
+            if type(layer).__name__.endswith("PreActResidualLayer"):
+                nn.init.kaiming_normal_(layer.convolution1.weight)  # after a ReLU
+                nn.init.zeros_(layer.convolution2.weight)  # at first as if it were not there
+        nn.init.kaiming_normal_(model.head.conv2.weight)
+        nn.init.normal_(model.head.conv3.weight, std=0.05)
     # Half of max_depth, which is where a network starts, is twice as far as anybody stands.
     nn.init.constant_(model.head.conv3.bias, -1.2)
     return model.to(memory_format=torch.channels_last).train().requires_grad_(True)
@@ -284,7 +297,7 @@ def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
 
 
 TASKS: Mapping[str, Task] = {
-    "detector": Task(build_detector, detector_sample, detector_loss, batch=16, rate=2e-3, decay=0.05),
-    "pose": Task(build_pose, pose_sample, pose_loss, batch=32, rate=1.5e-3, decay=0.05),
-    "depth": Task(build_depth, depth_sample, depth_loss, batch=8, rate=6e-4, decay=0.03),
+    "detector": Task(build_detector, detector_sample, detector_loss, batch=8, rate=2e-3, decay=0.05),
+    "pose": Task(build_pose, pose_sample, pose_loss, batch=16, rate=1.5e-3, decay=0.05),
+    "depth": Task(build_depth, depth_sample, depth_loss, batch=8, rate=8e-4, decay=0.03),
 }
