@@ -10,8 +10,8 @@ that a block was read for: one row says what that costs.
   memory. Batches are float32 (VideoPose3D's own are float64, and slower).
 - NumPy: fancy indexing of one contiguous array of all channels in memory.
 - dd: the files of 1,280-channel features read from first to last byte, to nowhere. Cold: neither has them in the page
-  cache. Warm: both have, and dd, whose megabyte stays in the processor's cache, writes nothing to memory; a batch lies in
-  memory in the end, and so do the files when they are read into an array.
+  cache. Warm: both have, and dd, whose megabyte stays in the processor's cache, writes nothing to memory; a batch lies
+  in memory in the end, and so do the files when they are read into an array.
 """
 
 from __future__ import annotations
@@ -210,9 +210,9 @@ def against_others(store: FeatureStore, seconds: float, slices: int) -> list[Row
         if window == max(BATCHES):
             sparse, few = in_blocks(store, window, SPARSE, 0.4), PaddedBatches(columns, window, SPARSE)
             t = compare(lambda: consume(sparse), lambda: consume(few), seconds)  # noqa: B023
-            batches = sparse.windows / BATCH
+            epoch = sparse.windows / BATCH
             name = f"window {window}, every {SPARSE}st frame, in blocks"
-            found.append(row(name, t.ours / batches, "VideoPose3D's kind", t.theirs / batches, t.ratio, None))
+            found.append(row(name, t.ours / epoch, "VideoPose3D's kind", t.theirs / epoch, t.ratio, None))
     return found
 
 
