@@ -1,0 +1,85 @@
+"""cli/sweep.py: `auglift-sweep` as a user calls it, serial and on Ray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from auglift.cli import sweep
+from tests.fakes.people import people
+
+GRID = """
+[sources]
+home = "{folder}/home.zarr"
+[targets]
+home = "{folder}/home.zarr"
+[grid]
+lifter = "simple_baseline"
+inputs = ["xy", "uadd"]
+seed = [0, 1]
+[training]
+epochs = 1
+batch = 64
+device = "cpu"
+[lifters.simple_baseline]
+window = 1
+set = {{width = 8, blocks = 1}}
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> str:
+    people(tmp_path / "home.zarr", lengths=(40,) * 4)
+    (tmp_path / "grid.toml").write_text(GRID.format(folder=tmp_path))
+    return str(tmp_path / "grid.toml")
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(sweep.main, [*arguments])
+
+
+def test_it_ends_with_one_table_and_does_nothing_twice(grid: str, tmp_path: Path):
+    arguments = [grid, "--out", str(tmp_path / "runs"), "--workers", "1", "--threads", "1"]
+    assert "finished" not in call(*arguments, "--dry-run").stdout
+    done = call(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "4 of 4" in done.stderr
+    assert "uadd against xy:" in done.stdout
+    assert call(*arguments, "--dry-run").stdout.count("finished") == 4
+    again = call(*arguments)
+    assert again.stdout == done.stdout
+    assert "epoch" not in again.stderr
+
+
+def test_a_training_that_fails_is_listed_and_the_exit_code_is_1(grid: str, tmp_path: Path):
+    path = Path(grid)
+    path.write_text(path.read_text().replace('"uadd"]', '"spatial"]'))
+    done = call(grid, "--out", str(tmp_path / "runs"), "--workers", "1", "--json")
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert len(found["failed"]) == 2
+    assert {row["inputs"] for row in found["rows"]} == {"xy"}
+    assert "has no uadd/spatial" in done.stderr
+
+
+def test_workers_without_ray_are_an_error_that_says_so(grid: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sweep, "find_spec", lambda name: None)
+    done = call(grid, "--workers", "3")
+    assert done.exit_code == 2
+    assert "needs Ray" in done.stderr
+
+
+@pytest.mark.slow
+def test_on_ray_the_figures_are_those_of_one_process(grid: str, tmp_path: Path):
+    pytest.importorskip("ray")
+
+    def figures(out: str, workers: str) -> list[dict]:
+        done = call(grid, "--out", str(tmp_path / out), "--workers", workers, "--threads", "1", "--json")
+        assert done.exit_code == 0, done.output
+        rows = json.loads(done.stdout)["rows"]
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+    assert figures("ray", "2") == figures("serial", "1")
