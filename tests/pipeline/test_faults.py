@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from ..fakes.folders import digest_of_folder
 from ..fakes.made_job import run_made
 from ..fakes.made_work import Dawdling, MadeWork
@@ -152,5 +154,68 @@ def test_a_driver_killed_then_interrupted_leaves_a_store_that_goes_on_and_no_wor
             time.sleep(0.05)
         outcome = run_made(cluster, Dawdling(out), MadeWork(made))
     assert outcome.resumed >= 8
+    assert ledger.done_again == set()
+    assert digest_of_folder(out) == digest_of_folder(tmp_path / "undisturbed.zarr")
+
+
+@pytest.fixture
+def two_nodes():
+    """A Ray cluster of two nodes on this machine: ours, connected, and what can take its second node away."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster as Nodes
+
+    from auglift.pipeline.cluster import Cluster
+
+    ray.shutdown()  # another test's
+    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    second = nodes.add_node(num_cpus=2)
+    try:
+        with Cluster(nodes.address) as cluster:
+            yield cluster, lambda: nodes.remove_node(second, allow_graceful=False)
+    finally:
+        nodes.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_workers_a_driver_and_a_node_killed_in_one_job_of_forty_shards(two_nodes, tmp_path):
+    cluster, lose_node = two_nodes
+    made = MadeStore((40 * 16,))
+    made.run(tmp_path / "undisturbed.zarr")
+    out, notes = tmp_path / "killed.zarr", tmp_path / "notes"
+    notes.mkdir()
+    killers: list[Killer] = []
+
+    def watch(pool):
+        killers.append(Killer(pool, notes, in_the_gap=4, at_random=6, seed=1, pause=0.8))
+        killers[0].start()
+
+    def lose_the_node_later():
+        while len(list((out / "ledger").glob("*.json"))) < 16:
+            time.sleep(0.01)
+        lose_node()
+        lost.set()
+
+    lost = threading.Event()
+    loser = threading.Thread(target=lose_the_node_later, daemon=True)
+    with LedgerWatch(out) as ledger:
+        job = driver("made_job", cluster, out, notes, 40, 0.4)
+        wait_for_records(job, out, 5)
+        job.kill()
+        job.wait()
+        assert len(list((out / "ledger").glob("*.json"))) < 40
+        loser.start()
+        outcome = run_made(cluster, Dawdling(out, 0.1, notes), MadeWork(made, 0.4), workers=4, watch=watch)
+        while outcome.failures:  # a shard may have lost its worker three times
+            outcome = run_made(cluster, Dawdling(out), MadeWork(made), workers=2)
+    killers[0].join(1)
+    loser.join(60)
+    assert lost.is_set()
+    end = time.monotonic() + 60
+    while len(cluster.nodes()) > 1:
+        assert time.monotonic() < end, "the node is still there"
+        time.sleep(0.1)
+    assert len(killers[0].killed) == 10
+    assert outcome.resumed >= 5
     assert ledger.done_again == set()
     assert digest_of_folder(out) == digest_of_folder(tmp_path / "undisturbed.zarr")
