@@ -26,13 +26,20 @@ SMALLEST_SHARD = 32
 _OPTIONS = [
     click.option("--out", required=True, metavar="STORE", help="The store to write, or to go on with."),
     click.option("--detector", default="rtmdet-m", show_default=True, metavar="NAME", help="Person detector."),
-    click.option("--pose", default="rtmpose-l", show_default=True, metavar="NAME", help="2D pose network."),
+    click.option(
+        "--pose",
+        default="rtmpose-l",
+        show_default=True,
+        metavar="NAME",
+        help="2D pose network; `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
+    ),
     click.option(
         "--depth",
         default="depth-anything-v2-large",
         show_default=True,
         metavar="NAME",
-        help="Depth network: a name, or a Hugging Face repository that AutoModelForDepthEstimation loads.",
+        help="Depth network: a name, or a Hugging Face repository that AutoModelForDepthEstimation loads; "
+        "`ground-truth`: the dataset's own depth maps.",
     ),
     click.option(
         "--weights",
@@ -64,11 +71,17 @@ _OPTIONS = [
 ]
 
 
-def depth_pass_options(command: Callable) -> Callable:
-    """The options that every dataset's command has."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def depth_pass_options(command: Callable | None = None, **defaults: str) -> Callable:
+    """The options that every dataset's command has; `defaults`, where this dataset's differ."""
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(_OPTIONS):
+            command = option(command)
+        for parameter in command.__click_params__:  # type: ignore[attr-defined]
+            parameter.default = defaults.get(parameter.name, parameter.default)
+        return command
+
+    return decorate if command is None else decorate(command)
 
 
 def require_prep() -> None:
@@ -83,9 +96,11 @@ def require_prep() -> None:
 
 def run(clips: list[Clip], options: Mapping[str, Any]) -> int:
     """Plan, then do: the part that all datasets share. Returns the exit code."""
+    from ..pipeline.ground_truth import require_truth
     from ..pipeline.networks import NetworkOptions, choose_presets, warnings
     from ..pipeline.plan import Plan
 
+    require_truth(clips, options)
     chosen = choose_presets(options["uadd"])
     presets = tuple(preset.name for preset in chosen)
     shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))

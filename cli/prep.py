@@ -12,6 +12,7 @@ import click
 from ..stores.errors import InvalidValueError
 from .common import AugliftGroup, stderr
 from .depth_pass import depth_pass_options, require_prep, run
+from .synth import synth
 
 
 @click.group(cls=AugliftGroup)
@@ -46,3 +47,10 @@ def video(sources: Sequence[Path], **options: Any) -> None:
         raise InvalidValueError("no source can be read; nothing was written")
     code = run(found, options)
     sys.exit(code or (1 if bad else 0))
+
+
+main.add_command(synth)
+
+
+if __name__ == "__main__":
+    main()

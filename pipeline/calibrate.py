@@ -60,7 +60,7 @@ def _pass(extractor: Extractor, plan: Plan, clip: Clip, wanted: int) -> tuple[in
     counts: list[int] = []
     begin = started = time.perf_counter()
     for batch, truth in decoded(plan, clip, Segment(0, 0, wanted), times):
-        limit.extract(extractor, batch.frames, batch.ok, truth.get("bbox"), times)
+        limit.extract(extractor, batch.frames, batch.ok, truth, times)
         counts.append(len(batch.indices))
         if len(counts) == 1:
             begin = time.perf_counter()

@@ -15,6 +15,7 @@ from ..stores.schema import FIELDS, Field, fields_for
 from ..stores.skeleton import H36M_FROM_COCO
 from .depth import DepthEstimator
 from .detect import Detector, choose_person
+from .ground_truth import BBOX, DEPTH, FromTruth, true_people
 from .pose import PoseEstimator
 from .uadd import Preset, compute
 
@@ -38,17 +39,22 @@ class StageTimes:
         self.seconds[name] += time.perf_counter() - begin
 
 
+# Of the one person of every frame that has one: frame index, H36M-17 keypoints, scores, box.
+_People = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class Extractor:
     """The three networks and the descriptor.
 
     max_people   the boxes of highest score that are tried, a frame
+    `FromTruth` in a network's place: what it would estimate is read from the ground truth.
     Every frame is treated by itself, so that the work can be cut anywhere.
     """
 
-    detector: Detector
-    pose: PoseEstimator
-    depth: DepthEstimator
+    detector: Detector | FromTruth
+    pose: PoseEstimator | FromTruth
+    depth: DepthEstimator | FromTruth
     presets: tuple[Preset, ...]
     device: torch.device
     max_people: int = 8
@@ -63,14 +69,16 @@ class Extractor:
         self,
         frames: np.ndarray,
         readable: np.ndarray,
-        true_boxes: np.ndarray | None = None,
+        truth: Mapping[str, np.ndarray] | None = None,
         times: StageTimes | None = None,
     ) -> dict[str, np.ndarray]:
         """The features of a batch of frames of one size.
 
         frames      (B, H, W, 3)  uint8 RGB
         readable    (B,)          bool; a frame that could not be decoded gets valid 0 and NaN
-        true_boxes  (B, 4)        px, x1 y1 x2 y2, NaN where unknown: the person who covers this box best is taken
+        truth       what is known, a row a frame: `bbox` (B, 4) px, x1 y1 x2 y2, NaN where unknown: the person who
+                    covers this box best is taken; and what stands in a network's place: `target/keypoints`
+                    (B, 17, 2) px, `depth` (B, h, w) metres
         Returns the arrays of `fields`, a row a frame, in the store's dtypes.
         """
         times = times or StageTimes(self.device)
@@ -79,17 +87,19 @@ class Extractor:
         if len(rows) == 0:
             return out
         chosen = frames if len(rows) == len(frames) else frames[rows]
+        told = {name: values[rows] for name, values in (truth or {}).items()}
         with times.stage("detect"):
             images = torch.from_numpy(np.ascontiguousarray(chosen)).to(self.device)
-            boxes = [found[: self.max_people] for found in self.detector.detect(images)]
-        with times.stage("pose"):
-            people = self._people(images, boxes, None if true_boxes is None else true_boxes[rows])
+        people = self._people(images, told, times)
         if people is None:
             return out
         found, keypoints, score, bbox = people
         rows = rows[found.cpu().numpy()]
         with times.stage("depth"):
-            depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
+            if isinstance(self.depth, FromTruth):
+                depth = torch.from_numpy(told[DEPTH]).to(self.device, torch.float32)[found]
+            else:
+                depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
         with times.stage("uadd"):
             size = (frames.shape[2], frames.shape[1])
             described = compute(depth, keypoints, score.clamp(0, 1), size, self.presets)
@@ -101,10 +111,20 @@ class Extractor:
         out["valid"][rows] = 1
         return out
 
-    def _people(
-        self, images: Tensor, boxes: Sequence[Tensor], true_boxes: np.ndarray | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-        """(frame index, H36M-17 keypoints, scores, box) of the one person of every frame that has one."""
+    def _people(self, images: Tensor, truth: Mapping[str, np.ndarray], times: StageTimes) -> _People | None:
+        """The true person; or of everybody detected the one who covers the true box best, without one scores best."""
+        if isinstance(self.pose, FromTruth) or isinstance(self.detector, FromTruth):
+            keypoints, score, bbox = (torch.from_numpy(part).to(self.device) for part in true_people(truth))
+            found = torch.nonzero(torch.isfinite(score).any(dim=1))[:, 0]
+            return (found, keypoints[found], score[found], bbox[found]) if len(found) else None
+        with times.stage("detect"):
+            boxes = [found[: self.max_people] for found in self.detector.detect(images)]
+        with times.stage("pose"):
+            return self._choose(self.pose, images, boxes, truth.get(BBOX))
+
+    def _choose(
+        self, pose: PoseEstimator, images: Tensor, boxes: Sequence[Tensor], true_boxes: np.ndarray | None
+    ) -> _People | None:
         counts = [len(found) for found in boxes]
         if sum(counts) == 0:
             return None
@@ -112,7 +132,7 @@ class Extractor:
         frame = torch.repeat_interleave(
             torch.arange(len(boxes), device=self.device), torch.tensor(counts, device=self.device)
         )
-        keypoints, score = self.pose.estimate(images, every[:, :4], frame)
+        keypoints, score = pose.estimate(images, every[:, :4], frame)
         starts = np.concatenate([[0], np.cumsum(counts)])
         picked, found = [], []
         for index, count in enumerate(counts):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -25,7 +27,7 @@ class ForwardLimit:
         extractor: Extractor,
         frames: np.ndarray,
         readable: np.ndarray,
-        true_boxes: np.ndarray | None,
+        truth: Mapping[str, np.ndarray] | None,
         times: StageTimes,
     ) -> dict[str, np.ndarray]:
         """`Extractor.extract`, in parts where the whole does not fit. OutOfMemoryError where no frame does."""
@@ -36,7 +38,7 @@ class ForwardLimit:
                     extractor.extract(
                         frames[start : start + size],
                         readable[start : start + size],
-                        None if true_boxes is None else true_boxes[start : start + size],
+                        {name: values[start : start + size] for name, values in (truth or {}).items()},
                         times,
                     )
                     for start in range(0, len(frames), size)

@@ -14,6 +14,7 @@ from ..stores.errors import InvalidValueError
 from .depth import build_depth
 from .detect import build_detector
 from .extract import Extractor, describe
+from .ground_truth import FromTruth, is_truth
 from .models import DEFAULTS
 from .pose import build_pose
 from .uadd import PRESETS, Preset
@@ -23,6 +24,8 @@ from .uadd import PRESETS, Preset
 class NetworkOptions:
     """What a user chooses; everything here changes the bytes of a store.
 
+    pose       `ground-truth`: joints and box as the dataset knows them; no detector is loaded either
+    depth      `ground-truth`: the dataset's own depth maps
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames a forward pass
     threads    CPU threads a worker; sums are ordered by them
@@ -48,9 +51,9 @@ class NetworkOptions:
         device = pick_device(self.device)
         torch.set_num_threads(self.threads)
         return Extractor(
-            detector=build_detector(self.detector, self.weights, device),
-            pose=build_pose(self.pose, self.weights, device),
-            depth=build_depth(self.depth, self.weights, device),
+            detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
+            pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
+            depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
             presets=self.presets,
             device=device,
         )

@@ -21,7 +21,11 @@ from .frames import SourceInfo
 
 
 class GroundTruth(Protocol):
-    """What a dataset knows of a sequence. Small and picklable: it travels to the worker that reads it."""
+    """What a dataset knows of a sequence. Small and picklable: it travels to the worker that reads it.
+
+    One that also has `depth(source_frames: (n,)) -> (n, H, W) float32`, metres along the optical axis and NaN where
+    there is none, offers `--depth ground-truth`; one with `target/keypoints` among its fields, `--pose ground-truth`.
+    """
 
     fields: tuple[str, ...]
 

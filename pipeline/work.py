@@ -22,6 +22,7 @@ from ..stores.readahead import read_ahead
 from ..stores.shards import ShardWriter
 from .extract import Extractor, StageTimes
 from .frames import FrameBatch, read
+from .ground_truth import BBOX, DEPTH, read_truth
 from .memory import ForwardLimit
 from .plan import Clip, Plan, Segment, Shard
 from .results import ShardResult
@@ -71,9 +72,10 @@ def process_shard(
         clip = plan.clips[segment.clip]
         for batch, truth in decoded(plan, clip, segment, times):
             rows = slice(row, row + len(batch.indices))
-            features = limit.extract(extractor, batch.frames, batch.ok, truth.pop("bbox", None), times)
+            features = limit.extract(extractor, batch.frames, batch.ok, truth, times)
             features["source_frame"] = batch.indices.astype(np.int32)
-            for name, values in (features | truth).items():
+            targets = {name: values for name, values in truth.items() if name not in (BBOX, DEPTH)}
+            for name, values in (features | targets).items():
                 arrays[name][rows] = values
             row = rows.stop
             unreadable += int((~batch.ok).sum())
@@ -132,7 +134,7 @@ def decoded(
             batch = next(source, None)
             if batch is None:
                 return
-            truth = dict(clip.truth.read(batch.indices)) if clip.truth else {}
+            truth = read_truth(clip, batch.indices, plan.settings)
             times.seconds["decode"] += time.perf_counter() - begin
             yield batch, truth
 

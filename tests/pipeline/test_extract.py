@@ -73,7 +73,7 @@ def test_of_two_people_the_one_of_highest_mean_score_is_taken_or_the_one_the_tru
     free = fake_extractor().extract(batch, np.ones(2, bool))
     assert free["bbox"][:, 4].tolist() == [np.float32(0.9)] * 2
     truth = np.array([[0, 0, 19, 6], [6, 2, 58, 18]], dtype=np.float32)
-    told = fake_extractor().extract(batch, np.ones(2, bool), truth)
+    told = fake_extractor().extract(batch, np.ones(2, bool), {"bbox": truth})
     assert told["bbox"][:, 4].tolist() == [np.float32(0.5), np.float32(0.9)]
 
 

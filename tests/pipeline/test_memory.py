@@ -40,12 +40,12 @@ def frames_of(count: int) -> np.ndarray:
 @given(st.integers(1, 12), st.integers(1, 12), st.booleans())
 def test_parts_give_what_the_whole_gives(count, holds, boxed):
     frames, readable = frames_of(count), np.arange(count) % 5 != 3
-    boxes = np.tile(np.array([0, 0, 20, 20], np.float32), (count, 1)) if boxed else None
+    truth = {"bbox": np.tile(np.array([0, 0, 20, 20], np.float32), (count, 1))} if boxed else None
     times = StageTimes()
-    whole = fake_extractor().extract(frames, readable, boxes, times)
+    whole = fake_extractor().extract(frames, readable, truth, times)
     extractor, depth = small_extractor(holds)
     limit = ForwardLimit()
-    parts = limit.extract(extractor, frames, readable, boxes, times)
+    parts = limit.extract(extractor, frames, readable, truth, times)
     assert parts.keys() == whole.keys()
     for name in whole:
         np.testing.assert_array_equal(parts[name], whole[name])
