@@ -83,6 +83,15 @@ class Progress:
     best_mpjpe: float = math.inf
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Windows of this process, seconds they took, and seconds of these that it waited for data."""
+
+    windows: int
+    seconds: float
+    waited: float
+
+
 def train(
     setup: Setup, out: str | Path, watcher: Watcher | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Outcome:
@@ -95,10 +104,12 @@ def train(
     watcher = watcher or Silent()
     with team(setup.device) as mates:
         stores = open_stores(setup.stores, setup.inputs, setup.allow_incomplete)
-        return _Training(setup, Path(out), stores, mates, watcher if mates.leads else Silent(), stop).run()
+        return Training(setup, Path(out), stores, mates, watcher if mates.leads else Silent(), stop).run()
 
 
-class _Training:
+class Training:
+    """A training that is under way: everything it needs, loaded and made."""
+
     def __init__(
         self,
         setup: Setup,
@@ -160,8 +171,37 @@ class _Training:
 
     def _epoch(self, epochs: int) -> dict[str, Any] | None:
         """One epoch, or what is left of it, with its validation; None where it was stopped."""
-        at, began, waited, saved = self.progress, time.monotonic(), 0.0, time.monotonic()
-        first, windows = at.in_epoch, 0
+        at, began, whole = self.progress, time.monotonic(), self.progress.in_epoch == 0
+        pace = self.steps_of_epoch(epochs)
+        if pace is None:
+            return None
+        record = {
+            "epoch": at.epoch,
+            "loss": at.loss / at.in_epoch,
+            "mpjpe": at.mpjpe / at.in_epoch,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+        }
+        at.epoch, at.in_epoch, at.loss, at.mpjpe = at.epoch + 1, 0, 0.0, 0.0
+        self.loader.set_epoch(at.epoch)
+        held_out = self._validate()
+        if held_out is not None:
+            record["held_out_mpjpe"] = held_out
+        if held_out is None or held_out < at.best_mpjpe:
+            at.best_epoch = record["epoch"]
+            at.best_mpjpe = math.inf if held_out is None else held_out
+            self._save_best()
+        self._save()
+        record["best_epoch"] = at.best_epoch
+        if whole:
+            record["windows_per_second"] = self.mates.size * pace.windows / pace.seconds
+            record["waited"] = pace.waited / pace.seconds
+        record["seconds"] = time.monotonic() - began
+        return record
+
+    def steps_of_epoch(self, epochs: int) -> Pace | None:
+        """The steps that remain of this epoch; None where it was stopped."""
+        at, began, waited, windows = self.progress, time.monotonic(), 0.0, 0
+        saved = began
         self.model.train()
         batches = iter(self.loader)
         while at.in_epoch < self.steps:
@@ -182,29 +222,7 @@ class _Training:
                 if stopped:
                     return None
         batches.close()  # type: ignore[attr-defined]
-        trained = time.monotonic() - began
-        record = {
-            "epoch": at.epoch,
-            "loss": at.loss / at.in_epoch,
-            "mpjpe": at.mpjpe / at.in_epoch,
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
-        }
-        at.epoch, at.in_epoch, at.loss, at.mpjpe = at.epoch + 1, 0, 0.0, 0.0
-        self.loader.set_epoch(at.epoch)
-        held_out = self._validate()
-        if held_out is not None:
-            record["held_out_mpjpe"] = held_out
-        if held_out is None or held_out < at.best_mpjpe:
-            at.best_epoch = record["epoch"]
-            at.best_mpjpe = math.inf if held_out is None else held_out
-            self._save_best()
-        self._save()
-        record["best_epoch"] = at.best_epoch
-        if at.in_epoch == 0 and first == 0:
-            record["windows_per_second"] = self.mates.size * windows / trained
-            record["waited"] = waited / trained
-        record["seconds"] = time.monotonic() - began
-        return record
+        return Pace(windows, time.monotonic() - began, waited)
 
     def _step(self, batch: dict[str, Any], epochs: int) -> tuple[float, float]:
         """Loss and MPJPE, mm, of one step."""

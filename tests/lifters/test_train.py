@@ -413,20 +413,21 @@ def test_the_flip_test_gives_a_mirrored_answer_to_a_mirrored_question():
 
 
 def test_averaged_weights_are_their_definition():
-    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    linear = nn.Linear(2, 2)
+    model = nn.Sequential(linear, nn.BatchNorm1d(2))
     average = AveragedWeights(model, 0.9)
-    expected = model[0].weight.detach().double().clone()
+    expected = linear.weight.detach().double().clone()
     for step in range(1, 6):
         with torch.no_grad():
-            model[0].weight += torch.randn(2, 2)
+            linear.weight += torch.randn(2, 2)
         average.update(model)
         decay = min(0.9, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * model[0].weight.detach().double()
+        expected = decay * expected + (1 - decay) * linear.weight.detach().double()
     torch.testing.assert_close(average.weights["0.weight"].double(), expected, rtol=1e-5, atol=1e-6)
-    own = model[0].weight.detach().clone()
+    own = linear.weight.detach().clone()
     with average.used_by(model):
-        assert torch.equal(model[0].weight, average.weights["0.weight"])
-    assert torch.equal(model[0].weight, own)
+        assert torch.equal(linear.weight, average.weights["0.weight"])
+    assert torch.equal(linear.weight, own)
 
 
 def test_the_schedules_are_the_papers():
