@@ -14,7 +14,7 @@ from auglift.lifters.checkpoint import Run
 from auglift.lifters.evaluate import csv_rows, evaluate, predictions
 from auglift.lifters.inputs import Inputs
 from auglift.lifters.metrics import JOINTS_3DHP_14
-from auglift.lifters.models import build
+from auglift.lifters.models import Lifter, build
 from auglift.lifters.setup import Setup, inputs_by_name, parse_changes
 from auglift.lifters.train import train
 from auglift.stores.errors import InvalidValueError, MissingFieldError
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(folder / "run")
 
 
-def by_hand(model: torch.nn.Module, store: FeatureStore, inputs: Inputs, flip: bool) -> np.ndarray:
+def by_hand(model: Lifter, store: FeatureStore, inputs: Inputs, flip: bool) -> np.ndarray:
     """(F, 17, 3): a frame at a time, its window cut out with NumPy; NaN where the frame is not valid."""
     answers = np.full((store.frames, 17, 3), np.nan, dtype=np.float32)
     half = model.window // 2
