@@ -145,8 +145,9 @@ class LogLines:
     def _line(self) -> None:
         self.last = time.monotonic()
         done = self.finished + self.rate.count
-        left = max(self.total - done, 0) / max(self.rate.per_second, 1e-9)
-        self.console.print(f"{done} of {self.total} frames, {self.rate}, {left:.0f} s left")
+        per_second = self.rate.per_second
+        left = f", {max(self.total - done, 0) / per_second:.0f} s left" if per_second else ""
+        self.console.print(f"{done} of {self.total} frames, {self.rate}{left}")
         if self.views and self.last - self.last_workers >= WORKERS_EVERY_SECONDS:
             self.last_workers = self.last
             for view in self.views:

@@ -22,6 +22,7 @@ from .workers import Crowd, Node, settings_of
 # Only a plan and small results pass through Ray's memory; this is about the least it accepts.
 OBJECT_STORE_BYTES = 80 << 20
 SHARED_MEMORY = Path("/dev/shm")
+TOKEN = Path.home() / ".ray" / "auth_token"
 STARTS = 3
 CONNECT_SECONDS = 10
 _SETTINGS = {
@@ -43,6 +44,9 @@ def ray_module() -> Any:
         )
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")) or TOKEN.is_file():
+        # `ray start` protects a cluster where it finds a token, but who joins it has to be told.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     return ray

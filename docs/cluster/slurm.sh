@@ -15,6 +15,10 @@ export PATH="$SLURM_SUBMIT_DIR/.venv/bin:$PATH"
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs on one machine must not meet
 
+export RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN=$(ray get-auth-token --generate)
+export RAY_AUTH_TOKEN
+
 srun --kill-on-bad-exit=1 \
     ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "$SLURM_GPUS_ON_NODE" -- \
