@@ -25,6 +25,7 @@ SHARED_MEMORY = Path("/dev/shm")
 TOKEN = Path.home() / ".ray" / "auth_token"
 STARTS = 3
 CONNECT_SECONDS = 10
+_AUTHENTICATION = "RAY_AUTH_MODE"
 _SETTINGS = {
     # How long Ray waits for its own node. A node that has not come up by then has given up itself (see `_start`).
     "RAY_raylet_start_wait_time_s": "40",
@@ -44,9 +45,6 @@ def ray_module() -> Any:
         )
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")) or TOKEN.is_file():
-        # `ray start` protects a cluster where it finds a token, but who joins it has to be told.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     return ray
@@ -63,6 +61,7 @@ class Cluster:
     def __init__(self, address: str | None = None, cpus: int | None = None, gpus: int | None = None):
         self.address = address
         self.cpus, self.gpus = cpus, gpus
+        self._showing_token = address is not None and _show_token()
         self.ray = ray_module()
         self._mine = False
 
@@ -80,11 +79,22 @@ class Cluster:
         if self._mine:
             with _our_signals():
                 self.ray.shutdown()
+        if self._showing_token:
+            os.environ.pop(_AUTHENTICATION, None)
 
     def nodes(self) -> list[Node]:
         """The nodes that are alive, in a fixed order."""
         alive = [settings_of(node) for node in self.ray.nodes() if node["Alive"]]
         return sorted(alive, key=lambda node: (node.host, node.id))
+
+
+def _show_token() -> bool:
+    """`ray start` protects a cluster where it finds a token; who joins has to be told, before Ray is imported."""
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if _AUTHENTICATION in os.environ or not (given or TOKEN.is_file()):
+        return False
+    os.environ[_AUTHENTICATION] = "token"
+    return True
 
 
 class RayHandle:
