@@ -140,7 +140,7 @@ class ShardReader:
                 offset, length = (int(value) for value in index[first // format.chunk_frames])
                 if length != len(places) * len(places[0]) + _CRC_BYTES:
                     return False
-                if os.preadv(file, [*places, checksum], offset) != length:
+                if os.preadv(file, [*places, checksum], offset) != length:  # pyright: ignore[reportArgumentType]
                     return False
         except (OSError, ValueError):
             return False
