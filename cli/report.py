@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.filesize import decimal
 from rich.table import Table
 
 from .common import stdout
@@ -49,7 +50,7 @@ def show_plan(plan: Plan, as_json: bool, estimate: Estimate | None = None) -> No
     stdout.print(table)
     stdout.print(
         f"{plan.frames} frames in {layout.shards} shards of {layout.shard_frames}, "
-        f"{layout.bytes / 1e6:.1f} MB before compression"
+        f"{decimal(layout.bytes)} before compression"
     )
     if estimate:
         workers = f"{estimate.workers} workers" if estimate.workers > 1 else "one worker"

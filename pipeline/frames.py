@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -77,27 +75,6 @@ def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
     if not path.exists():
         raise MissingFileError(f"no such video or folder: {path}; check the path")
     return _probe_images(path, fps) if path.is_dir() else _probe_video(path)
-
-
-def sample_indices(frame_count: int, fps: float | None, wished_fps: float | None) -> np.ndarray:
-    """The source frames nearest in time to a steady `wished_fps`: (n,) int64, ascending, none twice.
-
-    Frame k is floor(k fps / wished_fps + 1/2), in exact arithmetic with the ratio rounded to a fraction of a
-    denominator up to 1000. `wished_fps` None: every frame.
-    Raises InvalidValueError where more frames a second are wished than there are, or the source has no frame rate.
-    """
-    if wished_fps is None:
-        return np.arange(frame_count, dtype=np.int64)
-    if not (math.isfinite(wished_fps) and wished_fps > 0):
-        raise InvalidValueError(f"fps must be positive, not {wished_fps}")
-    if fps is None:
-        raise InvalidValueError(f"a source without a frame rate cannot be resampled to {wished_fps:g} fps; drop --fps")
-    step = (Fraction(fps) / Fraction(wished_fps)).limit_denominator(1000)
-    if step < 1:
-        raise InvalidValueError(f"{wished_fps:g} fps were wished of a source of {fps:.6g}; frames are not invented")
-    k = np.arange(math.ceil(frame_count / step), dtype=np.int64)
-    indices = (2 * k * step.numerator + step.denominator) // (2 * step.denominator)
-    return indices[indices < frame_count]
 
 
 def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int, threads: int) -> Iterator[FrameBatch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -256,8 +256,3 @@ def unique_ids(paths: Sequence[Path]) -> list[str]:
         repeated = next(name for name in names if names.count(name) > 1)
         raise InvalidValueError(f"the source '{repeated}' is given twice; name each source once")
     return names
-
-
-def with_limit(clip: Clip, limit: int) -> Clip:
-    """The first `limit` frames of a clip."""
-    return replace(clip, count=min(clip.count, limit))

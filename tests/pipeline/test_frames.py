@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from auglift.pipeline import packets, video
-from auglift.pipeline.frames import probe, read, sample_indices, summary
+from auglift.pipeline.frames import probe, read, summary
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
 from ..fakes.video import (
@@ -447,35 +447,3 @@ def test_a_folder_s_digest_sees_names_and_sizes(tmp_path):
     before = probe(folder).digest
     (folder / "2.png").rename(folder / "4.png")
     assert probe(folder).digest != before
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Resampling
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@given(
-    st.integers(1, 500),
-    st.sampled_from([(60, 25), (50, 25), (29.97, 10), (30000 / 1001, 24), (25, 25), (25, 24.9), (30, 7)]),
-)
-def test_samples_are_the_nearest_frames_in_time_and_none_repeats(count, rates):
-    fps, wished = rates
-    indices = sample_indices(count, fps, wished)
-    assert indices.dtype == np.int64
-    assert (np.diff(indices) > 0).all()
-    for k, index in enumerate(indices):
-        assert abs(index / fps - k / wished) <= 0.5 / fps + 1e-3 / wished
-    assert count - 1 - indices[-1] < fps / wished + 0.5  # nothing left out at the end
-
-
-def test_known_rates_give_known_frames():
-    assert sample_indices(9, 50, 25).tolist() == [0, 2, 4, 6, 8]
-    assert sample_indices(13, 60, 25).tolist() == [0, 2, 5, 7, 10, 12]
-    assert sample_indices(5, 50, 20).tolist() == [0, 3]  # 2.5 rounds up
-    assert sample_indices(4, None, None).tolist() == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(("fps", "wished"), [(25, 50), (None, 10), (25, 0), (25, -3), (25, float("nan"))])
-def test_frames_are_not_invented(fps, wished):
-    with pytest.raises(InvalidValueError):
-        sample_indices(10, fps, wished)

@@ -65,6 +65,16 @@ def test_a_part_of_a_resampled_clip_is_the_same_frames_as_the_whole():
     assert np.array_equal(whole[137:190], clip.source_frames(137, 53))
 
 
+@pytest.mark.parametrize(
+    ("frames", "rates", "taken"),
+    [(9, (50, 25), [0, 2, 4, 6, 8]), (13, (60, 25), [0, 2, 5, 7, 10, 12]), (5, (50, 20), [0, 3])],  # 2.5 rounds up
+)
+def test_known_rates_give_known_frames(frames, rates, taken):
+    fps, wished = rates
+    clip = clip_of(source(frames, fps), "s", "s.mp4", wished, None)
+    assert clip.source_frames(0, clip.count).tolist() == taken
+
+
 def test_fifty_to_twenty_five_takes_every_other_frame():
     clip = clip_of(source(100, 50.0), "s", "s.mp4", 25.0, None)
     assert clip.step == Fraction(2)
