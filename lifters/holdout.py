@@ -50,7 +50,7 @@ def hold_out(stores: Sequence[FeatureStore], split: str, share: float) -> HeldOu
             held.append(groups[len(groups) - 1 - len(held)])
         out |= {(dataset, row.id) for row in mine if getattr(row, by) in held}
         kind = "subjects" if by == "subject" else "sequences (there is one subject)"
-        words.append(f"{dataset}: validates on held-out {kind} {_listed(sorted(held))} of {len(groups)}")
+        words.append(f"{dataset}: validates on held-out {kind} {_listed(sorted(held))} (there are {len(groups)})")
     train, held_out = (
         tuple(tuple(r.id for r in store if ((r.dataset, r.id) in out) == is_out) for store in rows)
         for is_out in (False, True)

@@ -1,0 +1,121 @@
+"""reproduce/: the experiments are what docs/reproduce.md says they are, and what they write follows from the rows."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from auglift.lifters.grid import read_grid
+from reproduce import run
+
+ROOT = Path(__file__).resolve().parents[2]
+DOMAINS = {"studio", "greenscreen", "street", "gym"}
+
+
+def grid_of(name: str):
+    return read_grid(ROOT / "reproduce" / f"{name}.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "trainings", "sources", "lifters", "seeds"),
+    [("quick", 4, {"studio"}, 2, 1), ("synthetic", 24, {"studio"}, 4, 3), ("full", 144, DOMAINS, 4, 3)],
+)
+def test_an_experiment_is_as_large_as_it_says(name: str, trainings: int, sources: set[str], lifters: int, seeds: int):
+    jobs = grid_of(name).jobs
+    assert len(jobs) == trainings
+    assert {job.source for job in jobs} == sources
+    assert len({job.setup.lifter for job in jobs}) == lifters
+    assert len({job.setup.seed for job in jobs}) == seeds
+    assert all(set(job.targets) == DOMAINS for job in jobs)
+
+
+@pytest.mark.parametrize("name", ["quick", "synthetic", "full"])
+def test_every_store_that_is_read_is_made_and_none_is_trained_and_tested_on(name: str):
+    stores = tomllib.loads((ROOT / "reproduce" / f"{name}.toml").read_text())["stores"]
+    jobs = grid_of(name).jobs
+    trained = {url for job in jobs for url in job.setup.stores}
+    tested = {url for job in jobs for url in job.targets.values()}
+    assert trained | tested == set(stores)
+    assert not trained & tested
+    assert {stores[url]["split"] for url in trained} == {"train"}
+    assert {stores[url]["split"] for url in tested} == {"test"}
+
+
+def test_xy_and_uadd_are_trained_alike():
+    """Whatever helps the one is there for the other."""
+    for name in ("quick", "synthetic", "full"):
+        by_inputs: dict[str, list[Any]] = {}
+        for job in grid_of(name).jobs:
+            setup = {k: v for k, v in job.setup.as_dict().items() if k != "inputs"}
+            by_inputs.setdefault(job.setup.inputs.name, []).append(setup)
+        assert by_inputs["xy"] == by_inputs["uadd"]
+
+
+def rows() -> list[dict[str, Any]]:
+    figures = {("xy", "studio"): 100.0, ("uadd", "studio"): 95.0, ("xy", "gym"): 200.0, ("uadd", "gym"): 150.0}
+    same = {"lifter": "simple_baseline", "window": 1, "source": "studio", "epochs": 40, "seconds": 60.0}
+    return [
+        {**same, "inputs": inputs, "target": target, "seed": seed, "mpjpe": value + seed, "p_mpjpe": value / 2}
+        for (inputs, target), value in figures.items()
+        for seed in (-1, 0, 1)
+    ]
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folders, with results in it."""
+    for folder in ("reproduce", "docs"):
+        (tmp_path / folder).mkdir()
+    for name in ("reproduce/quick.toml", "docs/reproduce.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    out = tmp_path / "runs" / "reproduce" / "quick"
+    out.mkdir(parents=True)
+    (out / "results.json").write_text(json.dumps(rows()))
+    (out / "times.json").write_text(json.dumps({"store a": 90.0, "store b": 30.0, "training": 600.0}))
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "DOCUMENT", tmp_path / "docs" / "reproduce.md")
+    monkeypatch.setattr(run, "FIGURES", tmp_path / "docs" / "results")
+    return tmp_path
+
+
+def test_the_document_has_what_was_measured_and_only_that_section_changes(written: Path):
+    before = (written / "docs" / "reproduce.md").read_text()
+    done = CliRunner().invoke(run.main, ["quick", "--write-only"])
+    assert done.exit_code == 0, done.output
+    after = (written / "docs" / "reproduce.md").read_text()
+    for words in (
+        "6 of 4 trainings done: 2.0 min for the stores, 10.0 min for 6 trainings",
+        "| studio | gym | simple_baseline | 200.0 ± 1.0 | 150.0 ± 1.0 (-25.0 %) |",
+        "MPJPE -5.0 % in distribution",
+        "-25.0 % out of distribution",
+        "model.width = 512",
+    ):
+        assert words in after
+    head, tail = before.index("<!-- quick -->"), before.index("<!-- /quick -->")
+    assert after.startswith(before[:head])
+    assert after.endswith(before[tail:])
+    saved = json.loads((written / "docs" / "results" / "quick.json").read_text())
+    assert len(saved) == 12
+    assert saved[0].keys() >= {"lifter", "inputs", "source", "target", "seed", "mpjpe", "p_mpjpe", "seconds"}
+
+
+def test_the_same_rows_give_the_same_files(written: Path):
+    files = []
+    for _ in range(2):
+        assert CliRunner().invoke(run.main, ["quick", "--write-only"]).exit_code == 0
+        files.append({p.name: p.read_bytes() for p in (written / "docs").rglob("*") if p.is_file()})
+    assert files[0] == files[1]
+    assert set(files[0]) == {"reproduce.md", "quick.json", "quick.svg"}
+
+
+def test_nothing_measured_is_nothing_written(written: Path):
+    (written / "runs" / "reproduce" / "quick" / "results.json").unlink()
+    done = CliRunner().invoke(run.main, ["quick", "--write-only"])
+    assert done.exit_code == 1
+    assert "nothing has been measured yet" in done.output
+    assert "no experiment" in CliRunner().invoke(run.main, ["quik"]).output
