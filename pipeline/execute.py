@@ -103,13 +103,13 @@ class Outcome:
 def execute(plan: Plan, location: Location, executor: Executor, progress: Progress | None = None) -> Outcome:
     """Do what the store at `location` lacks of a plan, and finish it.
 
-    Raises StoreLockedError where another job is at it, InvalidValueError where the store is of another plan,
-    StoreWriteError where it cannot be written. What is in the ledger stays, whatever happens.
+    Raises StoreLockedError where another job is at it, or took it over; InvalidValueError where the store is of another
+    plan; StoreWriteError where it cannot be written. What is in the ledger stays, whatever happens.
     """
     progress = progress or Silent()
     outcome = Outcome()
     begin = time.perf_counter()
-    with StoreLock(location):
+    with StoreLock(location) as lock:
         sweep_unfinished(location)
         writer = ShardWriter.create(location, plan.layout, plan.sequences(), plan.to_json(), plan.attributes())
         done = writer.done()
@@ -119,6 +119,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
         # Closed before the lock is let go: nobody may still write when another job begins.
         with closing(executor.run(plan, location, missing, progress)) as results:
             for result in results:
+                lock.require()
                 if isinstance(result, ShardResult):
                     outcome.results.append(result)
                 else:
@@ -127,6 +128,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
         if missing:
             sweep_unfinished(location)  # what workers that died in this run left
         if not outcome.failures:
+            lock.require()
             store = FeatureStore.open(location, allow_incomplete=True)
             complete = store.status == "complete" and not missing
             outcome.counts = store.attributes["counts"] if complete else writer.finalise(statistics(store))

@@ -124,6 +124,17 @@ class StoreLock:
         self._thread = threading.Thread(target=self._keep_alive, name="store-lock", daemon=True)
         self._thread.start()
 
+    def require(self) -> None:
+        """StoreLockedError where another job took the store over, as this one gave no sign of life for too long."""
+        if self.lost:
+            data = self._read(LOCK)
+            other = Holder.from_json(data) if data is not None else None
+            by = f" by process {other.pid} on {other.host}" if other is not None else ""
+            raise StoreLockedError(
+                f"{self.location.url} was taken over{by}: this process gave no sign of life for {self.limit:.0f} s; "
+                "what it finished is kept, and the other job goes on"
+            )
+
     def release(self) -> None:
         if self._mine is None:
             return

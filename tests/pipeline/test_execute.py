@@ -88,6 +88,24 @@ def test_a_second_job_on_the_same_store_is_refused(sources, tmp_path):
         run_fake(out, sources)
 
 
+def test_a_job_whose_store_was_taken_over_ends_after_the_shard_it_is_at(sources, undisturbed, tmp_path, monkeypatch):
+    out = tmp_path / "s.zarr"
+    real = StoreLock.require
+    looks = []
+
+    def late(self):
+        looks.append(self)
+        self.lost = len(looks) == 3
+        real(self)
+
+    monkeypatch.setattr(StoreLock, "require", late)
+    with pytest.raises(StoreLockedError, match="was taken over"):
+        run_fake(out, sources)
+    monkeypatch.undo()
+    assert run_fake(out, sources).resumed == 3
+    assert digest_of_folder(out) == undisturbed
+
+
 def test_a_shard_that_fails_is_tried_again_and_then_reported_while_the_others_are_done(
     sources, undisturbed, tmp_path, monkeypatch
 ):

@@ -175,6 +175,8 @@ def test_a_holder_that_was_taken_for_dead_knows_and_leaves_the_others_lock_alone
         assert time.monotonic() < deadline
         time.sleep(0.02)
     location.write(LOCK, other)
+    with pytest.raises(StoreLockedError, match="was taken over by process"):
+        lock.require()
     lock.release()
     assert location.read(LOCK) == other
 
