@@ -266,6 +266,8 @@ def evict(file: Path) -> None:
 
 
 def prepare_epoch(url: str, names: tuple[str, ...], window: int, batch: int, budget: int) -> Callable[[], None]:
+    # What Zarr and Arrow load of themselves when they are first used is no loader's memory.
+    consume(WindowLoader(url, names, 1, batch_size=8, memory=budget), 1)
     return lambda: consume(WindowLoader(url, names, window, 1, batch, memory=budget), BATCHES[window])
 
 
