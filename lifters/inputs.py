@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,11 +158,10 @@ class Inputs:
         """
         raw = {name: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
         _check_shapes(raw, self.preset)
-        size, xy = raw[FRAME_SIZE], raw["keypoints"]
-        present = _present(raw)
-        xy = normalise_xy(xy, size)
-        centre, scale = self._placing(xy, present)
-        positions = {"": (xy - centre) * scale + centre}
+        size, present = raw[FRAME_SIZE], _present(raw)
+        xy = normalise_xy(raw["keypoints"], size)
+        place = self._placing(xy, present)
+        positions = {"": place(xy)}
         columns = {}
         if "score" in raw:
             columns["c"] = 2 * raw["score"].clamp(0, 1) - 1
@@ -172,35 +171,39 @@ class Inputs:
             for end in ("_min", "_max"):
                 if f"x{end}" in statistics:
                     where = torch.stack([statistics[f"x{end}"], statistics[f"y{end}"]], dim=-1)
-                    positions[end] = (normalise_xy(where, size) - centre) * scale + centre
+                    positions[end] = place(normalise_xy(where, size))
         for end, position in positions.items():
             columns[f"x{end}"], columns[f"y{end}"] = position.unbind(-1)
-        inputs = torch.stack([columns[channel.name] for channel in self.channels], dim=-1)
-        mask = present[..., None] & inputs.isfinite()
-        return torch.where(mask, inputs, inputs.new_tensor([c.missing for c in self.channels])), mask
+        # A channel at a time: operations along a last axis of two to ten numbers are slow.
+        given, masks = [], []
+        for channel in self.channels:
+            measured = present & _finite(columns[channel.name])
+            given.append(torch.where(measured, columns[channel.name], channel.missing))
+            masks.append(measured)
+        return torch.stack(given, dim=-1), torch.stack(masks, dim=-1)
 
-    def _placing(self, xy: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Centroid (B, T, 1, 2) of the joints that are present, and the scale (B, T, 1, 1) about it."""
+    def _placing(self, xy: Tensor, present: Tensor) -> Callable[[Tensor], Tensor]:
+        """What rescales positions (B, T, 17, 2) about the centroid of the joints that are present."""
         if self.scale_to is None:
-            return xy.new_zeros(2), xy.new_ones(())
+            return lambda positions: positions
         size = _box_size(xy, present)
         # A box without extent (one joint) tells no scale.
-        scale = torch.where(size > 0, self.scale_to / size, 1.0)
+        scale = torch.where(size > 0, self.scale_to / size, 1.0)[..., None, None]
         shown = present[..., None]
         centre = torch.where(shown, xy, 0).sum(-2, keepdim=True) / shown.sum(-2, keepdim=True).clamp(min=1)
-        return centre, scale[..., None, None]
+        return lambda positions: (positions - centre) * scale + centre
 
     def _depths(self, statistics: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
         """The channels made from metric depth, (B, T, 17) each."""
-        d = statistics["d"]
+        d = statistics["d"].contiguous()
         if self.depth_origin == "root":
             relative = (d - torch.where(present, d, torch.nan)[..., ROOT, None]).clamp(
                 -self.depth_limit, self.depth_limit
             )
             columns = {"d": relative, "d_centred": relative}
         else:
-            nearest = torch.where(present & d.isfinite(), d, torch.inf).amin(-1, keepdim=True)
-            relative = d - torch.where(nearest.isfinite(), nearest, torch.nan)
+            nearest = torch.where(present & _finite(d), d, torch.inf).amin(-1, keepdim=True)
+            relative = d - torch.where(_finite(nearest), nearest, torch.nan)
             columns = {"d": relative, "d_centred": relative.clamp(0, 2) - 1}
         for name, statistic in (("below", "d_min"), ("above", "d_max")):
             if statistic in statistics:
@@ -226,7 +229,7 @@ def targets(batch: Mapping[str, Any], device: torch.device | str | None = None) 
     if pose.ndim != 4 or pose.shape[-2:] != (len(FLIP), 3):
         raise InvalidValueError(f"'target/pose3d' of the batch is {tuple(pose.shape)}, must be (B, T, {len(FLIP)}, 3)")
     pose = pose - pose[..., ROOT, None, :]
-    mask = pose.isfinite().all(-1)
+    mask = _finite(pose).all(-1)
     return torch.where(mask[..., None], pose, 0), mask
 
 
@@ -242,8 +245,8 @@ def swap_sides(values: Tensor, axis: int) -> Tensor:
 
 def normalise_xy(xy: Tensor, size: Tensor) -> Tensor:
     """Pixels (B, T, 17, 2) to 2x/w - 1, 2y/w - h/w, `size` (B, 2) being w, h: one unit is half the frame's width."""
-    width = size[:, None, None, :1]
-    return (2 * xy - size[:, None, None, :]) / width
+    (x, y), (width, height) = xy.unbind(-1), size[:, :, None, None].unbind(1)
+    return torch.stack([(2 * x - width) / width, (2 * y - height) / width], dim=-1)
 
 
 def box_size(batch: Mapping[str, Any]) -> Tensor:
@@ -265,7 +268,13 @@ def _box_size(xy: Tensor, present: Tensor) -> Tensor:
 
 def _present(raw: Mapping[str, Tensor]) -> Tensor:
     """(B, T, 17): the frame is valid and the joint's position is finite."""
-    return (raw["valid"] > 0)[..., None] & raw["keypoints"].isfinite().all(-1)
+    x, y = raw["keypoints"].unbind(-1)
+    return (raw["valid"] > 0)[..., None] & _finite(x) & _finite(y)
+
+
+def _finite(values: Tensor) -> Tensor:
+    """As `isfinite`, in half the time on a CPU."""
+    return values.abs() < torch.inf
 
 
 def _signs(like: Tensor, channels: Iterable[Channel]) -> Tensor:
@@ -282,7 +291,7 @@ def _take(batch: Mapping[str, Any], name: str, device: torch.device | str | None
     if name not in batch:
         raise MissingFieldError(f"the batch has no '{name}'; it has {', '.join(sorted(batch))}")
     values = torch.as_tensor(batch[name], device=device).float()
-    return torch.where(values.isfinite(), values, torch.nan)
+    return torch.where(_finite(values), values, torch.nan)
 
 
 def _check_shapes(raw: Mapping[str, Tensor], preset: str | None) -> None:
