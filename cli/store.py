@@ -22,6 +22,7 @@ from ..stores.summary import duration, summary
 from ..stores.summary import report as report_of
 from ..stores.verify import REMEDIES, Finding, repair, verify
 from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument
+from .picture import picture
 
 FILTERS = ("split", "subject", "action", "camera")
 FRAMES_SHOWN, NAMES_SHOWN = 10, 12
@@ -253,6 +254,9 @@ def export_command(store: str, kind: str, out: str, force: bool, json: bool, **f
     for path in done.paths:
         stdout.print(f"wrote {escape(str(path))}", soft_wrap=True)
     stdout.print(f"{done.frames} frames")
+
+
+main.add_command(picture)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""Frames of a store gathered for a picture: the video's pixels, the depth map, what the store says of the joints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..stores.errors import InvalidValueError, MissingFileError
+from ..stores.sequences import Sequence as SequenceRow
+from ..stores.store import FeatureStore
+from .depth import build_depth
+from .frames import probe, read
+from .ground_truth import GROUND_TRUTH
+
+# Folders between the one that was named and a source, at most: a cache holds some.
+LEVELS = 4
+
+DepthMap = Callable[[Path, int, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One frame and all that is drawn of it.
+
+    image      (H, W, 3) uint8 RGB; depth (h, w) metres, of the same view, or None
+    keypoints  (17, 2) px; score (17,); radius (17,) px; stats (17, 3) metres: d, d_min, d_max
+    bbox       (4,) px; depth_of_joints (17,) metres, the truth, or None
+    """
+
+    title: str
+    image: np.ndarray
+    depth: np.ndarray | None
+    keypoints: np.ndarray
+    score: np.ndarray
+    radius: np.ndarray
+    stats: np.ndarray
+    bbox: np.ndarray
+    depth_of_joints: np.ndarray | None
+
+
+def choose_frames(store: FeatureStore, count: int) -> list[int]:
+    """`count` frames with a person, evenly spread over the store. InvalidValueError where there is no such frame."""
+    valid = np.flatnonzero(store.read("valid"))
+    if not len(valid):
+        raise InvalidValueError(f"in {store.url} there is no frame in which somebody was found: nothing to draw")
+    # Not in the middle of each part: clips of one length begin there.
+    places = (np.arange(min(count, len(valid))) + 0.618) * len(valid) / min(count, len(valid))
+    return valid[places.astype(int)].tolist()
+
+
+def panels(
+    store: FeatureStore, frames: Sequence[int], videos: Path | None, depth_map: DepthMap | None, preset: str = "paper"
+) -> list[Panel]:
+    """The frames, counted on the store's axis, with their pictures from below the folder `videos`.
+
+    Raises MissingFileError where a video is not there, InvalidValueError for a frame that is not in the store or in
+    which nobody was found, MissingFieldError where the store has no descriptor of that preset with three statistics.
+    """
+    store.require([f"uadd/{preset}", f"radius/{preset}"])
+    if store.fields[f"uadd/{preset}"].shape[-1] < 3:
+        raise InvalidValueError(f"the descriptor '{preset}' has no minimum and maximum to draw; choose another")
+    return [_panel(store, frame, videos, depth_map, preset) for frame in frames]
+
+
+def _panel(store: FeatureStore, frame: int, videos: Path | None, depth_map: DepthMap | None, preset: str) -> Panel:
+    if not 0 <= frame < store.frames:
+        raise InvalidValueError(f"frame {frame} of {store.url}, which has frames 0 to {store.frames - 1}")
+
+    def value(field: str) -> np.ndarray:
+        return store.read(field, frame, frame + 1)[0]
+
+    if not value("valid"):
+        raise InvalidValueError(f"in frame {frame} of {store.url} nobody was found; choose another")
+    row = next(row for row in store.sequences if row.start <= frame < row.stop)
+    number = int(value("source_frame"))
+    digest = store.configuration["sequences"][row.id]["digest"]
+    source = find_source(row, digest, videos)
+    (batch,) = read(source, [number], 1, 0)
+    if not batch.ok[0]:
+        raise InvalidValueError(f"frame {number} of {source} cannot be read ({batch.reasons[0]}); choose another")
+    image = batch.frames[0]
+    known = "target/pose3d" in store.attributes["fields"]
+    return Panel(
+        title=f"{row.dataset}: {row.action or row.id}, frame {number}",
+        image=image,
+        depth=None if depth_map is None else depth_map(source, number, image),
+        keypoints=value("keypoints"),
+        score=value("score"),
+        radius=value(f"radius/{preset}"),
+        stats=value(f"uadd/{preset}")[:, :3],
+        bbox=value("bbox")[:4],
+        depth_of_joints=value("target/pose3d")[:, 2] if known else None,
+    )
+
+
+def find_source(row: SequenceRow, digest: str, videos: Path | None) -> Path:
+    """The video or image folder of a sequence, at or a few levels below a folder: the one of this digest.
+
+    Raises MissingFileError where it is not there, and where only others of its name are.
+    """
+    root = videos or Path()
+    others = 0
+    for path in _candidates(root, Path(row.source)):
+        if path.exists():
+            if probe(path).digest == digest:
+                return path
+            others += 1
+    found = f" ({others} of that name are other videos)" if others else ""
+    raise MissingFileError(
+        f"the source '{row.source}' of sequence '{row.id}' is not in {root.resolve()} nor a few levels below{found}; "
+        f"name its folder with --videos"
+    )
+
+
+def _candidates(root: Path, name: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    yield root / name
+    yield root / name.name
+    for level in range(1, LEVELS):
+        for folder in sorted(root.glob("/".join(["*"] * level))):
+            yield folder / name
+
+
+def depth_maps(configuration: dict[str, Any], weights: str | Path | None) -> DepthMap:
+    """The depth that a store was made with, again: from its network, or from its ground truth.
+
+    Raises what building the network does: MissingFileError where its weights are not here.
+    """
+    described = configuration["depth"]
+    if described["name"] == GROUND_TRUTH:
+        return _true_depth
+    if weights is None and str(described.get("weights", "")).startswith("random"):
+        weights = str(described["weights"])
+    network = build_depth(described["name"], weights)
+
+    def estimate(source: Path, number: int, image: np.ndarray) -> np.ndarray:
+        return network.estimate(torch.from_numpy(image)[None])[0].numpy()
+
+    return estimate
+
+
+def _true_depth(source: Path, number: int, image: np.ndarray) -> np.ndarray:
+    from .datasets.synth import SynthTruthWithDepth
+
+    if not (source.parent / "depth.zarr").exists():
+        raise MissingFileError(f"beside {source} there are no exact depth maps; --no-depth leaves the map out")
+    return SynthTruthWithDepth(source.parent, "").depth(np.array([number]))[0]
