@@ -8,7 +8,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow lint typecheck bench train-tiny reproduce-quick reproduce-synthetic clean
+.PHONY: help install demo test test-slow lint typecheck bench train-tiny reproduce-quick reproduce-synthetic clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -22,6 +22,15 @@ $(VENV)/.installed: pyproject.toml Makefile | $(filter .tools/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[prep,remote]' --group dev
 	@touch $@
+
+DEMO         ?= build/demo
+DEMO_OPTIONS ?= --clips 4 --frames 30
+demo: install  ## Needs no data: rendered people in two places, the depth pass, build/demo/picture.png (minutes).
+	for domain in studio street; do \
+	  $(BIN)/auglift-prep synth --domain $$domain $(DEMO_OPTIONS) --cache $(DEMO)/cache --out $(DEMO)/$$domain.zarr || exit 1; \
+	done
+	for domain in studio street; do $(BIN)/auglift-store info $(DEMO)/$$domain.zarr || exit 1; done
+	$(BIN)/auglift-store picture $(DEMO)/studio.zarr $(DEMO)/street.zarr --videos $(DEMO)/cache --out $(DEMO)/picture.png
 
 test: install  ## The default test suite (under 10 minutes on 2 cores).
 	$(BIN)/python -m pytest
