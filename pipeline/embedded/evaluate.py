@@ -23,7 +23,7 @@ from . import measures
 from .cache import CachePlan, FrameCache, render_cache
 from .tasks import wanted_people
 
-# measure -> (what issue and paper ask of it, whether more is better, what it is)
+# measure -> (what is aimed at, whether more is better, what it is)
 AIMS: dict[str, tuple[float, bool, str]] = {
     "ap50": (0.95, True, "detection AP50, everybody not hidden more than 85 %"),
     "pckh": (0.90, True, "PCKh@0.5, visible joints, true box"),
@@ -60,7 +60,7 @@ def predict(cache: FrameCache, weights: Path | None = None, device: str = "cpu")
         known, got = torch.isfinite(truth).all(1), torch.isfinite(taken).all(1)
         xy, score = pose.estimate(frames, torch.where(known[:, None], truth, whole), index)
         again, _ = pose.estimate(frames, torch.where(got[:, None], taken, whole), index)
-        again[~got] = float("nan")
+        again = torch.where(got[:, None, None], again, float("nan"))
         metres = F.interpolate(depth.estimate(frames)[:, None], frames.shape[1:3], mode="bilinear", align_corners=True)[
             :, 0
         ]
@@ -88,7 +88,9 @@ def measure(cache: FrameCache, said: dict[str, Any], which: np.ndarray | None = 
         for a, b, mask in zip(estimated, exact, person, strict=True)
         if mask.any()
     ]
-    seen = cache.visible_h36m[shown] & cache.visible_h36m[shown][:, :1]
+    # Where a joint's pixel shows the person: a nose is a tip, beside which there is background.
+    on_person = measures.sample(cache.person[shown], places) == 1
+    seen = cache.visible_h36m[shown] & on_person & on_person[:, :1]
     seen[:, 0] = False  # the root is what the others are relative to
     own = (joints[..., 2] - joints[:, :1, 2])[seen]
     maps = {name: measures.sample(depth, places) for name, depth in (("joint_depth", estimated), ("ceiling", exact))}
@@ -120,7 +122,7 @@ def table(results: dict[str, dict[str, float]]) -> str:
 
 @click.command(help=__doc__)
 @click.option("--frames", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to draw into.")
-@click.option("--clips", default=100, show_default=True, help="Clips of 8 frames.")
+@click.option("--clips", default=48, show_default=True, help="Clips of 8 frames.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--mocap", type=click.Path(path_type=Path), help="Folder of the motion capture archive.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Folder of weights; by default those shipped.")

@@ -58,7 +58,7 @@ def draw_videos(videos: list[Path], out: Path, weights: Path | None = None, fram
     Returns for each video the share of some 20 of its frames in which somebody was found.
     """
     pyplot = _pyplot()
-    extractor = NetworkOptions("tiny", "tiny", "tiny", weights, presets=(), device="cpu", batch=4, threads=2).build()
+    extractor = NetworkOptions("tiny", "tiny", "tiny", weights, device="cpu", batch=4, threads=2).build()
     figure, panels = pyplot.subplots(1, len(videos), figsize=(2.2 * len(videos) + 1, 3.6), layout="constrained")
     shares, scatter, shades = {}, None, None
     for panel, video in zip(np.atleast_1d(panels), videos, strict=True):

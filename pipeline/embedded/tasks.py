@@ -155,12 +155,12 @@ def pose_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batc
         extent = np.maximum(extent, extent[::-1] * np.array([width / height, height / width]))
         angle = 0.0
         if rng is not None:
-            if rng.random() < 0.15:  # half a person, as a box at another's or at the frame's edge
+            if rng.random() < 0.1:  # half a person, as a box at another's or at the frame's edge
                 centre = centre + extent * [0, rng.uniform(-0.25, 0.25)]
                 extent = extent * rng.uniform(0.55, 0.8)
             centre = centre + extent * rng.uniform(-0.08, 0.08, 2)
             extent = extent * np.exp(rng.uniform(-0.22, 0.25))
-            angle = rng.normal(0, 18) if rng.random() < 0.5 else 0.0
+            angle = rng.normal(0, 15) if rng.random() < 0.3 else 0.0
         # As in `pose.crop`: crop pixel i lies at (i - size / 2) * extent / size + centre.
         scale, turn = width / extent[0], np.deg2rad(angle)
         linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -196,7 +196,8 @@ def pose_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
     """
     settings = architectures.POSE["model"]
     inputs = openmmlab.Normalisation(settings["data_preprocessor"], batch["images"].device)(batch["images"].float())
-    responses = model.head(model.extract_feat(inputs.contiguous(memory_format=torch.channels_last)))
+    features = model.extract_feat(inputs.contiguous(memory_format=torch.channels_last))
+    responses = model.head(features)
     codec = settings["head"]["decoder"]
     visible, inside = batch["visible"], batch["inside"]
     weight = torch.where(visible, 1.0, _HIDDEN_WEIGHT) * inside
@@ -210,7 +211,15 @@ def pose_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
         divergence = F.kl_div((response * _SHARPNESS).log_softmax(-1), target, reduction="none").sum(-1)
         place = place + (divergence * weight).sum() / weight.sum().clamp(min=1)
         score = score + F.smooth_l1_loss(response.amax(-1), said, beta=0.2)
-    return {"place": place, "score": score}
+    # From random weights the responses say nothing for a long time: the head's first layer, a map of cells for each
+    # joint, learns at once where to look if it is asked.
+    cells = model.head.final_layer(features[-1])
+    rows, columns = (torch.arange(length, device=cells.device) + 0.5 for length in cells.shape[-2:])
+    at = batch["xy"] / (inputs.shape[-1] / cells.shape[-1])
+    far = (columns - at[..., 0, None]).square()[..., None, :] + (rows - at[..., 1, None]).square()[..., None]
+    target = (-far.flatten(2)).softmax(-1)
+    divergence = F.kl_div(cells.flatten(2).log_softmax(-1), target, reduction="none").sum(-1)
+    return {"place": place, "score": score, "cells": (divergence * weight).sum() / weight.sum().clamp(min=1)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -256,7 +265,8 @@ def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Bat
             columns = columns[::-1] if rng.random() < 0.5 else columns
             image, depth, person = (array[rows][:, columns] for array in (image, depth, person))
             # Quicker than the bicubic below and as free of aliases; small pictures are quicker painted.
-            image = paint(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), rng)
+            image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            image = paint(image, rng) if rng.random() < 0.4 else image
         at = ((np.arange(side) + 0.5) * (len(depth) / side)).astype(int)
         images.append(image)
         depths.append(depth[at][:, at])
@@ -298,6 +308,6 @@ def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
 
 TASKS: Mapping[str, Task] = {
     "detector": Task(build_detector, detector_sample, detector_loss, batch=8, rate=2e-3, decay=0.05),
-    "pose": Task(build_pose, pose_sample, pose_loss, batch=16, rate=1.5e-3, decay=0.05),
-    "depth": Task(build_depth, depth_sample, depth_loss, batch=8, rate=8e-4, decay=0.03),
+    "pose": Task(build_pose, pose_sample, pose_loss, batch=8, rate=1.2e-3, decay=0.05),
+    "depth": Task(build_depth, depth_sample, depth_loss, batch=4, rate=7e-4, decay=0.03),
 }

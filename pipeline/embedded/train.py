@@ -37,7 +37,7 @@ _VALIDATION = 0.03  # of the clips, the last ones
 class Run:
     """What decides a training.
 
-    minutes  how long, of this machine's time; or
+    minutes  how long; on a CPU of its own time, so that a machine busy otherwise takes longer and learns as much; or
     steps    how many batches, which makes the outcome a function of the seed: 0 goes by minutes
     """
 
@@ -92,14 +92,16 @@ class Trainer:
 
     def run(self, until: float = 1.0) -> None:
         """Train to `until` of the whole, with checkpoints and curves on the way."""
-        saved, losses = time.monotonic(), []
-        before = self.seconds - time.monotonic()
+        due, losses = time.monotonic() + self.options.save_every, []
+        clock = time.monotonic if self.device.type == "cuda" else time.thread_time
+        before = self.seconds - clock()
         while self.progress < until:
             losses.append(self.learn())
-            self.seconds = before + time.monotonic()
-            if time.monotonic() - saved > self.options.save_every:
+            self.seconds = before + clock()
+            if (now := time.monotonic()) > due:
                 self.save(losses)
-                saved, losses = time.monotonic(), []
+                # On a machine that is busy otherwise, measuring may not take all there is.
+                due, losses = time.monotonic() + max(self.options.save_every, 10 * (time.monotonic() - now)), []
         self.save(losses)
 
     def learn(self) -> dict[str, float]:
@@ -135,7 +137,7 @@ class Trainer:
                 value.copy_(own[name])
 
     @torch.no_grad()
-    def validate(self, most: int = 192) -> float:
+    def validate(self, most: int = 96) -> float:
         """The averaged network's loss on clips kept aside, undisturbed."""
         chosen = self.validation[:: max(1, len(self.validation) // most)]
         self.average.eval()
@@ -213,6 +215,7 @@ def export(model: nn.Module, path: Path) -> None:
         raise InvalidValueError(f"{bad[0]} does not fit float16, {len(bad)} tensors in all: nothing was written")
     part = path.with_suffix(".part")
     save_file(state, part)
+    part.chmod(0o644)
     with suppress(FileNotFoundError):
         part.replace(path)
 
