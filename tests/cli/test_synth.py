@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from auglift.cli.prep import main
+from auglift.cli.store import main as store_main
 from auglift.stores.store import FeatureStore
 
 from ..fakes.folders import digest_of_folder
@@ -111,6 +113,29 @@ def test_a_cache_that_cannot_be_written_is_one_line_and_exit_2(tmp_path):
     assert result.exit_code == 2
     assert "make room, or name another folder with --cache" in result.output
     assert not (tmp_path / "x").exists()
+
+
+def test_a_picture_is_drawn_of_the_store_and_its_videos(made, tmp_path):
+    store, out = str(made / "x.zarr"), str(tmp_path / "x.png")
+    result = CliRunner().invoke(store_main, ["picture", store, "--videos", str(made), "--count", "2", "--out", out])
+    assert result.exit_code == 0, result.output
+    assert Image.open(out).width > 600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.zarr", "x.zarr", "--frame", "1"], "--frame counts the frames of one store"),
+        (["x.zarr", "--videos", "nowhere"], "name its folder with --videos"),
+        (["nothing.zarr"], "there is no store"),
+    ],
+)
+def test_a_picture_that_cannot_be_drawn_is_one_line_and_exit_2(made, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(made)
+    result = CliRunner().invoke(store_main, ["picture", *arguments, "--out", str(tmp_path / "x.png")])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_tiny_networks_are_the_default():
