@@ -94,8 +94,11 @@ def require_prep() -> None:
         )
 
 
-def run(clips: list[Clip], options: Mapping[str, Any]) -> int:
-    """Plan, then do: the part that all datasets share. Returns the exit code."""
+def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> int:
+    """Plan, then do: the part that all datasets share. Returns the exit code.
+
+    truth   what was found of the ground truth, for the store to tell
+    """
     from ..pipeline.ground_truth import require_truth
     from ..pipeline.networks import NetworkOptions, choose_presets, warnings
     from ..pipeline.plan import Plan
@@ -120,7 +123,7 @@ def run(clips: list[Clip], options: Mapping[str, Any]) -> int:
         presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
     )
     with ready(options, networks) as crew:
-        plan = Plan(tuple(clips), crew.settings, presets, shard_frames, warnings(crew.settings))
+        plan = Plan(tuple(clips), crew.settings, presets, shard_frames, warnings(crew.settings), truth or {})
         for warning in plan.warnings:
             stderr.print(f"[bold yellow]{warning}[/]")
         if options["dry_run"]:

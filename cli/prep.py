@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..stores.errors import InvalidValueError
+from .calibrated import calibrated
 from .common import AugliftGroup, stderr
 from .depth_pass import depth_pass_options, require_prep, run
 from .synth import synth
@@ -49,6 +50,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     sys.exit(code or (1 if bad else 0))
 
 
+main.add_command(calibrated)
 main.add_command(synth)
 
 

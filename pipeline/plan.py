@@ -120,6 +120,7 @@ class Plan:
     """Everything that fixes the bytes of a store.
 
     settings     what the networks and the descriptor are, as plain data
+    truth        what was found of the ground truth, as plain data; it is told by the store and decides no array
     """
 
     clips: tuple[Clip, ...]
@@ -127,6 +128,7 @@ class Plan:
     presets: tuple[str, ...]
     shard_frames: int = SHARD_FRAMES
     warnings: tuple[str, ...] = ()
+    truth: Mapping[str, Any] = field(default_factory=dict)
     shards: tuple[Shard, ...] = field(init=False)
 
     def __post_init__(self):
@@ -195,7 +197,8 @@ class Plan:
 
     def attributes(self) -> dict[str, Any]:
         """What the store's group says of itself beside its configuration."""
-        return {"dataset": self.clips[0].dataset, "warnings": list(self.warnings)}
+        told = {"ground_truth": dict(self.truth)} if self.truth else {}
+        return {"dataset": self.clips[0].dataset, "warnings": list(self.warnings), **told}
 
 
 def _cut(clips: Sequence[Clip], layout: StoreLayout) -> list[Shard]:
