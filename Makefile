@@ -32,8 +32,9 @@ demo: install  ## Needs no data: rendered people in two places, the depth pass, 
 	for domain in studio street; do $(BIN)/auglift-store info $(DEMO)/$$domain.zarr || exit 1; done
 	$(BIN)/auglift-store picture $(DEMO)/studio.zarr $(DEMO)/street.zarr --videos $(DEMO)/cache --out $(DEMO)/picture.png
 
+WORKERS ?= 2
 test: install  ## The default test suite (under 10 minutes on 2 cores).
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: install  ## What takes minutes: fault injection, a clean install, long runs.
 	$(BIN)/python -m pytest -m slow
