@@ -12,6 +12,7 @@ import click
 from ..stores.errors import InvalidValueError
 from .calibrated import calibrated
 from .common import AugliftGroup, stderr
+from .datasets import COMMANDS
 from .depth_pass import depth_pass_options, require_prep, run
 from .synth import synth
 
@@ -52,6 +53,8 @@ def video(sources: Sequence[Path], **options: Any) -> None:
 
 main.add_command(calibrated)
 main.add_command(synth)
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":
