@@ -59,7 +59,7 @@ train-tiny: install  ## Train the three tiny networks, an hour each, into build/
 	$(BIN)/python -m auglift.pipeline.embedded.evaluate --frames $(TINY)/test --weights $(TINY) $(MOCAP:%=--mocap %)
 
 GRID ?= synthetic
-reproduce-quick: install  ## The paper's central experiment in under 20 minutes on 2 cores (docs/reproduce.md).
+reproduce-quick: install  ## The paper's central experiment, the least of it (docs/reproduce.md).
 	$(BIN)/python -m reproduce.run quick
 
 reproduce-synthetic: install  ## The same with four lifters and three seeds; GRID=full: the whole grid, for a GPU.
