@@ -81,8 +81,8 @@ def evaluate(
     split     of the table of sequences; a store that has none of that name is read whole
     flip      average with the mirror image's answer; None: as the lifter was trained
     joints    "all", or "3dhp14": the 14 that MPI-INF-3DHP's own evaluation counts
-    limit     frames a store at most: every n-th; MPJVE, which needs neighbours, is NaN then. A lifter that answers whole
-              windows is measured on all of them
+    limit     frames a store at most: every n-th; MPJVE, which needs neighbours, is NaN then. Lifters that answer whole
+              windows are measured on all frames
     progress  called with the store, frames done and frames there are
     Raises what `open_stores` and `Run.check_store` do, before anything is computed.
     """
