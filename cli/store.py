@@ -90,6 +90,14 @@ def _overview(about: dict[str, Any]) -> Table:
         table.add_row("valid", f"{counts.get('valid', 0)} of {counts.get('frames', 0)}{share}")
         table.add_row("nobody found", str(counts.get("nobody", 0)))
         table.add_row("unreadable", str(counts.get("unreadable", 0)))
+    truth = about["ground_truth"]
+    if truth:
+        medians = [
+            f"{name.replace('_', ' ')} {value:.3g}" for name, value in truth["median"].items() if value is not None
+        ]
+        table.add_row(
+            "ground truth", escape("; ".join([", ".join(medians), *truth["problems"], *truth.get("notes", [])]))
+        )
     for kind, model in about["models"].items():
         table.add_row(kind, escape(f"{model['name']} (weights: {model['weights']})"))
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")

@@ -28,6 +28,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     fields             name -> shape of a frame, dtype, unit, bytes stored (of the finished shards) and uncompressed
     joints             joint -> range of score and of depth, of a finished store: {"min", "mean", "max"}; None elsewhere
     warnings           what whoever uses the store must know
+    ground_truth       what was found of it before the store was made: medians over clips, problems, notes; None without
     """
     records = store.ledger().values()
     counts: dict[str, int] = {}
@@ -45,6 +46,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "dataset": store.attributes.get("dataset", ""),
         "warnings": list(store.attributes.get("warnings", [])),
+        "ground_truth": store.attributes.get("ground_truth"),
         "frames": store.frames,
         "seconds": _seconds(store.sequences),
         "shards": {"finished": len(records), "all": store.layout.shards, "frames": store.layout.shard_frames},
