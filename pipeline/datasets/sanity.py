@@ -77,7 +77,7 @@ class Report:
 
     def medians(self) -> dict[str, float]:
         rows = [asdict(figures) for figures in self.clips.values() if figures.frames]
-        return {name: _median([row[name] for row in rows]) for name in rows[0]} if rows else {}
+        return {name: _median([row[name] for row in rows]) for name in rows[0] if name != "frames"} if rows else {}
 
 
 def check(clips: Sequence[Clip], frames: int = FRAMES) -> Report:
