@@ -116,6 +116,7 @@ class Found:
 def gather(dataset: str, root: Path, parts: Sequence[Part], fps: float | None, limit: int | None) -> Found:
     """Clips of the parts that are there, probed in threads, in the order of the parts."""
     found = Found(len(parts))
+    notes: dict[str, list[str]] = {}
     with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
         for part, outcome in zip(
             parts, pool.map(lambda part: _clip(dataset, root, part, fps, limit), parts), strict=True
@@ -124,11 +125,15 @@ def gather(dataset: str, root: Path, parts: Sequence[Part], fps: float | None, l
                 found.clips.append(outcome)
                 truth = outcome.truth
                 assert isinstance(truth, ArchiveTruth)
-                found.notes += [f"{part.id}: {note}" for note in truth.notes]
+                for note in truth.notes:
+                    notes.setdefault(note, []).append(part.id)
             elif isinstance(outcome, MissingFileError):
                 found.missing.append(f"{part.id}: {outcome}")
             else:
                 found.damaged.append(f"{part.id}: {outcome}")
+    for note, ids in notes.items():
+        others = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+        found.notes.append(f"{ids[0]}{others}: {note}")
     return found
 
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...stores.errors import InvalidValueError
 from ..frames import SourceInfo, probe
 from ..plan import Clip, clip_of, unique_ids
 from .cameras import Camera, read_calibration
+from .letterbox import black_bars
 from .markers import MARKERS, joints_of, read_trc
 from .video import expand
 
@@ -99,7 +100,8 @@ def calibrated(
     clips, notes = [], []
     for id, path in zip(ids, sources, strict=True):
         info = probe(path)
-        camera, note = camera_of(path, cameras, pairs or {}).fitted(info.width, info.height)
+        camera = camera_of(path, cameras, pairs or {})
+        camera, note = fit(camera, info)
         notes += [note] if note else []
         notes += _compare(info, len(world), trc.rate, first, path)
         clips.append(
@@ -117,6 +119,34 @@ def calibrated(
             )
         )
     return Calibrated(clips, notes)
+
+
+def fit(camera: Camera, info: SourceInfo) -> tuple[Camera, str | None]:
+    """The camera for a video of another size than its calibration, and what was found, in a line.
+
+    Black bars say that the picture was scaled to lie between them; without any, as `Camera.fitted`.
+    """
+    bars = None if (info.width, info.height) == camera.size else black_bars(info)
+    if bars:
+        across = (info.width - bars.left - bars.right) / camera.size[0]
+        down = (info.height - bars.top - bars.bottom) / camera.size[1]
+        if abs(across / down - 1) < 0.01:
+            scaled = replace(
+                camera,
+                size=(info.width, info.height),
+                focal=(camera.focal[0] * across, camera.focal[1] * down),
+                # The centre of the first pixel is at 0, its edge at -1/2.
+                centre=(
+                    (camera.centre[0] + 0.5) * across - 0.5 + bars.left,
+                    (camera.centre[1] + 0.5) * down - 0.5 + bars.top,
+                ),
+            )
+            return scaled, (
+                f"{camera.name}: frames are {info.width} x {info.height}, the calibration is of {camera.size[0]} x "
+                f"{camera.size[1]}; the picture lies scaled by {across:.4g} between black bars (left {bars.left}, "
+                f"above {bars.top}, right {bars.right}, below {bars.bottom} px)"
+            )
+    return camera.fitted(info.width, info.height)
 
 
 def camera_of(path: Path, cameras: Mapping[str, Camera], pairs: Mapping[str, str]) -> Camera:

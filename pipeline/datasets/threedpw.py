@@ -86,9 +86,7 @@ def threedpw(root: Path, split: str = "all", fps: float | None = None, limit: in
                 )
                 for actor in range(actors)
             ]
-    found = gather("3dpw", root, parts, fps, limit)
-    found.notes.insert(0, APPROXIMATE)
-    return found
+    return gather("3dpw", root, parts, fps, limit)
 
 
 @lru_cache(maxsize=4)
