@@ -108,7 +108,7 @@ def causal(model: Lifter) -> bool:
 
 def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, device: torch.device) -> Examples:
     """A loader's batch as a lifter takes it. Frames past the ends, and without a person, do not count."""
-    given, _ = inputs(batch, device)
+    given = inputs.without_mask(batch, device)
     target, mask = targets(batch, device)
     if many_to_many:
         frames = torch.as_tensor(batch["valid"] & batch["inside"], device=device)
@@ -119,8 +119,10 @@ def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, devic
 def flip_some(batch: Examples, inputs: Inputs, which: Tensor) -> Examples:
     """The mirror image of the windows chosen, (B,) bool."""
     some = which[:, None, None, None]
+    # The inputs are by far the largest: no work is done on those that stay as they are.
+    chosen = which.nonzero().flatten()
     return Examples(
-        torch.where(some, inputs.flip(batch.inputs), batch.inputs),
+        batch.inputs.index_copy(0, chosen, inputs.flip(batch.inputs[chosen])),
         torch.where(some, flip_pose(batch.target), batch.target),
         torch.where(some[..., 0], swap_sides(batch.mask, -1), batch.mask),
     )

@@ -156,6 +156,17 @@ class Inputs:
                  in the nearest depth, the centroid and the box either.
         Raises MissingFieldError, or InvalidValueError for shapes that do not go together.
         """
+        given, masks = self._columns(batch, device)
+        return torch.stack(given, dim=-1), torch.stack(masks, dim=-1)
+
+    def without_mask(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> Tensor:
+        """The first of what a call returns, in less time."""
+        return torch.stack(self._columns(batch, device)[0], dim=-1)
+
+    def _columns(
+        self, batch: Mapping[str, Any], device: torch.device | str | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Values and mask by channel, (B, T, 17) each."""
         raw = {name: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
         _check_shapes(raw, self.preset)
         size, present = raw[FRAME_SIZE], _present(raw)
@@ -180,7 +191,7 @@ class Inputs:
             measured = present & _finite(columns[channel.name])
             given.append(torch.where(measured, columns[channel.name], channel.missing))
             masks.append(measured)
-        return torch.stack(given, dim=-1), torch.stack(masks, dim=-1)
+        return given, masks
 
     def _placing(self, xy: Tensor, present: Tensor) -> Callable[[Tensor], Tensor]:
         """What rescales positions (B, T, 17, 2) about the centroid of the joints that are present."""
