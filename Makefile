@@ -24,13 +24,17 @@ $(VENV)/.installed: pyproject.toml Makefile | $(filter .tools/bin/uv,$(UV))
 	@touch $@
 
 DEMO         ?= build/demo
-DEMO_OPTIONS ?= --clips 4 --frames 30
-demo: install  ## Needs no data: rendered people in two places, the depth pass, build/demo/picture.png (minutes).
+DEMO_OPTIONS ?= --clips 4 --frames 24
+SYNTH = $(BIN)/auglift-prep synth $(DEMO_OPTIONS) --cache $(DEMO)/cache --domain
+DRAW  = $(BIN)/auglift-store picture --videos $(DEMO)/cache
+demo: install  ## Needs no data: rendered people in two places, the depth pass, pictures in build/demo (minutes).
 	for domain in studio street; do \
-	  $(BIN)/auglift-prep synth --domain $$domain $(DEMO_OPTIONS) --cache $(DEMO)/cache --out $(DEMO)/$$domain.zarr || exit 1; \
+	  $(SYNTH) $$domain --pose ground-truth --depth ground-truth --out $(DEMO)/$$domain-exact.zarr && \
+	  $(SYNTH) $$domain --out $(DEMO)/$$domain.zarr || exit 1; \
 	done
 	for domain in studio street; do $(BIN)/auglift-store info $(DEMO)/$$domain.zarr || exit 1; done
-	$(BIN)/auglift-store picture $(DEMO)/studio.zarr $(DEMO)/street.zarr --videos $(DEMO)/cache --out $(DEMO)/picture.png
+	$(DRAW) $(DEMO)/studio.zarr $(DEMO)/street.zarr --out $(DEMO)/picture.png
+	$(DRAW) $(DEMO)/studio-exact.zarr $(DEMO)/street-exact.zarr --out $(DEMO)/exact.png
 
 WORKERS ?= 2
 test: install  ## The default test suite (under 10 minutes on 2 cores).
