@@ -22,7 +22,8 @@ def paint(image: Image, rng: Rng) -> Image:
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.35:
         quality = int(rng.integers(25, 95))
-        image = cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        written = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        image = np.asarray(cv2.imdecode(written, cv2.IMREAD_COLOR))
     return image
 
 

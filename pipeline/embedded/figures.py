@@ -15,6 +15,7 @@ import torch
 
 from ...stores.errors import AugliftError, MissingExtraError, MissingFileError
 from ...stores.skeleton import H36M_17
+from ..depth import DepthAnything
 from ..frames import probe, read
 from ..networks import NetworkOptions
 from .tasks import TASKS
@@ -59,6 +60,7 @@ def draw_videos(videos: list[Path], out: Path, weights: Path | None = None, fram
     """
     pyplot = _pyplot()
     extractor = NetworkOptions("tiny", "tiny", "tiny", weights, device="cpu", batch=4, threads=2).build()
+    assert isinstance(extractor.depth, DepthAnything)
     figure, panels = pyplot.subplots(1, len(videos), figsize=(2.2 * len(videos) + 1, 3.6), layout="constrained")
     shares, scatter, shades = {}, None, None
     for panel, video in zip(np.atleast_1d(panels), videos, strict=True):

@@ -21,7 +21,7 @@ def average_precision(
     """
     verdicts: list[tuple[float, bool]] = []
     for boxes, truth, asked in zip(found, people, wanted, strict=True):
-        free = np.isfinite(truth).all(1)
+        free = np.asarray(np.isfinite(truth).all(1))
         overlap = _iou(boxes[:, :4], np.nan_to_num(truth))
         for row in np.argsort(-boxes[:, 4], kind="stable"):
             for pool in (free & asked, free & ~asked):

@@ -61,7 +61,8 @@ class Trainer:
     def __init__(self, run: Run, cache: FrameCache, per_clip: int, out: Path, device: str | torch.device = "cpu"):
         self.options, self.cache, self.out, self.device = run, cache, out, torch.device(device)
         self.task: Task = TASKS[run.name]
-        self.model: Any = self.task.build(run.seed).to(self.device, memory_format=torch.channels_last)
+        model: Any = self.task.build(run.seed)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
         self.average: Any = copy.deepcopy(self.model).requires_grad_(False)
         plain = [value for value in self.model.parameters() if value.ndim < 2]  # norms and biases are not decayed
         weights = [value for value in self.model.parameters() if value.ndim >= 2]

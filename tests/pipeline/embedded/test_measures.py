@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def cocos_own(found, people, wanted) -> float:
                 truth.append({**base, "bbox": xywh(box), "id": len(truth) + 1})
         answers += [{"image_id": image, "category_id": 1, "bbox": xywh(box), "score": float(box[4])} for box in boxes]
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
+        coco: Any = COCO()
         images = [{"id": image + 1} for image in range(len(found))]
         coco.dataset = {"images": images, "annotations": truth, "categories": [{"id": 1}]}
         coco.createIndex()

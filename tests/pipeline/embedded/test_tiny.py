@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from auglift.pipeline import models, weights
-from auglift.pipeline.depth import build_depth
+from auglift.pipeline.depth import DepthAnything, build_depth
 from auglift.pipeline.detect import build_detector
 from auglift.pipeline.embedded.cache import CachePlan, render_cache
 from auglift.pipeline.embedded.evaluate import measure, predict, table
@@ -56,6 +56,7 @@ def test_the_table_has_their_digest(kind):
 
 def test_the_depth_networks_input_is_as_small_as_its_row_says():
     depth = build_depth("tiny")
+    assert isinstance(depth, DepthAnything)
     side = models.resolve("tiny", "depth").input_size[0]
     assert depth.describe()["side"] == side
     for size in ((256, 256), (512, 512)):
