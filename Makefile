@@ -58,9 +58,9 @@ TINY  ?= build/tiny
 MOCAP ?= $(wildcard ../shared/data/cmu_mocap)
 train-tiny: install  ## Train the three tiny networks, an hour each, into build/tiny (TINY=, MOCAP=); resumable.
 	for name in detector pose depth; do \
-	  $(BIN)/python -m auglift.pipeline.embedded.train $$name --out $(TINY) --threads 2 $(MOCAP:%=--mocap %) || exit 1; \
+	  $(BIN)/python -m auglift.cli.tiny train $$name --out $(TINY) --threads 2 $(MOCAP:%=--mocap %) || exit 1; \
 	done
-	$(BIN)/python -m auglift.pipeline.embedded.evaluate --frames $(TINY)/test --weights $(TINY) $(MOCAP:%=--mocap %)
+	$(BIN)/python -m auglift.cli.tiny evaluate --frames $(TINY)/test --weights $(TINY) $(MOCAP:%=--mocap %)
 
 GRID ?= synthetic
 reproduce-quick: install  ## The paper's central experiment, the least of it (docs/reproduce.md).

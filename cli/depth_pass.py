@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 SHARDS_OF_A_SMALL_JOB = 8
 SMALLEST_SHARD = 32
 
+
+def _needed(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """A command that only looks (`--check`) writes nothing."""
+    if value is None and not context.params.get("check"):
+        raise click.MissingParameter(ctx=context, param=option)
+    return value
+
+
 _OPTIONS = [
-    click.option("--out", required=True, metavar="STORE", help="The store to write, or to go on with."),
+    click.option("--out", metavar="STORE", callback=_needed, help="The store to write, or to go on with.  [required]"),
     click.option("--detector", default="rtmdet-m", show_default=True, metavar="NAME", help="Person detector."),
     click.option(
         "--pose",

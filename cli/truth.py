@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 CLIPS_SHOWN = 12
 _OPTIONS = [
-    click.option("--check", is_flag=True, help="Look at files and ground truth, load no network, write nothing."),
+    click.option(
+        "--check", is_flag=True, is_eager=True, help="Look at files and ground truth, load no network, write nothing."
+    ),
     click.option("--accept-suspicious", is_flag=True, help="Go on with ground truth that looks wrong."),
 ]
 _FIGURES = {

@@ -1,26 +1,23 @@
 """Measures the tiny networks on rendered people, rooms and motion that none of them was trained on.
 
-`python -m auglift.pipeline.embedded.evaluate --mocap FOLDER` prints a table; docs/tiny-models.md is made of it.
+`python -m auglift.cli.tiny evaluate --mocap FOLDER` prints a table; docs/tiny-models.md is made of it.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...stores.errors import AugliftError
 from ..depth import build_depth
 from ..detect import build_detector, overlap
 from ..pose import build_pose
 from ..synth.domains import DOMAINS
 from . import measures
-from .cache import CachePlan, FrameCache, render_cache
+from .cache import FrameCache
 from .tasks import wanted_people
 
 # measure -> (what is aimed at, whether more is better, what it is)
@@ -120,28 +117,10 @@ def table(results: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-@click.command(help=__doc__)
-@click.option("--frames", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to draw into.")
-@click.option("--clips", default=48, show_default=True, help="Clips of 8 frames.")
-@click.option("--seed", default=1, show_default=True)
-@click.option("--mocap", type=click.Path(path_type=Path), help="Folder of the motion capture archive.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Folder of weights; by default those shipped.")
-@click.option("--workers", default=2, show_default=True, help="Processes that draw.")
-@click.option("--threads", default=2, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
-def main(frames, clips, seed, mocap, weights, workers, threads, as_json) -> None:
-    torch.set_num_threads(threads)
-    try:
-        cache = render_cache(frames, CachePlan("test", seed, clips), mocap, workers)
-        said = predict(cache, weights)
-    except AugliftError as error:
-        raise click.ClickException(str(error)) from error
+def by_domain(cache: FrameCache, said: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """The measures of all frames, and of each domain that is among them."""
     results = {"all": measure(cache, said)}
     for number, domain in enumerate(DOMAINS):
         if (cache.domain == number).any():
             results[domain] = measure(cache, said, cache.domain == number)
-    click.echo(json.dumps(results) if as_json else table(results))
-
-
-if __name__ == "__main__":
-    main()
+    return results

@@ -1,6 +1,6 @@
 """The pictures of docs/tiny-models.md: how training went, and how the networks fare on a real video.
 
-`python -m auglift.pipeline.embedded.figures curves DIR OUT.svg` draws what `train` left in DIR;
+`python -m auglift.cli.tiny curves DIR OUT.svg` draws what `train` left in DIR;
 `... figures video OUT.png VIDEO...` shows joints over estimated depth, without the video's own frames.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 
-from ...stores.errors import AugliftError, MissingExtraError, MissingFileError
+from ...stores.errors import MissingExtraError, MissingFileError
 from ...stores.skeleton import H36M_17
 from ..depth import DepthAnything
 from ..frames import probe, read
@@ -91,33 +90,3 @@ def draw_videos(videos: list[Path], out: Path, weights: Path | None = None, fram
     figure.savefig(out, dpi=90)
     pyplot.close(figure)
     return shares
-
-
-@click.group(help=__doc__)
-def main() -> None:
-    torch.set_num_threads(2)
-
-
-@main.command("curves")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-def curves_command(folder: Path, out: Path) -> None:
-    """Draw what `train` left in FOLDER."""
-    draw_curves(folder, out)
-
-
-@main.command("video")
-@click.argument("out", type=click.Path(path_type=Path))
-@click.argument("videos", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--weights", type=click.Path(path_type=Path))
-def video_command(out: Path, videos: tuple[Path, ...], weights: Path | None) -> None:
-    """Draw a frame of each of the VIDEOS: joints over estimated depth."""
-    for name, share in draw_videos(list(videos), out, weights).items():
-        click.echo(f"{name}: somebody found in {share:.0%} of the frames tried")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except AugliftError as error:
-        raise SystemExit(str(error)) from error

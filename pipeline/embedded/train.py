@@ -1,4 +1,4 @@
-"""Trains the tiny networks on rendered people: `python -m auglift.pipeline.embedded.train depth --out DIR`.
+"""Trains the tiny networks on rendered people: `python -m auglift.cli.tiny train depth --out DIR`.
 
 One network a process, one loop for all three. It draws its frames first, into DIR/frames, which several processes and
 later runs share; every so often it writes DIR/NAME.ckpt, from which it goes on when started again, and, whenever the
@@ -11,20 +11,19 @@ import copy
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...stores.errors import AugliftError, InvalidValueError
+from ...stores.errors import InvalidValueError
 from ..weights import seeded
-from .cache import CachePlan, FrameCache, render_cache
+from .cache import FrameCache
 from .tasks import TASKS, Batch, Task
 
 _WARM_UP = 0.02  # of the run, with a rising learning rate
@@ -58,8 +57,16 @@ class Run:
 class Trainer:
     """A network, its average, its optimiser, and how far they are; `run` goes to the end, whenever it is called."""
 
-    def __init__(self, run: Run, cache: FrameCache, per_clip: int, out: Path, device: str | torch.device = "cpu"):
-        self.options, self.cache, self.out, self.device = run, cache, out, torch.device(device)
+    def __init__(
+        self,
+        run: Run,
+        cache: FrameCache,
+        per_clip: int,
+        out: Path,
+        device: str | torch.device = "cpu",
+        say: Callable[[str], None] = lambda line: None,
+    ):
+        self.options, self.cache, self.out, self.device, self.say = run, cache, out, torch.device(device), say
         self.task: Task = TASKS[run.name]
         model: Any = self.task.build(run.seed)
         self.model = model.to(self.device, memory_format=torch.channels_last)
@@ -156,7 +163,7 @@ class Trainer:
             line[name] = round(float(np.mean([each[name] for each in losses])), 5)
         with (self.out / f"{self.options.name}.jsonl").open("a") as curves:
             curves.write(json.dumps(line) + "\n")
-        click.echo(f"{self.options.name} {self.progress:6.1%} {json.dumps(line)}")
+        self.say(f"{self.options.name} {self.progress:6.1%} {json.dumps(line)}")
         if loss < self.best:
             self.best = loss
             export(self.average, self.weights)
@@ -224,29 +231,3 @@ def export(model: nn.Module, path: Path) -> None:
 def curves(path: Path) -> list[Mapping[str, float]]:
     """The lines of a training's NAME.jsonl."""
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-@click.command(help=__doc__)
-@click.argument("name", type=click.Choice(list(TASKS)))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for all of it.")
-@click.option("--minutes", default=60.0, show_default=True, help="How long to train, rendering not counted.")
-@click.option("--steps", default=0, help="So many batches instead: then the outcome depends on the seed alone.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--clips", default=2000, show_default=True, help="Clips to draw, 8 frames each.")
-@click.option("--mocap", type=click.Path(path_type=Path), help="Folder of the motion capture archive.")
-@click.option("--workers", default=2, show_default=True, help="Processes that draw.")
-@click.option("--threads", default=1, show_default=True, help="Threads that train, on a CPU.")
-@click.option("--device", default=None, help="Where to train; by default a GPU where there is one.")
-def main(name, out, minutes, steps, seed, clips, mocap, workers, threads, device) -> None:
-    torch.set_num_threads(threads)
-    try:
-        plan = CachePlan(seed=seed, clips=clips)
-        cache = render_cache(out / "frames", plan, mocap, workers)
-        run = Run(name, minutes, steps, seed)
-        Trainer(run, cache, plan.per_clip, out, device or ("cuda" if torch.cuda.is_available() else "cpu")).run()
-    except AugliftError as error:
-        raise click.ClickException(str(error)) from error
-
-
-if __name__ == "__main__":
-    main()

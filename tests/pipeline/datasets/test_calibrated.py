@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from auglift.pipeline.datasets.calibrated import calibrated, camera_of
 from auglift.pipeline.datasets.cameras import Camera, read_calibration, rotation_of
 from auglift.pipeline.datasets.markers import joints_of, read_mapping, read_trc
+from auglift.pipeline.plan import Clip, GroundTruth
 from auglift.stores.errors import InvalidValueError, MissingFileError
 from auglift.stores.skeleton import H36M_17
 
@@ -23,6 +25,10 @@ from ...fakes.video import write_video
 MARKERS = ("RHip", "LHip", "RKnee", "LKnee", "RAnkle", "LAnkle", "Neck", "Head", "Nose")
 ARMS = ("RShoulder", "LShoulder", "RElbow", "LElbow", "RWrist", "LWrist")
 ALL = MARKERS + ARMS
+
+
+def rotated(vector: np.ndarray) -> Any:
+    return rotation_of(vector)
 
 
 def camera_table(name: str, size=(96, 128), angle=(0.1, 0.2, 0.3), away=(0.1, -0.2, 4.0), more: str = "") -> str:
@@ -43,6 +49,11 @@ def write_trc(path: Path, positions: np.ndarray, names=ALL, unit: str = "m", rat
     ]
     path.write_text("\n".join(head + rows) + "\n")
     return path
+
+
+def truth_of(clip: Clip) -> GroundTruth:
+    assert clip.truth is not None
+    return clip.truth
 
 
 @pytest.fixture
@@ -66,16 +77,14 @@ numbers = st.floats(-0.3, 0.3)
 def test_points_fall_where_opencv_puts_them(distortion, vector, seed):
     rng = np.random.default_rng(seed)
     points = rng.uniform(-0.5, 0.5, (17, 3))
-    camera = Camera(
-        "a", (96, 128), (90.0, 91.0), (47.0, 63.0), rotation_of(np.array(vector)), (0.1, -0.2, 4.0), distortion
-    )
+    camera = Camera("a", (96, 128), (90.0, 91.0), (47.0, 63.0), rotated(np.array(vector)), (0.1, -0.2, 4.0), distortion)
     matrix = np.array([[90.0, 0, 47], [0, 91.0, 63], [0, 0, 1]])
     wanted, _ = cv2.projectPoints(points, np.array(vector), np.array([0.1, -0.2, 4.0]), matrix, np.array(distortion))
     np.testing.assert_allclose(camera.project(camera.to_camera(points)), wanted[:, 0], atol=1e-6)
 
 
 def test_behind_the_camera_there_is_no_picture():
-    camera = Camera("a", (96, 128), (90.0, 91.0), (47.0, 63.0), rotation_of(np.zeros(3)), (0.0, 0.0, 0.0))
+    camera = Camera("a", (96, 128), (90.0, 91.0), (47.0, 63.0), rotated(np.zeros(3)), (0.0, 0.0, 0.0))
     assert np.isnan(camera.project(np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 0.0]]))).all()
 
 
@@ -91,7 +100,7 @@ def test_the_truth_is_the_markers_as_opencv_sees_them(recording):
         camera = world @ rotation.T + [0.1, -0.2, 4.0]
         matrix = np.array([[90.0, 0, 47], [0, 91.0, 63], [0, 0, 1]])
         px, _ = cv2.projectPoints(camera, np.zeros(3), np.zeros(3), matrix, np.array([-0.01, 0.02, 0.001, -0.002]))
-        truth = clip.truth.read(np.array([0, 3, 5]))
+        truth = truth_of(clip).read(np.array([0, 3, 5]))
         joint = H36M_17.index("right_knee")
         np.testing.assert_allclose(truth["target/pose3d"][:, joint], camera[[0, 3, 5]], atol=1e-5)
         np.testing.assert_allclose(truth["target/keypoints"][:, joint], px[[0, 3, 5], 0], atol=1e-3)
@@ -105,7 +114,7 @@ def test_the_truth_is_the_markers_as_opencv_sees_them(recording):
 def test_frames_without_markers_have_no_target_and_that_is_said(recording):
     videos, calibration, markers = recording
     found = calibrated(videos[:1], calibration, markers, first=2)
-    truth = found.clips[0].truth.read(np.arange(6))["target/pose3d"]
+    truth = truth_of(found.clips[0]).read(np.arange(6))["target/pose3d"]
     assert np.isnan(truth[:2]).all()
     assert np.isfinite(truth[2:]).all()
     assert found.notes == ["cam_1.mp4: 6 frames, markers for 2 to 7; the rest has no target"]
@@ -135,11 +144,13 @@ def test_millimetres_are_metres_and_a_marker_not_seen_is_nan(tmp_path):
 
 
 def test_a_few_px_are_padding_and_the_same_shape_is_scaled():
-    camera = Camera("a", (1088, 1920), (1680.0, 1680.0), (532.0, 948.0), rotation_of(np.zeros(3)), (0.0, 0.0, 0.0))
+    camera = Camera("a", (1088, 1920), (1680.0, 1680.0), (532.0, 948.0), rotated(np.zeros(3)), (0.0, 0.0, 0.0))
     cropped, said = camera.fitted(1080, 1920)
     assert cropped == replace(camera, size=(1080, 1920))
+    assert said is not None
     assert "1080 x 1920" in said
     half, said = camera.fitted(544, 960)
+    assert said is not None
     assert "scaled by 0.5" in said
     # The corner between the four pixels in the middle stays where it is.
     assert (half.centre[0] + 0.5) * 2 == camera.centre[0] + 0.5
@@ -209,7 +220,7 @@ def test_the_real_recording_lands_on_what_moves(shared_data):
         for t in (15, 35, 55, 75):
             frames = np.concatenate([b.frames for b in read(clip.info.path, [t - 3, t + 3], 2, 1)]).astype(np.int16)
             change = cv2.GaussianBlur(np.abs(frames[1] - frames[0]).sum(axis=-1).astype(np.float32), (0, 0), 4)
-            truth = clip.truth.read(np.array([t - 3, t, t + 3]))
+            truth = truth_of(clip).read(np.array([t - 3, t, t + 3]))
             speed = np.linalg.norm(truth["target/pose3d"][2] - truth["target/pose3d"][0], axis=-1)
             px = truth["target/keypoints"][1][np.argsort(-speed)[:6]].round().astype(int)
             assert ((px >= 0) & (px < [clip.info.width, clip.info.height])).all()
