@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from importlib.util import find_spec
@@ -67,11 +68,15 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         if not self.ray.is_initialized():
-            with _our_signals():
-                if self.address is None:
-                    _start(self.ray, self.cpus, self.gpus)
-                else:
-                    _connect(self.ray, self.address)
+            try:
+                with _our_signals():
+                    if self.address is None:
+                        _start(self.ray, self.cpus, self.gpus)
+                    else:
+                        _connect(self.ray, self.address)
+            except BaseException:
+                self._hide_token()
+                raise
             self._mine = True
         return self
 
@@ -79,6 +84,9 @@ class Cluster:
         if self._mine:
             with _our_signals():
                 self.ray.shutdown()
+        self._hide_token()
+
+    def _hide_token(self) -> None:
         if self._showing_token:
             os.environ.pop(_AUTHENTICATION, None)
 
@@ -91,7 +99,7 @@ class Cluster:
 def _show_token() -> bool:
     """`ray start` protects a cluster where it finds a token; who joins has to be told, before Ray is imported."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if _AUTHENTICATION in os.environ or not (given or TOKEN.is_file()):
+    if _AUTHENTICATION in os.environ or "ray" in sys.modules or not (given or TOKEN.is_file()):
         return False
     os.environ[_AUTHENTICATION] = "token"
     return True
