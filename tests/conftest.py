@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+# pytest-xdist tells its workers of a terminal 80 columns wide; tables in a pipe have no edge.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COLUMNS", None)
 
 # The machine may be busy and an import late: no example fails for being slow.
 hypothesis.settings.register_profile("auglift", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

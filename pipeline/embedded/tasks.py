@@ -56,10 +56,11 @@ MOST_HIDDEN, SMALLEST = 0.85, 6.0
 def build_detector(seed: int) -> nn.Module:
     config = openmmlab.load("mmengine.config").Config(architectures.DETECTOR)
     model: Any = openmmlab.build(config, "mmdet", seed)
-    assigner = {"type": "DynamicSoftLabelAssigner", "topk": 13}
     model.bbox_head.train_cfg = config.__class__({"allowed_border": -1, "pos_weight": -1, "debug": False})
-    model.bbox_head.assigner = openmmlab.load("mmdet.registry").TASK_UTILS.build(assigner)
-    model.bbox_head.sampler = openmmlab.load("mmdet.models.task_modules").PseudoSampler()
+    # By their classes: what a registry finds depends on which package was used last.
+    parts = openmmlab.load("mmdet.models.task_modules")
+    model.bbox_head.assigner = parts.DynamicSoftLabelAssigner(topk=13)
+    model.bbox_head.sampler = parts.PseudoSampler()
     return model.train().requires_grad_(True)
 
 
