@@ -28,6 +28,8 @@ THREAD_PIXELS = 65_536
 BUCKETS = 256
 # Below this, dealing out costs more than it saves.
 BUCKETED_PIXELS = 192
+# Of a float32: all set where it is not finite.
+_EXPONENT = np.int32(0x7F800000)
 # No value is NaN where this is used, and the sign of a zero tells nothing: minima can be taken many at a time.
 _PLAIN_NUMBERS = {"nnan", "nsz"}
 
@@ -90,14 +92,14 @@ def _all(
     positions,
 ):
     """Disks `rows` into `values` and `positions`; `scratch`, `buckets` and `line` are room to work in."""
-    pixels, known, ranked = scratch
+    pixels, spare, ranked = scratch
     ends = np.zeros(BUCKETS, np.int32)
     count = shares.shape[1]
     low, high = np.empty(count, np.float32), np.empty(count, np.float32)
     for disk in rows:
         depth, x, y, r = maps[frame[disk]], centre[disk, 0], centre[disk, 1], radius[disk]
         read = _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels)
-        n = _finite(pixels, read, known)
+        known, n = _finite(pixels, read, spare)
         if n == 0:
             continue
         _order_statistics(known, n, ranks[n], buckets, ends, ranked, low, high)
@@ -174,13 +176,18 @@ def _pixel(nth, width, height, x, y, r):
 
 
 @njit(nogil=True, cache=True)
-def _finite(pixels, read, known):
-    """The finite ones of the first `read` pixels into `known`, in their order; how many there are."""
+def _finite(pixels, read, spare):
+    """The finite ones of the first `read` pixels, in order, and how many: the pixels themselves, or in `spare`."""
+    bits, holes = pixels[:read].view(np.int32), 0
+    for i in range(read):
+        holes += (bits[i] & _EXPONENT) == _EXPONENT
+    if holes == 0:
+        return pixels, read
     n = 0
     for i in range(read):
-        known[n] = pixels[i]
+        spare[n] = pixels[i]
         n += math.isfinite(pixels[i])
-    return n
+    return spare, n
 
 
 @njit(nogil=True, cache=True)
