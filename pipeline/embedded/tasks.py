@@ -59,7 +59,7 @@ def build_detector(seed: int) -> nn.Module:
     model.bbox_head.train_cfg = config.__class__({"allowed_border": -1, "pos_weight": -1, "debug": False})
     # By their classes: what a registry finds depends on which package was used last.
     parts = openmmlab.load("mmdet.models.task_modules")
-    model.bbox_head.assigner = parts.DynamicSoftLabelAssigner(topk=13)
+    model.bbox_head.assigner = parts.DynamicSoftLabelAssigner(topk=13, iou_calculator={"type": "mmdet.BboxOverlaps2D"})
     model.bbox_head.sampler = parts.PseudoSampler()
     return model.train().requires_grad_(True)
 
