@@ -57,7 +57,19 @@ def _mpi_inf_3dhp(root: Path, split: str, **options: Any) -> None:
     _go(find(root, split, options["fps"], options["limit"]), options)
 
 
-def _threedpw(root: Path, split: str, **options: Any) -> None:
+@click.command("3dpw", cls=AugliftCommand)
+@_ROOT
+@_SPLIT
+@click.option(
+    "--smpl",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with SMPL's files for men and women and J_regressor_h36m.npy: joints from the body's surface, not "
+    "approximated.",
+)
+@truth_options
+@depth_pass_options
+def threedpw(root: Path, split: str, smpl: Path | None, **options: Any) -> None:
     """3D Poses in the Wild: sequenceFiles and imageFiles; a clip an actor. Splits also: validation.
 
     \b
@@ -66,7 +78,7 @@ def _threedpw(root: Path, split: str, **options: Any) -> None:
     require_prep()
     from ..pipeline.datasets.threedpw import threedpw as find
 
-    _go(find(root, split, options["fps"], options["limit"]), options)
+    _go(find(root, split, options["fps"], options["limit"], smpl), options)
 
 
 def _fit3d(root: Path, split: str, **options: Any) -> None:
@@ -107,7 +119,7 @@ COMMANDS: tuple[click.Command, ...] = (
     h36m,
     _archive("mpi-inf-3dhp", _mpi_inf_3dhp),
     _archive("3dhp", _mpi_inf_3dhp),
-    _archive("3dpw", _threedpw),
+    threedpw,
     _archive("fit3d", _fit3d),
     datasets,
 )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..stores.agreement import agreement
 from ..stores.errors import InvalidValueError, MissingExtraError
 from ..stores.location import locate
 from ..stores.shards import SHARD_FRAMES
+from ..stores.store import FeatureStore
 from .common import json_option, stderr
 from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
@@ -60,7 +62,8 @@ _OPTIONS = [
         default="all",
         show_default=True,
         metavar="PRESETS",
-        help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost next to nothing.",
+        help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost next to nothing. Their radii "
+        "are for frames of about 1000 px; for others, say so: paper:r_min=0.8:r_max=8.",
     ),
     click.option("--fps", type=float, help="Take so many frames a second. Default: all there are."),
     click.option("--limit", type=click.IntRange(min=1), help="At most so many frames of each source."),
@@ -141,7 +144,8 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
             return 0
         with progress_for(options["json"], stderr) as progress:
             outcome = execute(plan, locate(options["out"]), crew.executor, progress)
-    show_outcome(plan, outcome, options["out"], options["json"])
+    told = None if outcome.failures else agreement(FeatureStore.open(options["out"]))
+    show_outcome(plan, outcome, options["out"], options["json"], told)
     return 1 if outcome.failures else 0
 
 

@@ -10,6 +10,7 @@ import click
 from rich.filesize import decimal
 from rich.table import Table
 
+from ..stores.agreement import in_words
 from .common import stdout
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..pipeline.execute import Outcome
     from ..pipeline.plan import Plan
 
-SLOWEST = 5
+SLOWEST, LISTED = 5, 20
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ def show_plan(plan: Plan, as_json: bool, estimate: Estimate | None = None) -> No
         click.echo(json.dumps({**summary, "bytes": layout.bytes, **timed, "sequences": sequences}))
         return
     table = Table("sequence", "source", "frames", "fps", "size", "source frames", title="What would be done")
-    for clip in plan.clips:
+    for clip in plan.clips[:LISTED]:
         info = clip.info
         rate = f"{clip.fps:.6g}"
         table.add_row(clip.id, clip.name, str(clip.count), rate, f"{info.width} x {info.height}", str(info.frame_count))
     stdout.print(table)
+    if len(plan.clips) > LISTED:
+        stdout.print(f"and {len(plan.clips) - LISTED} more; --json lists all")
     stdout.print(
         f"{plan.frames} frames in {layout.shards} shards of {layout.shard_frames}, "
         f"{decimal(layout.bytes)} before compression"
@@ -65,7 +68,10 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {"seconds": round(estimate.seconds, 1), "workers": estimate.workers, **timed}
 
 
-def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool) -> None:
+def show_outcome(
+    plan: Plan, outcome: Outcome, out: str, as_json: bool, agreement: dict[str, float] | None = None
+) -> None:
+    """agreement   of detected with true joints, where both are there"""
     if as_json:
         summary = {
             "event": "end",
@@ -77,6 +83,7 @@ def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool) -> None:
             "failures": [asdict(failure) for failure in outcome.failures],
             "seconds": outcome.seconds,
             "wall": outcome.wall,
+            "agreement": agreement,
         }
         click.echo(json.dumps(summary))
         return
@@ -86,6 +93,8 @@ def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool) -> None:
         written.add_row(name, str(outcome.counts.get(name, "?")))
     written.add_row("shards", f"{len(plan.shards)} ({outcome.resumed} from an earlier run)")
     written.add_row("descriptors", ", ".join(plan.presets))
+    if agreement:
+        written.add_row("detected against true", in_words(agreement))
     stdout.print(written)
     _show_times(outcome)
     for problem in [p for result in outcome.results for p in result.problems][:10]:

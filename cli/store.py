@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..stores.agreement import in_words
 from ..stores.card import write_card
 from ..stores.errors import InvalidValueError
 from ..stores.export import FORMATS, export
@@ -98,6 +99,8 @@ def _overview(about: dict[str, Any]) -> Table:
         table.add_row(
             "ground truth", escape("; ".join([", ".join(medians), *truth["problems"], *truth.get("notes", [])]))
         )
+    if about["agreement"]:
+        table.add_row("detected against true", in_words(about["agreement"]))
     for kind, model in about["models"].items():
         table.add_row(kind, escape(f"{model['name']} (weights: {model['weights']})"))
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")

@@ -79,14 +79,31 @@ def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def choose_presets(names: str) -> tuple[Preset, ...]:
-    """The UADD presets of a comma-separated list, in the table's order; `all` for all. InvalidValueError."""
-    asked = {name.strip() for name in names.split(",") if name.strip()}
-    if "all" in asked:
-        return tuple(PRESETS.values())
-    unknown = asked - set(PRESETS)
-    if unknown or not asked:
-        raise InvalidValueError(f"no UADD preset '{min(unknown, default='')}'; there are all, {', '.join(PRESETS)}")
-    return tuple(preset for name, preset in PRESETS.items() if name in asked)
+    """The UADD presets of a comma-separated list, in the table's order; `all` for all.
+
+    A name may be followed by constants: `paper:r_min=1:r_max=8`. InvalidValueError for names, constants and values that
+    cannot be.
+    """
+    asked: dict[str, Preset] = {}
+    for part in filter(None, (part.strip() for part in names.split(","))):
+        name, *constants = part.split(":")
+        if name == "all" and not constants:
+            asked = {**PRESETS, **asked}
+        elif name not in PRESETS:
+            raise InvalidValueError(f"no UADD preset '{name}'; there are all, {', '.join(PRESETS)}")
+        else:
+            asked[name] = PRESETS[name].replace(**dict(_constant(part, each) for each in constants))
+    if not asked:
+        raise InvalidValueError(f"no UADD preset in '{names}'; there are all, {', '.join(PRESETS)}")
+    return tuple(asked[name] for name in PRESETS if name in asked)
+
+
+def _constant(part: str, text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise InvalidValueError(f"'{part}': constants are NAME=NUMBER, as in paper:r_min=1:r_max=8") from error
 
 
 def pick_device(name: str) -> torch.device:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from .agreement import agreement
 from .errors import CorruptStoreError, MissingFileError
 from .layout import STATISTICS
 from .sequences import SequenceTable
@@ -29,6 +30,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     joints             joint -> range of score and of depth, of a finished store: {"min", "mean", "max"}; None elsewhere
     warnings           what whoever uses the store must know
     ground_truth       what was found of it before the store was made: medians over clips, problems, notes; None without
+    agreement          of the detected joints with the true ones, see `agreement`; None without either
     """
     records = store.ledger().values()
     counts: dict[str, int] = {}
@@ -47,6 +49,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
         "dataset": store.attributes.get("dataset", ""),
         "warnings": list(store.attributes.get("warnings", [])),
         "ground_truth": store.attributes.get("ground_truth"),
+        "agreement": agreement(store),
         "frames": store.frames,
         "seconds": _seconds(store.sequences),
         "shards": {"finished": len(records), "all": store.layout.shards, "frames": store.layout.shard_frames},

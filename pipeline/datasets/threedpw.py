@@ -3,72 +3,46 @@
 from __future__ import annotations
 
 import math
-import pickle
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...stores.errors import InvalidValueError
+from ...stores.errors import InvalidValueError, MissingFileError
 from .archive import Found, Known, Part, gather, require_folder
 from .joints import smpl_to_h36m
+from .pickles import read_pickle
+from .smpl import find_files, load_smpl, pose_joints
 
 FPS = 30.0
 FOLDERS = {"train": "train", "validation": "validation", "test": "test"}
 APPROXIMATE = "H36M-17 approximated from SMPL's 24 joints; nose and head are some centimetres off"
+REGRESSED = "H36M-17 by a joint regressor from SMPL's vertices"
+_MOST_OFF = 0.02  # m, between the joints of the archive and those of the model given for them
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it encodes text as {encoding}")
-    return text.encode("latin1")
+def threedpw(
+    root: Path, split: str = "all", fps: float | None = None, limit: int | None = None, smpl: Path | None = None
+) -> Found:
+    """A clip an actor of a sequence. Splits: train, validation, test.
 
-
-# What a pickle may name: NumPy's arrays and scalars, and nothing else. The rest could run code.
-_ALLOWED: dict[tuple[str, str], Any] = {
-    **{
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)  # type: ignore[attr-defined]
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    },
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
-}
-
-
-class _Restricted(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no array")
-        return _ALLOWED[module, name]
-
-
-def read_pickle(path: Path) -> dict[str, Any]:
-    """A pickle of arrays and plain containers, as Python 2 wrote it. InvalidValueError for one that holds more: it is
-    refused before anything of it runs."""
-    try:
-        with path.open("rb") as file:
-            content = _Restricted(file, encoding="latin1").load()
-    except Exception as error:
-        raise InvalidValueError(f"{path.name} is refused: {error}; fetch it again from the dataset's site") from error
-    if not isinstance(content, dict):
-        raise InvalidValueError(f"{path.name} holds a {type(content).__name__}, not a dictionary; fetch it again")
-    return content
-
-
-def threedpw(root: Path, split: str = "all", fps: float | None = None, limit: int | None = None) -> Found:
-    """A clip an actor of a sequence. Splits: train, validation, test."""
+    smpl   a folder with SMPL for men and women and the regressor of H36M's joints; None: joints are approximated
+    """
     require_folder(root, "ground truth of 3DPW", "sequenceFiles/*/*.pkl")
     if split not in ("all", *FOLDERS):
         raise InvalidValueError(f"no split '{split}' in 3dpw; there are {', '.join(FOLDERS)}, all")
+    models = {} if smpl is None else find_files(smpl)
     parts = []
     for name in FOLDERS if split == "all" else (split,):
         for path in sorted((root / "sequenceFiles" / name).glob("*.pkl")):
+            genders: list[str] = []
             try:
                 actors = len(_content(path)["jointPositions"])
+                if models:
+                    genders = [str(gender)[:1].lower() for gender in _content(path)["genders"]]
+                    if strange := set(genders) - set(models):
+                        raise MissingFileError(f"{path.name}: no body model for gender {strange.pop()!r}")
             except (InvalidValueError, KeyError, TypeError):
                 actors = 1  # said when it is loaded
             parts += [
@@ -79,7 +53,7 @@ def threedpw(root: Path, split: str = "all", fps: float | None = None, limit: in
                     "",
                     name,
                     root / "imageFiles" / path.stem,
-                    (path,),
+                    (path, *(models[genders[actor]] if actor < len(genders) else ())),
                     _load,
                     actor,
                     FPS,
@@ -107,11 +81,28 @@ def _load(files: tuple[Path, ...], actor: int) -> Known:
         raise InvalidValueError(
             f"{files[0].name}: {len(world)} poses, {len(camera)} cameras, {len(valid)} flags; fetch it again"
         )
-    world = smpl_to_h36m(world)
+    world = smpl_to_h36m(world) if len(files) == 1 else _regressed(content, actor, world, files)
     pose = np.einsum("tab,tjb->tja", camera[:, :3, :3], world) + camera[:, None, :3, 3]
     pose[~valid] = math.nan
     depth = np.where(pose[..., 2:] > 0, pose[..., 2:], math.nan)
     focal, centre = np.diag(matrix)[:2], matrix[:2, 2]
     keypoints = pose[..., :2] / depth * focal + centre
     (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
-    return Known(pose, keypoints, (fx, fy, cx, cy), None, (APPROXIMATE,))
+    return Known(pose, keypoints, (fx, fy, cx, cy), None, (APPROXIMATE if len(files) == 1 else REGRESSED,))
+
+
+def _regressed(content: dict[str, Any], actor: int, theirs: np.ndarray, files: tuple[Path, ...]) -> np.ndarray:
+    """(T, 17, 3) of the vertices that the sequence's parameters give; its own 24 joints tell whether the model fits."""
+    path, *model = files
+    try:
+        poses, betas, trans = (np.asarray(content[name][actor], np.float64) for name in ("poses", "betas", "trans"))
+        joints, centres = pose_joints(load_smpl(model[0], model[1]), poses.reshape(-1, 72), betas.ravel(), trans)
+        off = float(np.median(np.linalg.norm(centres - theirs, axis=-1)))
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InvalidValueError(f"{path.name} lacks or mistakes {error}; fetch it again") from error
+    if not off <= _MOST_OFF:
+        raise InvalidValueError(
+            f"{path.name}: by {model[0].name} the joints are {1000 * off:.0f} mm from those of the archive; "
+            "is it the body model of this gender?"
+        )
+    return joints

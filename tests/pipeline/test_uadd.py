@@ -14,8 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from auglift.pipeline import disks_device, disks_host
+from auglift.pipeline.networks import choose_presets
 from auglift.pipeline.uadd import PRESETS, Preset, Uadd, compute, radius
-from auglift.stores.errors import AugliftError
+from auglift.stores.errors import AugliftError, InvalidValueError
 from auglift.stores.schema import UADD_STATISTICS
 
 JOINTS = 17
@@ -455,3 +456,22 @@ def test_shapes_sizes_and_names_that_cannot_be_are_refused():
     for arguments, says in calls:
         with pytest.raises(AugliftError, match=says):
             compute(*arguments)
+
+
+def test_presets_are_chosen_by_name_with_constants_of_their_own():
+    assert [preset.name for preset in choose_presets("all")] == list(PRESETS)
+    (fixed,) = choose_presets("fixed:r=2")
+    assert fixed.constants == {"r": 2.0}
+    paper, spatial = choose_presets("spatial, paper:r_min=1:r_max=8")
+    assert paper == PRESETS["paper"].replace(r_min=1, r_max=8)
+    assert spatial == PRESETS["spatial"]
+    assert choose_presets("all,paper:r_min=1")[0].constants["r_min"] == 1
+    assert len(choose_presets("all,paper:r_min=1")) == len(PRESETS)
+
+
+@pytest.mark.parametrize(
+    "names", ["papr", "", "paper:r_min", "paper:r_min=x", "paper:radius=3", "paper:r_min=40", "all:r=1"]
+)
+def test_presets_that_cannot_be_are_refused(names):
+    with pytest.raises(InvalidValueError):
+        choose_presets(names)

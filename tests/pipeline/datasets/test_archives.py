@@ -13,8 +13,9 @@ import pytest
 from auglift.pipeline.datasets.fit3d import fit3d
 from auglift.pipeline.datasets.h36m import h36m
 from auglift.pipeline.datasets.mpi_inf_3dhp import mpi_inf_3dhp
+from auglift.pipeline.datasets.pickles import read_pickle
 from auglift.pipeline.datasets.sanity import check
-from auglift.pipeline.datasets.threedpw import read_pickle, threedpw
+from auglift.pipeline.datasets.threedpw import threedpw
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
 from ...fakes.datasets import write
@@ -222,3 +223,19 @@ def test_frames_that_are_not_the_calibrations_size_are_refused(tmp_path):
     (tmp_path / "TS5").rename(tmp_path / "TS1")
     found = mpi_inf_3dhp(tmp_path, "test")
     assert "1920 x 1080, its calibration of 2048 x 2048" in found.damaged[0]
+
+
+@pytest.mark.slow
+def test_a_tree_of_ten_thousand_files_is_checked_whole(tmp_path):
+    for number in range(60):
+        write.write_3dpw(tmp_path, name=f"street_{number:02d}", frames=167)
+    (tmp_path / "imageFiles/street_07/image_00100.jpg").unlink()
+    truncate(tmp_path / "sequenceFiles/test/street_11.pkl", 0.5)
+    found = threedpw(tmp_path, "test")
+    report = check(found.clips)
+    assert found.expected == 119  # how many actors there are in a damaged pickle cannot be told
+    assert len(found.clips) == 118
+    assert "street_11" in found.damaged[0]
+    assert any("166 frames, ground truth for 167" in note for note in found.notes)
+    assert len(report.clips) == 118
+    assert report.problems == ()

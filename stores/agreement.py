@@ -1,0 +1,56 @@
+"""Do the detector and the ground truth mean the same person, and the same left and right? From a finished store."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .skeleton import H36M_17
+from .store import FeatureStore
+
+FIELDS = ("valid", "keypoints", "target/keypoints")
+_SEQUENCES, _FRAMES = 100, 32  # looked at, evenly over the store, and of each from its middle
+_LIMBS = {
+    limb: [(left, right) for left, right in H36M_17.left_right if H36M_17.joints[left].split("_")[1] in joints]
+    for limb, joints in {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}.items()
+}
+
+
+def agreement(store: FeatureStore) -> dict[str, float] | None:
+    """How far detected joints are from true ones, over at most 3,200 frames; None where one of them is not there.
+
+    frames      looked at that have both
+    distance    px, median over joints
+    legs, arms  share of frames in which they lie nearer to the truth than with left and right exchanged
+    """
+    if store.status != "complete" or any(name not in store.fields for name in FIELDS):
+        return None
+    if store.configuration.get("pose", {}).get("name") == "ground-truth":
+        return None
+    found, known = [], []
+    sequences = list(store.sequences)
+    for number in np.unique(np.linspace(0, len(sequences) - 1, min(_SEQUENCES, len(sequences))).astype(int)):
+        sequence = sequences[number]
+        start = sequence.start + max(0, (sequence.stop - sequence.start - _FRAMES) // 2)
+        span = (start, min(sequence.stop, start + _FRAMES))
+        valid, detected, true = (store.read(name, *span) for name in FIELDS)
+        both = (valid > 0) & np.isfinite(detected).all((1, 2)) & np.isfinite(true).all((1, 2))
+        found.append(detected[both])
+        known.append(true[both])
+    detected, true = np.concatenate(found).astype(np.float64), np.concatenate(known).astype(np.float64)
+    if not len(detected):
+        return None
+    distance = np.linalg.norm(detected - true, axis=-1)
+    exchanged = np.linalg.norm(detected - true[:, H36M_17.flip], axis=-1)
+    shares = {
+        limb: float((distance[:, joints].sum(1) < exchanged[:, joints].sum(1)).mean())
+        for limb, joints in ((limb, [joint for pair in pairs for joint in pair]) for limb, pairs in _LIMBS.items())
+    }
+    return {"frames": len(detected), "distance": float(np.median(distance)), **shares}
+
+
+def in_words(told: dict[str, float]) -> str:
+    """What `agreement` says, in one line that names what looks exchanged."""
+    shares = ", ".join(f"{limb} {told[limb]:.0%}" for limb in _LIMBS)
+    wrong = [limb for limb in _LIMBS if told[limb] < 0.5]
+    verdict = f"; LEFT AND RIGHT OF THE {' AND '.join(wrong).upper()} LOOK EXCHANGED" if wrong else ""
+    return f"{told['distance']:.1f} px apart, the same left and right: {shares}; {told['frames']} frames{verdict}"
