@@ -28,8 +28,8 @@ THREAD_PIXELS = 65_536
 BUCKETS = 256
 # Below this, dealing out costs more than it saves.
 BUCKETED_PIXELS = 192
-# Of a float32: all set where it is not finite.
-_EXPONENT = np.int32(0x7F800000)
+# Of a float32: all set where it is not finite; and from where on what is interpolated from it may not be.
+_EXPONENT, _HUGE = np.int32(0x7F800000), np.int32(0x7E000000)
 # No value is NaN where this is used, and the sign of a zero tells nothing: minima can be taken many at a time.
 _PLAIN_NUMBERS = {"nnan", "nsz"}
 
@@ -98,8 +98,8 @@ def _all(
     low, high = np.empty(count, np.float32), np.empty(count, np.float32)
     for disk in rows:
         depth, x, y, r = maps[frame[disk]], centre[disk, 0], centre[disk, 1], radius[disk]
-        read = _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels)
-        known, n = _finite(pixels, read, spare)
+        read, whole = _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels)
+        known, n = (pixels, read) if whole else _finite(pixels, read, spare)
         if n == 0:
             continue
         _order_statistics(known, n, ranks[n], buckets, ends, ranked, low, high)
@@ -141,8 +141,8 @@ def _rows(height, y, r):
 
 @njit(nogil=True, cache=True)
 def _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels):
-    """Depth at the disk's pixels, in row-major order, into `pixels`; how many there are."""
-    read = 0
+    """Depth at the disk's pixels, in row-major order, into `pixels`; how many, and whether all are surely finite."""
+    read, largest, bits = 0, int32(0), line.view(np.int32)
     top, bottom = _rows(height, y, r)
     for v in range(top, bottom):
         begin, end = _runs(width, height, x, y, r, v)
@@ -154,13 +154,15 @@ def _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels):
         share = weight[width + v]
         for cell in range(last - first):
             line[cell] = above[cell] + (below[cell] - above[cell]) * share
+        for cell in range(last - first):
+            largest = max(largest, bits[cell] & _EXPONENT)
         left, right, shares = lower[begin:end], upper[begin:end], weight[begin:end]
         out = pixels[read : read + end - begin]
         for u in range(end - begin):
             value = line[uint32(left[u] - first)]
             out[u] = value + (line[uint32(right[u] - first)] - value) * shares[u]
         read += end - begin
-    return read
+    return read, largest < _HUGE
 
 
 @njit(nogil=True, cache=True)
@@ -177,12 +179,7 @@ def _pixel(nth, width, height, x, y, r):
 
 @njit(nogil=True, cache=True)
 def _finite(pixels, read, spare):
-    """The finite ones of the first `read` pixels, in order, and how many: the pixels themselves, or in `spare`."""
-    bits, holes = pixels[:read].view(np.int32), 0
-    for i in range(read):
-        holes += (bits[i] & _EXPONENT) == _EXPONENT
-    if holes == 0:
-        return pixels, read
+    """The finite ones of the first `read` pixels, in order, in `spare`, and how many."""
     n = 0
     for i in range(read):
         spare[n] = pixels[i]
@@ -193,7 +190,7 @@ def _finite(pixels, read, spare):
 @njit(nogil=True, cache=True)
 def _order_statistics(known, n, ranks, buckets, ends, ranked, low, high):
     """Of the first n > 0 values: the two order statistics about each percentile into `low` and `high`."""
-    least, most = _least(known, 0, n), _most(known, 0, n)
+    least, most = _range(known, n)
     width = most - least
     # Ranges so small or so large that no bucket has a width that is a number are searched as one.
     scale = float32(BUCKETS) / width if width > 0 else float32(0)
@@ -269,16 +266,9 @@ def _put(values, first, last, rank):
 
 
 @njit(nogil=True, cache=True, fastmath=_PLAIN_NUMBERS)
-def _least(values, first, last):
-    found = values[first]
-    for i in range(first, last):
-        found = min(found, values[i])
-    return found
-
-
-@njit(nogil=True, cache=True, fastmath=_PLAIN_NUMBERS)
-def _most(values, first, last):
-    found = values[first]
-    for i in range(first, last):
-        found = max(found, values[i])
-    return found
+def _range(values, n):
+    """The least and the greatest of the first n > 0 values."""
+    least = most = values[0]
+    for i in range(n):
+        least, most = min(least, values[i]), max(most, values[i])
+    return least, most
