@@ -75,6 +75,7 @@ def synth(
     require_prep()
     from ..pipeline.datasets.synth import SynthOptions, cache_folder, store_clips, undrawn_clips
     from ..pipeline.ground_truth import is_truth
+    from ..pipeline.networks import NetworkOptions
     from ..pipeline.synth.mocap import MocapArchive
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -87,6 +88,8 @@ def synth(
     depth = is_truth(options["depth"])
     if options["dry_run"] and not options["calibrate"]:
         sys.exit(run(undrawn_clips(drawn, folder, depth, options["fps"], options["limit"]), options))
+    networks = NetworkOptions(**{kind: options[kind] for kind in ("detector", "pose", "depth", "weights")})
+    networks.find_weights()  # before the drawing, which takes longer than to find that there are none
     _draw(drawn, folder, depth, archive, renderers, quiet=options["json"])
     sys.exit(run(store_clips(drawn, folder, depth, options["fps"], options["limit"]), options))
 

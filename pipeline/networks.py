@@ -15,9 +15,10 @@ from .depth import build_depth
 from .detect import build_detector
 from .extract import Extractor, describe
 from .ground_truth import FromTruth, is_truth
-from .models import DEFAULTS
+from .models import DEFAULTS, Kind, resolve
 from .pose import build_pose
 from .uadd import PRESETS, Preset
+from .weights import locate, random_seed
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,19 @@ class NetworkOptions:
             presets=self.presets,
             device=device,
         )
+
+    def find_weights(self) -> None:
+        """Look for the weights without loading a network, so that hours of drawing are not followed by an error.
+
+        Raises MissingFileError, InvalidValueError (names, digests).
+        """
+        wanted: dict[Kind, str] = {} if is_truth(self.pose) else {"detector": self.detector, "pose": self.pose}
+        if not (is_truth(self.depth) or Path(self.depth).is_dir()):
+            wanted["depth"] = self.depth
+        for kind, name in wanted.items():
+            spec = resolve(name, kind)
+            if random_seed(self.weights) is None and spec.config is not None:
+                locate(spec, self.weights)
 
     def settings(self, extractor: Extractor) -> dict[str, Any]:
         """What a plan's fingerprint holds of these options: plain data."""

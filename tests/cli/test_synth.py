@@ -97,6 +97,8 @@ def test_recorded_motion_is_said_to_be_recorded(shared_data, tmp_path):
         (["--split", "val"], "no split named 'val'; there are: train, test, all"),
         (["--mocap", "nowhere.tar.xz"], "no motion capture archive at nowhere.tar.xz"),
         (["--size", "65"], "--size 65: H.264 wants an even number of pixels; try 66"),
+        (["--pose", "rtmpose-s", "--weights", "nowhere"], "nowhere does not exist; give the folder that holds"),
+        (["--depth", "tinny"], "did you mean tiny"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_2_and_leaves_nothing(tmp_path, changes, message):
