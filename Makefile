@@ -35,6 +35,7 @@ demo: install  ## Needs no data: rendered people in two places, the depth pass, 
 	for domain in studio street; do $(BIN)/auglift-store info $(DEMO)/$$domain.zarr || exit 1; done
 	$(DRAW) $(DEMO)/studio.zarr $(DEMO)/street.zarr --out $(DEMO)/picture.png
 	$(DRAW) $(DEMO)/studio-exact.zarr $(DEMO)/street-exact.zarr --out $(DEMO)/exact.png
+	$(BIN)/python -m reproduce.run demo --show $(DEMO)/comparison.png
 
 WORKERS ?= 2
 test: install  ## The default test suite (under 10 minutes on 2 cores).

@@ -45,7 +45,10 @@ class Failed(click.ClickException):
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time (Ray).")
 @click.option("--stores-only", is_flag=True, help="Make the stores and stop.")
 @click.option("--write-only", is_flag=True, help="Write down what has been measured so far.")
-def main(name: str, threads: int | None, workers: int, stores_only: bool, write_only: bool) -> None:
+@click.option(
+    "--show", type=click.Path(path_type=Path), metavar="FIGURE", help="Print the table, draw FIGURE, leave docs/ alone."
+)
+def main(name: str, threads: int | None, workers: int, stores_only: bool, write_only: bool, show: Path | None) -> None:
     path = ROOT / "reproduce" / f"{name}.toml"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml")))
@@ -61,6 +64,11 @@ def main(name: str, threads: int | None, workers: int, stores_only: bool, write_
             return
         relative = str(path.relative_to(ROOT))
         timed(out, "training", ["-m", "auglift.cli.sweep", relative, "--workers", str(workers), *shared])
+    if show:
+        comparison = compare(measured(out))
+        draw(show, comparison)
+        click.echo("\n".join([*_table(comparison), "", f"{show} written"]))
+        return
     write(name, path, out)
 
 
@@ -93,12 +101,17 @@ def read_times(out: Path) -> dict[str, float]:
 # Writing down ---------------------------------------------------------------------------------------------------------
 
 
-def write(name: str, path: Path, out: Path) -> None:
-    """The rows, the figure, and the document's section."""
+def measured(out: Path) -> list[dict[str, Any]]:
+    """A row a training and target, as the sweep left them."""
     try:
-        rows = json.loads((out / RESULTS).read_text())
+        return json.loads((out / RESULTS).read_text())
     except FileNotFoundError as error:
         raise Failed(f"nothing has been measured yet: {out / RESULTS} is not there") from error
+
+
+def write(name: str, path: Path, out: Path) -> None:
+    """The rows, the figure, and the document's section."""
+    rows = measured(out)
     FIGURES.mkdir(parents=True, exist_ok=True)
     kept = ("lifter", "inputs", "window", "source", "target", "seed", "mpjpe", "p_mpjpe", "epochs", "seconds")
     short = [{key: _rounded(row[key]) for key in kept} for row in rows]
@@ -194,7 +207,7 @@ def draw(path: Path, comparison: Comparison) -> None:
         line[0].set_ylabel("MPJPE, mm")
     axes.flat[0].legend(fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
 
