@@ -15,8 +15,8 @@ from .models import DEFAULTS, ModelSpec, resolve
 from .resize import resize_bicubic
 from .weights import fit_state, load_state, random_seed, seeded, sha256
 
-# What the published models were trained with, as transformers' own processor has it: side, multiple, colour statistics.
-SIDE, MULTIPLE = 518, 14
+# What the published models were trained with, as transformers' own processor has it: side, patches, colour statistics.
+SIDE, PATCH = 518, 14
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Half precision where the device has fast matrix units for it; its ten bits of mantissa are a thousandth of the depth.
@@ -51,6 +51,7 @@ class DepthAnything:
         self._identity = dict(identity)
         self._max_depth = max_depth
         self._side = side
+        self._patch = int(model.config.patch_size)
         self._device = device
         self._autocast = _AUTOCAST.get(device.type)
         # Channels last: an eighth less time on a CPU.
@@ -75,7 +76,7 @@ class DepthAnything:
     @torch.inference_mode()
     def inputs(self, frames: Tensor) -> Tensor:
         """Frames (B, H, W, 3) uint8 RGB, to the network's input (B, 3, h, w): resized, then normalised."""
-        size = input_size(frames.shape[1], frames.shape[2], self._side)
+        size = input_size(frames.shape[1], frames.shape[2], self._side, self._patch)
         pixels = resize_bicubic(frames.to(self._device), size) / 255
         return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
@@ -85,7 +86,7 @@ class DepthAnything:
 
         Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
         """
-        patches = inputs.shape[-2] // MULTIPLE, inputs.shape[-1] // MULTIPLE
+        patches = inputs.shape[-2] // self._patch, inputs.shape[-1] // self._patch
         with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
             maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
         return self._model.head([each.float() for each in maps], *patches)
@@ -174,19 +175,19 @@ def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
     return transformers.DepthAnythingForDepthEstimation(transformers.DepthAnythingConfig(**plain)).eval()
 
 
-def input_size(height: int, width: int, side: int = SIDE) -> tuple[int, int]:
+def input_size(height: int, width: int, side: int = SIDE, patch: int = PATCH) -> tuple[int, int]:
     """(h, w) of the network's input, as transformers' processor has it: the side of the milder scale becomes `side` px.
 
     So the short side of what is larger, the long side of what is smaller. The other keeps the aspect; both are rounded
-    to multiples of 14, of which there is at least one: the processor would make nothing of a very thin frame.
+    to whole patches, of which there is at least one: the processor would make nothing of a very thin frame.
     """
     by_height, by_width = side / height, side / width
     scale = by_width if abs(1 - by_width) < abs(1 - by_height) else by_height
-    return _multiple(scale * height), _multiple(scale * width)
+    return _whole(scale * height, patch), _whole(scale * width, patch)
 
 
-def _multiple(length: float) -> int:
-    return max(MULTIPLE, round(length / MULTIPLE) * MULTIPLE)
+def _whole(length: float, patch: int) -> int:
+    return max(patch, round(length / patch) * patch)
 
 
 def _from_folder(folder: Path, name: str, weights: str | Path | None, device: torch.device) -> TransformersDepth:

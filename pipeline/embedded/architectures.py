@@ -9,7 +9,7 @@ _MEAN, _STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 DETECTOR_SIDE = 192
 POSE_SIZE = (96, 128)  # width, height
-DEPTH_SIDE = 126  # short side: 9 patches of 14 px
+DEPTH_SIDE, DEPTH_PATCH = 126, 9  # short side: 14 patches of 9 px
 
 
 def _cspnext(widen: float, **more: Any) -> dict[str, Any]:
@@ -88,7 +88,10 @@ def _detector() -> dict[str, Any]:
 
 
 def _pose() -> dict[str, Any]:
-    """RTMPose (Jiang 2023) whose backbone ends a stage early: a crop of 128 x 96 has then 8 x 6 cells, not 4 x 3."""
+    """RTMPose (Jiang 2023) that looks at three stages at once, the finest of 16 x 12 cells for a crop of 128 x 96.
+
+    With the last stage alone, 4 x 3 cells, a crop this small says too little of where a joint is.
+    """
     codec = {
         "type": "SimCCLabel",
         "input_size": POSE_SIZE,
@@ -97,23 +100,29 @@ def _pose() -> dict[str, Any]:
         "normalize": False,
         "use_dark": False,
     }
-    # in, out, blocks, identity, pyramid pooling: CSPNeXt's own first three stages, the last of which now pools.
-    stages = [[64, 128, 3, True, False], [128, 256, 6, True, False], [256, 512, 6, True, True]]
-    channels = 192
+    # in, out, blocks, identity, pyramid pooling: CSPNeXt's own, the last stage not widened.
+    stages = [
+        [64, 128, 3, True, False],
+        [128, 256, 6, True, False],
+        [256, 512, 6, True, False],
+        [512, 512, 3, False, True],
+    ]
+    channels = [96, 192, 192]
     steps = [{"type": "GetBBoxCenterScale"}, {"type": "TopdownAffine", "input_size": POSE_SIZE}]
     return {
         "model": {
             "type": "TopdownPoseEstimator",
             "data_preprocessor": {"type": "PoseDataPreprocessor", "mean": _MEAN, "std": _STD, "bgr_to_rgb": True},
-            "backbone": _cspnext(channels / 512, _scope_="mmdet", arch_ovewrite=stages, out_indices=(3,)),
+            "backbone": _cspnext(channels[-1] / 512, _scope_="mmdet", arch_ovewrite=stages, out_indices=(2, 3, 4)),
+            "neck": {"type": "FeatureMapProcessor", "concat": True},
             "head": {
                 "type": "RTMCCHead",
-                "in_channels": channels,
+                "in_channels": sum(channels),
                 "out_channels": 17,
                 "input_size": POSE_SIZE,
-                "in_featuremap_size": (POSE_SIZE[0] // 16, POSE_SIZE[1] // 16),
+                "in_featuremap_size": (POSE_SIZE[0] // 8, POSE_SIZE[1] // 8),
                 "simcc_split_ratio": codec["simcc_split_ratio"],
-                "final_layer_kernel_size": 7,
+                "final_layer_kernel_size": 3,
                 "gau_cfg": {
                     "hidden_dims": 128,
                     "s": 64,
@@ -134,23 +143,27 @@ def _pose() -> dict[str, Any]:
 
 
 def _depth() -> dict[str, Any]:
-    """Depth Anything V2 (Yang 2024), metric, with a third of the width and half of the depth of its Small."""
-    hidden, layers = 128, 6
+    """Depth Anything V2 (Yang 2024), metric, with a quarter of the width and half of the depth of its Small.
+
+    The patches are smaller than its 14 px: a person in so small a picture is a few of those wide.
+    """
+    hidden, layers = 96, 6
     return {
         "model_type": "depth_anything",
         "backbone_config": {
             "model_type": "dinov2",
             "image_size": DEPTH_SIDE,
-            "patch_size": 14,
+            "patch_size": DEPTH_PATCH,
             "hidden_size": hidden,
-            "num_attention_heads": 4,
+            "num_attention_heads": 3,
             "num_hidden_layers": layers,
             "out_indices": [2, 3, 5, 6],
             "apply_layernorm": True,
             "reshape_hidden_states": False,
         },
-        "patch_size": 14,
+        "patch_size": DEPTH_PATCH,
         "reassemble_hidden_size": hidden,
+        "reassemble_factors": [2, 1, 0.5, 0.25],  # maps of 28, 14, 7 and 4 cells
         "neck_hidden_sizes": [32, 48, 96, 128],
         "fusion_hidden_size": 16,
         "head_hidden_size": 8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -134,6 +135,7 @@ def detector_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
 # joint whose score is not positive has no position at all, and the guess at a hidden one is worth having.
 SCORE_VISIBLE, SCORE_HIDDEN, SCORE_OUTSIDE = 1.0, 0.15, 0.05
 _SHARPNESS = 10.0  # RTMPose's beta: the softmax is of ten times the response
+_CELLS_SIGMA = 1.0  # cells: the bell asked of the head's first layer
 _HIDDEN_WEIGHT = 0.3  # what a hidden joint's position counts beside a visible one's
 
 
@@ -218,14 +220,17 @@ def pose_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
     rows, columns = (torch.arange(length, device=cells.device) + 0.5 for length in cells.shape[-2:])
     at = batch["xy"] / (inputs.shape[-1] / cells.shape[-1])
     far = (columns - at[..., 0, None]).square()[..., None, :] + (rows - at[..., 1, None]).square()[..., None]
-    target = (-far.flatten(2)).softmax(-1)
-    divergence = F.kl_div(cells.flatten(2).log_softmax(-1), target, reduction="none").sum(-1)
+    target = (_SHARPNESS * (-0.5 * far.flatten(2) / _CELLS_SIGMA**2).exp()).softmax(-1)
+    divergence = F.kl_div((cells.flatten(2) * _SHARPNESS).log_softmax(-1), target, reduction="none").sum(-1)
     return {"place": place, "score": score, "cells": (divergence * weight).sum() / weight.sum().clamp(min=1)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Depth
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+_CUT, _CUT_SHARE = 8, 0.75  # patches a side of the part that is cut out, and how often one is
 
 
 def build_depth(seed: int) -> nn.Module:
@@ -245,18 +250,31 @@ def build_depth(seed: int) -> nn.Module:
                 nn.init.kaiming_normal_(layer.convolution1.weight)  # after a ReLU
                 nn.init.zeros_(layer.convolution2.weight)  # at first as if it were not there
         nn.init.kaiming_normal_(model.head.conv2.weight)
+        _where_patches_are(model.backbone.embeddings.position_embeddings)
         nn.init.normal_(model.head.conv3.weight, std=0.05)
     # Half of max_depth, which is where a network starts, is twice as far as anybody stands.
     nn.init.constant_(model.head.conv3.bias, -1.2)
     return model.to(memory_format=torch.channels_last).train().requires_grad_(True)
 
 
-def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batch:
-    """images (B, s, s, 3) uint8; depth (B, s, s) m; person (B, s, s) uint8, as in `synth.video.Batch`.
+@torch.no_grad()
+def _where_patches_are(embeddings: Tensor) -> None:
+    """Sines and cosines of row and column (Vaswani 2017) into (1, 1 + n * n, C): drawn ones are learnt too slowly."""
+    count, channels = math.isqrt(embeddings.shape[1]), embeddings.shape[2] // 4
+    waves = torch.arange(count)[:, None] / 100 ** (torch.arange(channels) / channels)
+    waves = torch.cat([waves.sin(), waves.cos()], 1)
+    rows, columns = waves[:, None].expand(-1, count, -1), waves[None].expand(count, -1, -1)
+    embeddings[0, 1:] = torch.cat([rows, columns], 2).flatten(0, 1)
 
-    Moved a little and mirrored, never zoomed: that would be another camera at the same distance.
+
+def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batch:
+    """images (B, s, s, 3) uint8; depth (B, s, s) m; person (B, s, s) uint8, as in `synth.video.Batch`; corner (B, 2).
+
+    Moved a little and mirrored, never zoomed: that would be another camera at the same distance. Most batches are cut
+    out about the subject, as whole patches from row and column `corner`: a third of the work, most of what matters.
     """
-    side, images, depths, people = architectures.DEPTH_SIDE, [], [], []
+    side, patch, images, depths, people, corners = architectures.DEPTH_SIDE, architectures.DEPTH_PATCH, [], [], [], []
+    cut = _CUT if rng is not None and rng.random() < _CUT_SHARE else side // patch
     for index in indices:
         image, depth, person = (np.asarray(getattr(cache, name)[index]) for name in ("image", "depth", "person"))
         if rng is not None:
@@ -268,13 +286,57 @@ def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Bat
             # Quicker than the bicubic below and as free of aliases; small pictures are quicker painted.
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
             image = paint(image, rng) if rng.random() < 0.4 else image
+        depth, person = nearest_depth(depth, person)
         at = ((np.arange(side) + 0.5) * (len(depth) / side)).astype(int)
+        depth, person = depth[at][:, at], person[at][:, at]
+        corner = np.zeros(2, dtype=int)
+        if rng is not None and cut * patch < side:
+            rows, columns = np.nonzero(person == 1)
+            middle = (rows.mean(), columns.mean()) if len(rows) else (side / 2, side / 2)
+            corner = np.rint(np.array(middle) / patch - cut / 2 + rng.uniform(-2, 2, 2)).astype(int)
+            corner = corner.clip(0, side // patch - cut)
+            window = tuple(slice(start, start + cut * patch) for start in corner * patch)
+            image, depth, person = image[window], depth[window], person[window]
         images.append(image)
-        depths.append(depth[at][:, at])
-        people.append(person[at][:, at])
+        depths.append(depth)
+        people.append(person)
+        corners.append(corner)
     pixels = _pixels(images)
     resized = resize_bicubic(pixels, (side, side)) if rng is None else pixels.permute(0, 3, 1, 2)
-    return {"images": resized, "depth": _pixels(depths).float(), "person": _pixels(people)}
+    truth = {"depth": _pixels(depths).float(), "person": _pixels(people)}
+    return {"images": resized, **truth, "corner": torch.from_numpy(np.stack(corners))}
+
+
+def nearest_depth(depth: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The depth (h, w) of what is nearest within a pixel, and whose it is.
+
+    Limbs are two pixels wide for this network: of a map that is thinned out as it is, interpolated, next to nothing of
+    them is left, and a joint would have the depth of the wall.
+    """
+    around = np.ones((3, 3), np.uint8)
+    depth = depth.astype(np.float32)
+    nearest = cv2.erode(depth, around)
+    whose = np.zeros_like(person)
+    for mask, label in ((person > 1, 2), (person == 1, 1)):
+        whose[cv2.erode(np.where(mask, depth, np.float32(np.inf)), around) == nearest] = label
+    return nearest, whose
+
+
+def depth_of_part(model: Any, inputs: Tensor, corner: Tensor) -> Tensor:
+    """Depth (B, h, w) of parts (B, 3, h, w) of pictures, whose patches know where in the whole they are."""
+    embeddings, whole = model.backbone.embeddings, architectures.DEPTH_SIDE // architectures.DEPTH_PATCH
+    own, places = embeddings.position_embeddings.split([1, whole * whole], dim=1)
+    rows, columns = (
+        corner[:, axis, None] + torch.arange(inputs.shape[2 + axis] // architectures.DEPTH_PATCH, device=corner.device)
+        for axis in (0, 1)
+    )
+    chosen = places[0].unflatten(0, (whole, whole))[rows[:, :, None], columns[:, None]].flatten(1, 2)
+    chosen = torch.cat([own.expand(len(chosen), -1, -1), chosen], 1)
+    embeddings.interpolate_pos_encoding = lambda *_: chosen  # of this object alone
+    try:
+        return model(inputs).predicted_depth
+    finally:
+        del embeddings.interpolate_pos_encoding
 
 
 def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
@@ -285,7 +347,7 @@ def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
     mean = torch.tensor(MEAN, device=batch["images"].device).view(3, 1, 1)
     std = torch.tensor(STD, device=mean.device).view(3, 1, 1)
     inputs = ((batch["images"] / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-    depth = model(inputs).predicted_depth.clamp(min=0.05)
+    depth = depth_of_part(model, inputs, batch["corner"]).clamp(min=0.05)
     truth, person = batch["depth"].clamp(0.05, 19.5), batch["person"]
     shown, subject = (person > 0).float(), (person == 1).float()
     weight = 1 / person[0].numel() + shown / shown.sum((1, 2), keepdim=True).clamp(min=50)
@@ -304,11 +366,11 @@ def depth_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
     relief = metres - (metres.sum((1, 2)) / pixels)[:, None, None]
     counted = (pixels > 20).float()
     relief = ((relief.abs() * subject).sum((1, 2)) / pixels * counted).sum() / counted.sum().clamp(min=1)
-    return {"silog": 2 * silog, "steps": steps, "relief": 2 * relief}
+    return {"silog": 2 * silog, "steps": steps, "relief": 4 * relief}
 
 
 TASKS: Mapping[str, Task] = {
     "detector": Task(build_detector, detector_sample, detector_loss, batch=8, rate=2e-3, decay=0.05),
-    "pose": Task(build_pose, pose_sample, pose_loss, batch=8, rate=1.2e-3, decay=0.05),
-    "depth": Task(build_depth, depth_sample, depth_loss, batch=4, rate=7e-4, decay=0.03),
+    "pose": Task(build_pose, pose_sample, pose_loss, batch=16, rate=2e-3, decay=0.05),
+    "depth": Task(build_depth, depth_sample, depth_loss, batch=16, rate=1e-3, decay=0.03),
 }

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from auglift.pipeline.detect import build_detector
-from auglift.pipeline.embedded import augment
+from auglift.pipeline.embedded import architectures, augment
 from auglift.pipeline.embedded.cache import CachePlan, render_cache
-from auglift.pipeline.embedded.tasks import TASKS, wanted_people
+from auglift.pipeline.embedded.tasks import TASKS, depth_of_part, nearest_depth, wanted_people
 from auglift.pipeline.embedded.train import Run, Trainer, _schedule
 from auglift.stores.errors import InvalidValueError
 
@@ -137,6 +137,44 @@ def test_without_chance_a_detector_batch_is_the_input_that_inference_makes(frame
     assert (grey - batch["images"]).abs().mean() < 1
     known = torch.isfinite(batch["boxes"])
     torch.testing.assert_close(batch["boxes"][known], torch.from_numpy(frames.boxes[:4])[known] * scale)
+
+
+def test_what_is_thin_and_near_is_not_lost_on_the_way_to_the_depth_networks_size():
+    depth, person = np.full((9, 9), 7.0, np.float16), np.zeros((9, 9), np.uint8)
+    depth[:, 2], person[:, 2] = 3.0, 1
+    depth[4, :], person[4, :] = 5.0, 2
+    nearest, whose = nearest_depth(depth, person)
+    assert (nearest[0] == [7, 3, 3, 3, 7, 7, 7, 7, 7]).all()
+    assert (whose[0] == [0, 1, 1, 1, 0, 0, 0, 0, 0]).all()
+    assert (nearest[3] == [5, 3, 3, 3, 5, 5, 5, 5, 5]).all()
+    assert (whose[3] == [2, 1, 1, 1, 2, 2, 2, 2, 2]).all()
+
+
+def test_a_part_of_a_picture_knows_where_in_it_it_is(frames):
+    task = TASKS["depth"]
+    model = task.build(0).eval()
+    picture = torch.randn(2, 3, architectures.DEPTH_SIDE, architectures.DEPTH_SIDE)
+    whole = model(picture).predicted_depth
+    assert torch.equal(depth_of_part(model, picture, torch.zeros(2, 2, dtype=torch.long)), whole)
+    cut = picture[..., :72, :72]
+    here, there = (depth_of_part(model, cut, torch.tensor([corner, corner])) for corner in ([0, 0], [6, 5]))
+    assert here.shape == (2, 72, 72)
+    assert not torch.allclose(here, there)
+    assert torch.equal(model(picture).predicted_depth, whole)  # the network itself is as it was
+
+
+def test_parts_that_are_cut_out_are_whole_patches_about_the_subject(frames):
+    known = np.flatnonzero([(person == 1).sum() > 200 for person in frames.person])[:4]
+    sizes = set()
+    for seed in range(12):
+        batch = TASKS["depth"].sample(frames, known, np.random.default_rng(seed))
+        side = batch["images"].shape[-1]
+        sizes.add(side)
+        assert batch["depth"].shape == batch["person"].shape == (len(known), side, side)
+        most = (architectures.DEPTH_SIDE - side) // architectures.DEPTH_PATCH
+        assert ((batch["corner"] >= 0) & (batch["corner"] <= most)).all()
+        assert (batch["person"] == 1).flatten(1).any(1).all()
+    assert sizes == {8 * architectures.DEPTH_PATCH, architectures.DEPTH_SIDE}
 
 
 def test_chance_keeps_boxes_on_their_people(frames):
