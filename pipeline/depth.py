@@ -45,13 +45,19 @@ class DepthAnything:
     """Depth Anything V2 (Yang 2024, arXiv 2406.09414), metric, through transformers' implementation of it."""
 
     def __init__(
-        self, model: Any, identity: Mapping[str, str], max_depth: float, device: torch.device, side: int = SIDE
+        self,
+        model: Any,
+        identity: Mapping[str, str],
+        max_depth: float,
+        device: torch.device,
+        side: int = SIDE,
+        patch: int = PATCH,
     ):
         self.name = identity["name"]
         self._identity = dict(identity)
         self._max_depth = max_depth
         self._side = side
-        self._patch = int(model.config.patch_size)
+        self._patch = patch
         self._device = device
         self._autocast = _AUTOCAST.get(device.type)
         # Channels last: an eighth less time on a CPU.
@@ -163,7 +169,8 @@ def build_depth(
         model = build_depth_anything(spec.config)
     if state is not None:
         fit_state(model, state, spec)
-    return DepthAnything(model, identity, spec.max_depth, device, spec.input_size[0])
+    patch = int(spec.config.get("patch_size", PATCH))
+    return DepthAnything(model, identity, spec.max_depth, device, spec.input_size[0], patch)
 
 
 def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:

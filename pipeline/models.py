@@ -196,9 +196,9 @@ _ROWS: tuple[ModelSpec, ...] = (
     _rtmpose("rtmpose-l-384x288", "l", "384x288", "3f5a1437", 113),
     *(_depth_anything("Indoor", size, 20) for size in _DEPTH_ANYTHING),
     *(_depth_anything("Outdoor", size, 80) for size in _DEPTH_ANYTHING),
-    _tiny("detector", tiny.DETECTOR, "fb60d483755e142c", 1.2, (tiny.DETECTOR_SIDE, tiny.DETECTOR_SIDE)),
-    _tiny("pose", tiny.POSE, "9e2bc4572b358e89", 2.8, tiny.POSE_SIZE),
-    _tiny("depth", tiny.DEPTH, "d6165a15e6b94cc9", 2.1, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
+    _tiny("detector", tiny.DETECTOR, "fb60d483755e142c", 2.2, (tiny.DETECTOR_SIDE, tiny.DETECTOR_SIDE)),
+    _tiny("pose", tiny.POSE, "9e2bc4572b358e89", 5.6, tiny.POSE_SIZE),
+    _tiny("depth", tiny.DEPTH, "d6165a15e6b94cc9", 4.25, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
 )
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _ROWS})
