@@ -15,8 +15,10 @@ import os
 import platform
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -190,7 +192,8 @@ def main(rows: Callable[[bool], list[Row]], doc: str | None) -> None:
     @click.option("--quick", is_flag=True, help="Under a minute on two cores: fewer repeats, smaller sizes.")
     @click.option("--json", "as_json", is_flag=True, help="Print a list of rows instead of a table.")
     def command(quick: bool, as_json: bool) -> None:
-        found = rows(quick)
+        with redirect_stdout(sys.stderr):  # what libraries say of themselves is no row
+            found = rows(quick)
         if as_json:
             click.echo(json.dumps([asdict(row) for row in found], indent=1))
         else:
