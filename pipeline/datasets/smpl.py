@@ -107,7 +107,7 @@ def _array(value: Any) -> np.ndarray:
         value = value.state["x"]
     elif isinstance(value, Sparse):
         state = value.state
-        dense = np.zeros(state.get("_shape", state.get("shape")))
+        dense = np.zeros(tuple(state["_shape"] if "_shape" in state else state["shape"]))
         columns = np.repeat(np.arange(dense.shape[1]), np.diff(state["indptr"]))
         np.add.at(dense, (state["indices"], columns), state["data"])
         value = dense

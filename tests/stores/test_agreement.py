@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,12 @@ class Replaced:
         return self.store.read("target/keypoints", start, stop)[:, self.order] + np.float32(self.move)
 
 
+def told_of(store: Any) -> dict[str, float]:
+    told = agreement(store)
+    assert told is not None
+    return told
+
+
 def swapped(joints: tuple[str, ...]) -> np.ndarray:
     order = np.arange(17)
     for left, right in H36M_17.left_right:
@@ -41,17 +49,17 @@ def store(tmp_path_factory):
 
 
 def test_what_was_moved_and_exchanged_is_told(store):
-    told = agreement(Replaced(store, 3.0, np.arange(17)))
+    told = told_of(Replaced(store, 3.0, np.arange(17)))
     assert told["distance"] == pytest.approx(3 * 2**0.5, rel=1e-4)
     assert (told["legs"], told["arms"]) == (1.0, 1.0)
     assert "EXCHANGED" not in in_words(told)
-    told = agreement(Replaced(store, 0.0, swapped(("hip", "knee", "ankle"))))
+    told = told_of(Replaced(store, 0.0, swapped(("hip", "knee", "ankle"))))
     assert (told["legs"], told["arms"]) == (0.0, 1.0)
     assert "OF THE LEGS LOOK EXCHANGED" in in_words(told)
 
 
 def test_frames_without_a_person_or_truth_do_not_count(store):
-    told = agreement(store)
+    told = told_of(store)
     valid = store.read("valid", 0, store.frames) > 0
     true = np.isfinite(store.read("target/keypoints", 0, store.frames)).all((1, 2))
     assert told["frames"] == int((valid & true).sum())

@@ -47,7 +47,7 @@ def mesh(
         matrix[:3, 3] = -rest[joint]
     out = np.empty_like(posed)
     for number, vertex in enumerate(posed):
-        blend = sum(model["weights"][number, joint] * chain[joint] @ back[joint] for joint in range(24))
+        blend = np.sum([model["weights"][number, joint] * chain[joint] @ back[joint] for joint in range(24)], axis=0)
         out[number] = (blend @ [*vertex, 1])[:3]
     return out + trans, np.array([matrix[:3, 3] for matrix in chain]) + trans
 
@@ -59,7 +59,7 @@ def write_folder(folder: Path, seeds: tuple[int, int] = (0, 1)) -> np.ndarray:
     regressor = rng.random((17, VERTICES)) ** 4
     regressor /= regressor.sum(1, keepdims=True)
     np.save(folder / "J_regressor_h36m.npy", regressor)
-    np.savez(folder / "SMPL_MALE.npz", **body(seeds[0]))
+    np.savez(folder / "SMPL_MALE.npz", **body(seeds[0]))  # type: ignore[arg-type]  # no array is called allow_pickle
     write_pickle(folder / "basicModel_f_lbs_10_207_0_v1.0.0.pkl", body(seeds[1]))
     return regressor
 
