@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +25,16 @@ _ROOT = click.option(
 )
 _SPLIT = click.option("--split", default="all", show_default=True, metavar="SPLIT", help="train, test or all.")
 _KEEP_BAD = click.option("--keep-bad", is_flag=True, help="Take also the sequences that are known to be bad.")
+_SMPL = click.option(
+    "--smpl",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with SMPL's files for men and women and J_regressor_h36m.npy: joints from the body's surface, not "
+    "approximated.",
+)
 
 
-@click.command("h36m", cls=AugliftCommand)
-@_ROOT
-@_SPLIT
-@_KEEP_BAD
-@truth_options
-@depth_pass_options
-def h36m(root: Path, split: str, keep_bad: bool, **options: Any) -> None:
+def _h36m(root: Path, split: str, keep_bad: bool, **options: Any) -> None:
     """Human3.6M: S*/Videos and S*/MyPoseFeatures, or images/ with metadata.xml.
 
     \b
@@ -57,19 +59,7 @@ def _mpi_inf_3dhp(root: Path, split: str, **options: Any) -> None:
     _go(find(root, split, options["fps"], options["limit"]), options)
 
 
-@click.command("3dpw", cls=AugliftCommand)
-@_ROOT
-@_SPLIT
-@click.option(
-    "--smpl",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with SMPL's files for men and women and J_regressor_h36m.npy: joints from the body's surface, not "
-    "approximated.",
-)
-@truth_options
-@depth_pass_options
-def threedpw(root: Path, split: str, smpl: Path | None, **options: Any) -> None:
+def _threedpw(root: Path, split: str, smpl: Path | None, **options: Any) -> None:
     """3D Poses in the Wild: sequenceFiles and imageFiles; a clip an actor. Splits also: validation.
 
     \b
@@ -93,8 +83,12 @@ def _fit3d(root: Path, split: str, **options: Any) -> None:
     _go(find(root, split, options["fps"], options["limit"]), options)
 
 
-def _archive(name: str, callback: Any) -> click.Command:
-    return click.command(name, cls=AugliftCommand)(_ROOT(_SPLIT(truth_options(depth_pass_options(callback)))))
+def _archive(name: str, callback: Any, *own: Callable[[Any], Any]) -> click.Command:
+    """A command with what all archives share, and options of its own."""
+    callback = truth_options(depth_pass_options(callback))
+    for option in (*reversed(own), _SPLIT, _ROOT):
+        callback = option(callback)
+    return click.command(name, cls=AugliftCommand)(callback)
 
 
 @click.command("datasets", cls=AugliftCommand)
@@ -116,10 +110,10 @@ def datasets(json: bool) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    h36m,
+    _archive("h36m", _h36m, _KEEP_BAD),
     _archive("mpi-inf-3dhp", _mpi_inf_3dhp),
     _archive("3dhp", _mpi_inf_3dhp),
-    threedpw,
+    _archive("3dpw", _threedpw, _SMPL),
     _archive("fit3d", _fit3d),
     datasets,
 )

@@ -10,8 +10,8 @@ from .store import FeatureStore
 FIELDS = ("valid", "keypoints", "target/keypoints")
 _SEQUENCES, _FRAMES = 100, 32  # looked at, evenly over the store, and of each from its middle
 _LIMBS = {
-    limb: [(left, right) for left, right in H36M_17.left_right if H36M_17.joints[left].split("_")[1] in joints]
-    for limb, joints in {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}.items()
+    limb: [number for number, joint in enumerate(H36M_17.joints) if joint.endswith(ends)]
+    for limb, ends in {"legs": ("hip", "knee", "ankle"), "arms": ("shoulder", "elbow", "wrist")}.items()
 }
 
 
@@ -43,7 +43,7 @@ def agreement(store: FeatureStore) -> dict[str, float] | None:
     exchanged = np.linalg.norm(detected - true[:, H36M_17.flip], axis=-1)
     shares = {
         limb: float((distance[:, joints].sum(1) < exchanged[:, joints].sum(1)).mean())
-        for limb, joints in ((limb, [joint for pair in pairs for joint in pair]) for limb, pairs in _LIMBS.items())
+        for limb, joints in _LIMBS.items()
     }
     return {"frames": len(detected), "distance": float(np.median(distance)), **shares}
 

@@ -20,7 +20,7 @@ from ..synth.domains import DOMAINS
 from . import measures
 from .architectures import DEPTH_SIDE
 from .cache import FrameCache
-from .tasks import nearest_depth, wanted_people
+from .tasks import nearest_depth, thinned, wanted_people
 
 # measure -> (what is aimed at, whether more is better, what it is)
 AIMS: dict[str, tuple[float, bool, str]] = {
@@ -34,7 +34,7 @@ AIMS: dict[str, tuple[float, bool, str]] = {
     "joint_rank": (0.80, True, "the same by rank (Spearman), which a limb's rim that shows the wall does not decide"),
 }
 # What no network could exceed: the two measures of exact depth, as fine as the frame and as the network's input.
-CEILINGS = {"": "exact depth", "_coarse": "exact depth in the network's 126 px, the nearest within a pixel"}
+CEILINGS = {"": "exact depth", "_coarse": f"exact depth in the network's {DEPTH_SIDE} px, the nearest within a pixel"}
 IN_SIGHT = 0.35  # hidden more than this, a person is usually not counted (CityPersons' "reasonable", Zhang 2017)
 _BATCH = 16
 
@@ -117,9 +117,8 @@ def measure(cache: FrameCache, said: dict[str, Any], which: np.ndarray | None = 
 
 def _coarse(depth: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Depth (N, H, W) as a depth network without error would give it: at the resolution of its input, upsampled."""
-    rows = [nearest_depth(*each)[0] for each in zip(depth, person, strict=True)]
-    at = ((np.arange(DEPTH_SIDE) + 0.5) * (depth.shape[1] / DEPTH_SIDE)).astype(int)
-    small = torch.from_numpy(np.stack([row[at][:, at] for row in rows]))
+    small = [thinned(nearest_depth(*each)[0], DEPTH_SIDE) for each in zip(depth, person, strict=True)]
+    small = torch.from_numpy(np.stack(small))
     return F.interpolate(small[:, None], depth.shape[1:], mode="bilinear", align_corners=True)[:, 0].numpy()
 
 

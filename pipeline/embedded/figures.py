@@ -1,7 +1,7 @@
 """The pictures of docs/tiny-models.md: how training went, and how the networks fare on a real video.
 
 `python -m auglift.cli.tiny curves DIR OUT.svg` draws what `train` left in DIR;
-`... figures video OUT.png VIDEO...` shows joints over estimated depth, without the video's own frames.
+`... tiny video OUT.png VIDEO...` shows joints over estimated depth, without the video's own frames.
 """
 
 from __future__ import annotations

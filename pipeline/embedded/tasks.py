@@ -287,8 +287,7 @@ def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Bat
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
             image = paint(image, rng) if rng.random() < 0.4 else image
         depth, person = nearest_depth(depth, person)
-        at = ((np.arange(side) + 0.5) * (len(depth) / side)).astype(int)
-        depth, person = depth[at][:, at], person[at][:, at]
+        depth, person = thinned(depth, side), thinned(person, side)
         corner = np.zeros(2, dtype=int)
         if rng is not None and cut * patch < side:
             rows, columns = np.nonzero(person == 1)
@@ -320,6 +319,12 @@ def nearest_depth(depth: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np
     for mask, label in ((person > 1, 2), (person == 1, 1)):
         whose[cv2.erode(np.where(mask, depth, np.float32(np.inf)), around) == nearest] = label
     return nearest, whose
+
+
+def thinned(array: np.ndarray, side: int) -> np.ndarray:
+    """Of a square (n, n) the (side, side) entries that lie at the middles of as many equal cells."""
+    at = ((np.arange(side) + 0.5) * (len(array) / side)).astype(int)
+    return array[at][:, at]
 
 
 def depth_of_part(model: Any, inputs: Tensor, corner: Tensor) -> Tensor:

@@ -3,7 +3,6 @@ that the fakes were written from."""
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from auglift.stores.errors import InvalidValueError, MissingFileError
 
 from ...fakes.datasets import write
 from ...fakes.datasets.scene import view, walk
+from ...fakes.hostile import Hostile
 from ...fakes.video import truncate
 
 
@@ -142,14 +142,6 @@ def test_fit3d_is_the_person_that_was_filmed_whichever_leg_comes_first(tmp_path,
     assert {clip.subject: clip.split for clip in found.clips} == {"s03": "train", "s10": "test"}
     assert any("exchanged" in note for note in found.notes) == left_first
     assert check(found.clips).problems == ()
-
-
-class Hostile:
-    def __init__(self, target: Path):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
 
 
 def test_a_hostile_pickle_does_not_run(tmp_path):

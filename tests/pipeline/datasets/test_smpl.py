@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import numpy as np
@@ -16,6 +15,7 @@ from auglift.stores.errors import InvalidValueError, MissingFileError
 from ...fakes.datasets import smpl as fake
 from ...fakes.datasets import write
 from ...fakes.datasets.scene import view
+from ...fakes.hostile import Hostile
 
 
 def parameters(frames: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,14 +46,6 @@ def test_a_published_pickle_is_read_without_its_libraries(tmp_path, protocol):
     np.testing.assert_array_equal(loaded.template, model["v_template"])
     np.testing.assert_array_equal(loaded.shape, model["shapedirs"])
     assert loaded.parents == tuple(fake.PARENTS)
-
-
-class Hostile:
-    def __init__(self, target):
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
 
 
 def test_a_hostile_model_does_not_run(tmp_path):
