@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..stores.agreement import agreement
+from ..stores.relief import relief
 from ..stores.errors import InvalidValueError, MissingExtraError
 from ..stores.location import locate
 from ..stores.shards import SHARD_FRAMES
@@ -144,8 +145,11 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
             return 0
         with progress_for(options["json"], stderr) as progress:
             outcome = execute(plan, locate(options["out"]), crew.executor, progress)
-    told = None if outcome.failures else agreement(FeatureStore.open(options["out"]))
-    show_outcome(plan, outcome, options["out"], options["json"], told)
+    checks = {}
+    if not outcome.failures:
+        store = FeatureStore.open(options["out"])
+        checks = {"agreement": agreement(store), "relief": relief(store)}
+    show_outcome(plan, outcome, options["out"], options["json"], checks)
     return 1 if outcome.failures else 0
 
 

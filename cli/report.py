@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from rich.filesize import decimal
 from rich.table import Table
 
-from ..stores.agreement import in_words
+from ..stores import agreement, relief
 from .common import stdout
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def show_outcome(
-    plan: Plan, outcome: Outcome, out: str, as_json: bool, agreement: dict[str, float] | None = None
+    plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: Mapping[str, dict[str, float] | None]
 ) -> None:
-    """agreement   of detected with true joints, where both are there"""
+    """checks   by name, what `agreement` and `relief` say of the store"""
     if as_json:
         summary = {
             "event": "end",
@@ -83,7 +84,7 @@ def show_outcome(
             "failures": [asdict(failure) for failure in outcome.failures],
             "seconds": outcome.seconds,
             "wall": outcome.wall,
-            "agreement": agreement,
+            **checks,
         }
         click.echo(json.dumps(summary))
         return
@@ -93,8 +94,7 @@ def show_outcome(
         written.add_row(name, str(outcome.counts.get(name, "?")))
     written.add_row("shards", f"{len(plan.shards)} ({outcome.resumed} from an earlier run)")
     written.add_row("descriptors", ", ".join(plan.presets))
-    if agreement:
-        written.add_row("detected against true", in_words(agreement))
+    show_checks(written, checks)
     stdout.print(written)
     _show_times(outcome)
     for problem in [p for result in outcome.results for p in result.problems][:10]:
@@ -105,6 +105,14 @@ def show_outcome(
             failed.add_row(str(failure.shard), str(failure.attempts), ", ".join(failure.workers), failure.reason)
         stdout.print(failed)
         stdout.print("The store is not complete; run the same command again to try these shards once more.")
+
+
+def show_checks(table: Table, checks: Mapping[str, Any]) -> None:
+    """Rows of what a store's ground truth says of its joints and of its depth, as far as both are there."""
+    if told := checks.get("agreement"):
+        table.add_row("detected against true", agreement.in_words(told))
+    if told := checks.get("relief"):
+        table.add_row("depth against true, by rank", relief.in_words(told))
 
 
 def _show_times(outcome: Outcome) -> None:

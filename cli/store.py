@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..stores.agreement import in_words
 from ..stores.card import write_card
 from ..stores.errors import InvalidValueError
 from ..stores.export import FORMATS, export
@@ -24,6 +23,7 @@ from ..stores.summary import report as report_of
 from ..stores.verify import REMEDIES, Finding, repair, verify
 from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument
 from .picture import picture
+from .report import show_checks
 
 FILTERS = ("split", "subject", "action", "camera")
 FRAMES_SHOWN, NAMES_SHOWN = 10, 12
@@ -99,8 +99,7 @@ def _overview(about: dict[str, Any]) -> Table:
         table.add_row(
             "ground truth", escape("; ".join([", ".join(medians), *truth["problems"], *truth.get("notes", [])]))
         )
-    if about["agreement"]:
-        table.add_row("detected against true", in_words(about["agreement"]))
+    show_checks(table, about)
     for kind, model in about["models"].items():
         table.add_row(kind, escape(f"{model['name']} (weights: {model['weights']})"))
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")

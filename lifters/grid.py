@@ -15,8 +15,8 @@ from ..stores.errors import InvalidValueError, MissingFileError
 from .models.hyperparameters import canonical
 from .setup import Setup, inputs_by_name, name_of_inputs, parse_changes
 
-# [stores] says how the stores were made; `reproduce/run.py` reads it.
-_TABLES = ("out", "stores", "sources", "targets", "grid", "training", "lifters")
+# [every_store] and [stores] say how the stores were made; `reproduce/run.py` reads them.
+_TABLES = ("out", "every_store", "stores", "sources", "targets", "grid", "training", "lifters")
 _AXES = ("lifter", "inputs", "window", "seed")
 # Of `Setup`, what a grid's [training] may say; the rest follows from the axes.
 _TRAINING = tuple(

@@ -2,9 +2,9 @@
 
     python -m reproduce.run quick
 
-reads `reproduce/quick.toml`: [stores], each a call of `auglift-prep synth`, and a grid for `auglift-sweep`. Every step
-goes on where it was stopped. Writes `docs/results/quick.json` (a row a training and target), `docs/results/quick.svg`,
-and the section of that name in `docs/reproduce.md`.
+reads `reproduce/quick.toml`: [stores], each a call of `auglift-prep synth` with the options of [every_store] and its own,
+and a grid for `auglift-sweep`. Every step goes on where it was stopped. Writes `docs/results/quick.json` (a row a
+training and target), `docs/results/quick.svg`, and the section of that name in `docs/reproduce.md`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(name: str, threads: int | None, workers: int, stores_only: bool, write_
     if not write_only:
         out.mkdir(parents=True, exist_ok=True)
         for store, options in tables["stores"].items():
-            make_store(out, Path(store), options, shared)
+            make_store(out, Path(store), tables["every_store"] | options, shared)
         if stores_only:
             return
         relative = str(path.relative_to(ROOT))

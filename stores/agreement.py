@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .skeleton import H36M_17
@@ -27,11 +29,7 @@ def agreement(store: FeatureStore) -> dict[str, float] | None:
     if store.configuration.get("pose", {}).get("name") == "ground-truth":
         return None
     found, known = [], []
-    sequences = list(store.sequences)
-    for number in np.unique(np.linspace(0, len(sequences) - 1, min(_SEQUENCES, len(sequences))).astype(int)):
-        sequence = sequences[number]
-        start = sequence.start + max(0, (sequence.stop - sequence.start - _FRAMES) // 2)
-        span = (start, min(sequence.stop, start + _FRAMES))
+    for span in spans(store):
         valid, detected, true = (store.read(name, *span) for name in FIELDS)
         both = (valid > 0) & np.isfinite(detected).all((1, 2)) & np.isfinite(true).all((1, 2))
         found.append(detected[both])
@@ -46,6 +44,15 @@ def agreement(store: FeatureStore) -> dict[str, float] | None:
         for limb, joints in _LIMBS.items()
     }
     return {"frames": len(detected), "distance": float(np.median(distance)), **shares}
+
+
+def spans(store: FeatureStore) -> Iterator[tuple[int, int]]:
+    """First frame and one past the last, of at most 3,200 frames evenly over the store."""
+    sequences = list(store.sequences)
+    for number in np.unique(np.linspace(0, len(sequences) - 1, min(_SEQUENCES, len(sequences))).astype(int)):
+        sequence = sequences[number]
+        start = sequence.start + max(0, (sequence.stop - sequence.start - _FRAMES) // 2)
+        yield start, min(sequence.stop, start + _FRAMES)
 
 
 def in_words(told: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from .agreement import agreement
 from .errors import CorruptStoreError, MissingFileError
 from .layout import STATISTICS
+from .relief import relief
 from .sequences import SequenceTable
 from .skeleton import H36M_17
 from .store import FeatureStore
@@ -31,6 +32,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     warnings           what whoever uses the store must know
     ground_truth       what was found of it before the store was made: medians over clips, problems, notes; None without
     agreement          of the detected joints with the true ones, see `agreement`; None without either
+    relief             of the depth with the true one, by preset, see `relief`; None without either
     """
     records = store.ledger().values()
     counts: dict[str, int] = {}
@@ -50,6 +52,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
         "warnings": list(store.attributes.get("warnings", [])),
         "ground_truth": store.attributes.get("ground_truth"),
         "agreement": agreement(store),
+        "relief": relief(store),
         "frames": store.frames,
         "seconds": _seconds(store.sequences),
         "shards": {"finished": len(records), "all": store.layout.shards, "frames": store.layout.shard_frames},

@@ -87,7 +87,7 @@ class SmallPlan:
 
 def test_the_end_shows_totals_stages_and_the_slowest_shards(capsys):
     outcome = Outcome([result(n, 2.0 + (n == 4) * 7, worker=n % 3) for n in range(8)], counts={"valid": 777}, wall=4.0)
-    show_outcome(SmallPlan, outcome, "x.zarr", False)  # pyright: ignore[reportArgumentType]
+    show_outcome(SmallPlan, outcome, "x.zarr", False, {})  # pyright: ignore[reportArgumentType]
     shown = capsys.readouterr().out
     assert "800 frames in 4.0 s, 200 frames/s" in shown
     assert "777" in shown
@@ -100,7 +100,7 @@ def test_the_end_shows_totals_stages_and_the_slowest_shards(capsys):
 
 def test_the_end_shows_a_table_of_what_failed_and_what_to_do(capsys):
     outcome = Outcome([result(0)], [ShardFailure(1, "no luck", 3, ("worker 1 on beta", "worker 2 on beta"))])
-    show_outcome(SmallPlan, outcome, "x.zarr", False)  # pyright: ignore[reportArgumentType]
+    show_outcome(SmallPlan, outcome, "x.zarr", False, {})  # pyright: ignore[reportArgumentType]
     shown = capsys.readouterr().out
     assert "worker 1 on beta, worker 2 on beta" in shown
     assert "no luck" in shown
@@ -108,12 +108,12 @@ def test_the_end_shows_a_table_of_what_failed_and_what_to_do(capsys):
 
 
 def test_a_job_that_was_done_already_has_no_times_to_show(capsys):
-    show_outcome(SmallPlan, Outcome([ShardResult(0, 5, {}, [], {})]), "x.zarr", False)  # pyright: ignore
+    show_outcome(SmallPlan, Outcome([ShardResult(0, 5, {}, [], {})]), "x.zarr", False, {})  # pyright: ignore
     assert "stage" not in capsys.readouterr().out
 
 
 def test_batches_that_did_not_fit_on_the_gpu_are_said(capsys):
-    show_outcome(SmallPlan, Outcome([result(0, split=4)], wall=1.0), "x.zarr", False)  # pyright: ignore
+    show_outcome(SmallPlan, Outcome([result(0, split=4)], wall=1.0), "x.zarr", False, {})  # pyright: ignore
     assert "4 frames went through at a time" in capsys.readouterr().out
 
 

@@ -14,7 +14,7 @@ from auglift.lifters.grid import read_grid
 from reproduce import run
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "synthetic", "full")
+EXPERIMENTS = ("demo", "quick", "oracle", "synthetic", "full")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -27,6 +27,7 @@ def grid_of(name: str):
     [
         ("demo", 2, {"studio"}, 1, 1),
         ("quick", 4, {"studio"}, 2, 1),
+        ("oracle", 4, {"studio"}, 2, 1),
         ("synthetic", 24, {"studio"}, 4, 3),
         ("full", 144, DOMAINS, 4, 3),
     ],
@@ -50,6 +51,13 @@ def test_every_store_that_is_read_is_made_and_none_is_trained_and_tested_on(name
     assert not trained & tested
     assert {stores[url]["split"] for url in trained} == {"train"}
     assert {stores[url]["split"] for url in tested} == {"test"}
+
+
+def test_the_oracle_differs_from_quick_by_its_depth_alone():
+    oracle, quick = ((ROOT / "reproduce" / f"{name}.toml").read_text() for name in ("oracle", "quick"))
+    oracle, quick = tomllib.loads(oracle.replace("reproduce/oracle", "reproduce/quick")), tomllib.loads(quick)
+    assert oracle["every_store"].pop("depth") == "ground-truth"
+    assert oracle == quick
 
 
 def test_xy_and_uadd_are_trained_alike():
