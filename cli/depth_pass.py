@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..stores.agreement import agreement
-from ..stores.relief import relief
 from ..stores.errors import InvalidValueError, MissingExtraError
 from ..stores.location import locate
+from ..stores.relief import relief
 from ..stores.shards import SHARD_FRAMES
 from ..stores.store import FeatureStore
 from .common import json_option, stderr

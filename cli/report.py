@@ -69,9 +69,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {"seconds": round(estimate.seconds, 1), "workers": estimate.workers, **timed}
 
 
-def show_outcome(
-    plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: Mapping[str, dict[str, float] | None]
-) -> None:
+def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: Mapping[str, Any]) -> None:
     """checks   by name, what `agreement` and `relief` say of the store"""
     if as_json:
         summary = {
@@ -112,7 +110,7 @@ def show_checks(table: Table, checks: Mapping[str, Any]) -> None:
     if told := checks.get("agreement"):
         table.add_row("detected against true", agreement.in_words(told))
     if told := checks.get("relief"):
-        table.add_row("depth against true, by rank", relief.in_words(told))
+        table.add_row("depth against true", relief.in_words(told))
 
 
 def _show_times(outcome: Outcome) -> None:

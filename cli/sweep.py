@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,14 @@ from rich.table import Table
 
 from ..stores.errors import MissingExtraError
 from .common import DONE, INTERRUPTED, SOME_FAILED, AugliftCommand, json_option, stderr, stdout
+from .report import duration
 from .train import LogLines, stopping
 
 if TYPE_CHECKING:
     from ..lifters.grid import Job
     from ..lifters.sweep import Comparison, Finished
+
+SAID_EVERY_SECONDS = 30
 
 
 @click.command(cls=AugliftCommand)
@@ -96,21 +100,21 @@ def _runner(
             yield run_job(job, out, LogLines(), threads, stop)
 
     def on_ray(jobs: Sequence[Job]) -> Iterator[Finished | None]:
-        import ray
         import torch
+
+        from ..pipeline.cluster import Cluster
 
         if not jobs:
             return
-        here = not ray.is_initialized()
-        if here:
-            # Without an address of a cluster in RAY_ADDRESS, one of this machine alone.
-            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
         share = gpus if gpus is not None else float(torch.cuda.is_available())
         limits = {"num_gpus": share, "num_cpus": threads or 1, "max_retries": 2}
-        remote: Any = ray.remote(**limits)(run_job)
         absolute = os.path.abspath(out)  # noqa: PTH100  (a worker's folder is another one)
         waiting, running = list(jobs), {}
-        try:
+        epochs = Epochs(jobs, out)
+        # Never a cluster that happens to have been started on this machine, and may be gone.
+        with Cluster(os.environ.get("RAY_ADDRESS")) as cluster:
+            ray = cluster.ray
+            remote: Any = ray.remote(**limits)(run_job)
             while waiting or running:
                 while waiting and len(running) < (workers or len(jobs)):
                     job = waiting.pop(0)
@@ -119,12 +123,10 @@ def _runner(
                 for reference in done:
                     job = running.pop(reference)
                     yield _result(ray, reference, job)
+                epochs.show(running.values())
                 if stop():
                     yield None
                     return
-        finally:
-            if here:
-                ray.shutdown()
 
     if workers == 1:
         return serially
@@ -133,6 +135,38 @@ def _runner(
             raise MissingExtraError(f"--workers {workers} needs Ray: pip install 'auglift[train]', or --workers 1")
         return serially
     return on_ray
+
+
+class Epochs:
+    """How far the trainings of a grid are, from the logs of their runs: a line every so many seconds."""
+
+    def __init__(self, jobs: Sequence[Job], folder: str):
+        self.jobs, self.folder = jobs, folder
+        self.all = sum(job.setup.epochs or 1 for job in jobs)
+        self.first = self._done()
+        self.begun = self.last = time.monotonic()
+
+    def show(self, running: Iterable[Job]) -> None:
+        now = time.monotonic()
+        if now - self.last < SAID_EVERY_SECONDS:
+            return
+        self.last, done = now, self._done()
+        rate = (done - self.first) / (now - self.begun)
+        left = f", {duration((self.all - done) / rate)} left" if rate else ""
+        stderr.print(f"epoch {done} of {self.all}{left}: {', '.join(map(self._of, running))}", soft_wrap=True)
+
+    def _log(self, job: Job) -> list[dict[str, Any]]:
+        from ..lifters.sweep import log_of
+
+        return log_of(job, self.folder)
+
+    def _done(self) -> int:
+        return sum(len(self._log(job)) for job in self.jobs)
+
+    def _of(self, job: Job) -> str:
+        log = self._log(job)
+        held = f" {log[-1]['held_out_mpjpe']:.1f} mm" if log and "held_out_mpjpe" in log[-1] else ""
+        return f"{job.name} {len(log)}/{job.setup.epochs}{held}"
 
 
 def _result(ray: Any, reference: Any, job: Job) -> Finished:

@@ -22,7 +22,7 @@ _AXES = ("lifter", "inputs", "window", "seed")
 _TRAINING = tuple(
     f.name for f in fields(Setup) if f.name not in ("stores", "lifter", "inputs", "window", "seed", "changes", "init")
 )
-_LIFTER = ("window", "batch", "epochs", "stride", "ema", "set")
+_LIFTER = ("window", "batch", "epochs", "stride", "limit", "ema", "set")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Gr
         seed = [0, 1, 2]
         [training]              # of `Setup`, for all
         epochs = 20
-        [lifters.poseformer]    # for one: window, batch, epochs, stride, ema, and set, as --set takes it
+        [lifters.poseformer]    # for one: window, batch, epochs, stride, limit, ema, and set, as --set takes it
         set = {lr = 1e-3}
 
     training   more of [training], from the command line

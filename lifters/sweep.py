@@ -71,6 +71,11 @@ def finished(job: Job, folder: str) -> Finished | None:
     return Finished(job.name, content["rows"]) if same else None
 
 
+def log_of(job: Job, folder: str) -> list[dict[str, Any]]:
+    """What a training has logged so far, a record an epoch."""
+    return read_log(Path(folder) / job.name / LOG)
+
+
 def run_grid(grid: Grid, each: Callable[[Sequence[Job]], Iterable[Finished | None]]) -> Iterator[Finished]:
     """Run what is missing, with `each`, and yield every job's result; `results.json` has them all after each one.
 
@@ -98,7 +103,7 @@ def _write(grid: Grid, found: Mapping[str, Finished]) -> None:
 
 def _test(job: Job, here: Path) -> list[dict[str, Any]]:
     run, setup = Run(here), job.setup
-    log = read_log(here / LOG)
+    log = log_of(job, str(here.parent))
     rows = []
     for name, store in job.targets.items():
         (result,) = evaluate(run, [store], device=setup.device)

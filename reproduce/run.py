@@ -2,8 +2,8 @@
 
     python -m reproduce.run quick
 
-reads `reproduce/quick.toml`: [stores], each a call of `auglift-prep synth` with the options of [every_store] and its own,
-and a grid for `auglift-sweep`. Every step goes on where it was stopped. Writes `docs/results/quick.json` (a row a
+reads `reproduce/quick.toml`: [stores], each a call of `auglift-prep synth` with the options of [every_store] and its
+own, and a grid for `auglift-sweep`. Every step goes on where it was stopped. Writes `docs/results/quick.json` (a row a
 training and target), `docs/results/quick.svg`, and the section of that name in `docs/reproduce.md`.
 """
 
@@ -41,29 +41,29 @@ class Failed(click.ClickException):
 
 @click.command(help=__doc__)
 @click.argument("name")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: as many as there are cores.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at a time (Ray).")
+@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time. Default: one a core, or a GPU (Ray).")
 @click.option("--stores-only", is_flag=True, help="Make the stores and stop.")
 @click.option("--write-only", is_flag=True, help="Write down what has been measured so far.")
 @click.option(
     "--show", type=click.Path(path_type=Path), metavar="FIGURE", help="Print the table, draw FIGURE, leave docs/ alone."
 )
-def main(name: str, threads: int | None, workers: int, stores_only: bool, write_only: bool, show: Path | None) -> None:
+def main(name: str, workers: int | None, stores_only: bool, write_only: bool, show: Path | None) -> None:
     path = ROOT / "reproduce" / f"{name}.toml"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml")))
         raise click.UsageError(f"no experiment '{name}'; there are {there}")
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     out = ROOT / tables["out"]
-    shared = ["--threads", str(threads)] if threads else []
     if not write_only:
         out.mkdir(parents=True, exist_ok=True)
         for store, options in tables["stores"].items():
-            make_store(out, Path(store), tables["every_store"] | options, shared)
+            make_store(out, Path(store), tables["every_store"] | options)
         if stores_only:
             return
         relative = str(path.relative_to(ROOT))
-        timed(out, "training", ["-m", "auglift.cli.sweep", relative, "--workers", str(workers), *shared])
+        # One thread each whatever the machine: the same sums in the same order.
+        limit = ["--workers", str(workers)] if workers else []
+        timed(out, "training", ["-m", "auglift.cli.sweep", relative, "--threads", "1", *limit])
     if show:
         comparison = compare(measured(out))
         draw(show, comparison)
@@ -72,11 +72,11 @@ def main(name: str, threads: int | None, workers: int, stores_only: bool, write_
     write(name, path, out)
 
 
-def make_store(out: Path, store: Path, options: Mapping[str, Any], shared: Sequence[str]) -> None:
+def make_store(out: Path, store: Path, options: Mapping[str, Any]) -> None:
     call = ["-m", "auglift.cli.prep", "synth", "--out", str(store)]
     for key, value in options.items():
         call += [f"--{key}"] if value is True else [f"--{key}", str(value)]
-    timed(out, f"store {store.stem}", [*call, *shared])
+    timed(out, f"store {store.stem}", call)
 
 
 def timed(out: Path, step: str, call: Sequence[str]) -> None:

@@ -10,14 +10,16 @@ from .store import FeatureStore
 
 TRUTH = "target/pose3d"
 _ROOT = H36M_17.index("pelvis")
+BEHIND = 0.5  # m
 
 
-def relief(store: FeatureStore) -> dict[str, float] | None:
-    """Rank correlation (Spearman's) of depth at a joint less that at the pelvis with the truth, by UADD preset.
+def relief(store: FeatureStore) -> dict[str, dict[str, float]] | None:
+    """Depth at a joint less that at the pelvis against the truth, by UADD preset.
 
-    Over all joints of at most 3,200 frames together; d is each preset's own. 1: a joint that is further away is always
-    said to be further away; 0: the depth tells nothing of the pose. None without ground truth or descriptor, and where
-    the store is not complete.
+    rank     Spearman's correlation. 1: what is further away is always said to be; 0: depth tells nothing of the pose
+    behind   share of joints said to be more than 0.5 m further away than they are: what is seen there is the background
+    Over all joints of at most 3,200 frames together; d is each preset's own. None without ground truth or descriptor,
+    and where the store is not complete.
     """
     presets = [name for name in store.fields if name.startswith("uadd/")]
     if store.status != "complete" or not presets or TRUTH not in store.fields:
@@ -30,13 +32,17 @@ def relief(store: FeatureStore) -> dict[str, float] | None:
         known = np.isfinite(said) & np.isfinite(true)
         if known.sum() > 1:
             ranks = np.corrcoef(_ranks(said[known]), _ranks(true[known]))
-            told[name.removeprefix("uadd/")] = float(ranks[0, 1])
+            behind = float((said[known] - true[known] > BEHIND).mean())
+            told[name.removeprefix("uadd/")] = {"rank": float(ranks[0, 1]), "behind": behind}
     return told or None
 
 
-def in_words(told: dict[str, float]) -> str:
+def in_words(told: dict[str, dict[str, float]]) -> str:
     """What `relief` says, in one line."""
-    return ", ".join(f"{preset} {value:.2f}" for preset, value in told.items())
+    return "; ".join(
+        f"{preset}: rank correlation {of['rank']:.2f}, {of['behind']:.0%} of joints see what is behind them"
+        for preset, of in told.items()
+    )
 
 
 def _less_root(depth: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from auglift.cli import sweep
+from auglift.lifters.grid import read_grid
 from tests.fakes.people import people
 
 GRID = """
@@ -52,6 +53,20 @@ def test_it_ends_with_one_table_and_does_nothing_twice(grid: str, tmp_path: Path
     again = call(*arguments)
     assert again.stdout == done.stdout
     assert "epoch" not in again.stderr
+
+
+def test_what_is_under_way_is_said_now_and_then(grid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
+    jobs, out = read_grid(grid).jobs, str(tmp_path / "runs")
+    epochs = sweep.Epochs(jobs, out)
+    call(grid, "--out", out, "--workers", "1", "--threads", "1")
+    capfd.readouterr()
+    epochs.show(jobs[:1])
+    assert not capfd.readouterr().err  # too soon
+    monkeypatch.setattr(sweep, "SAID_EVERY_SECONDS", 0)
+    epochs.show(jobs[:1])
+    said = capfd.readouterr().err
+    assert said.startswith("epoch 4 of 4, 0.0 s left")
+    assert f"{jobs[0].name} 1/1" in said
 
 
 def test_a_training_that_fails_is_listed_and_the_exit_code_is_1(grid: str, tmp_path: Path):

@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from auglift.lifters.grid import read_grid
+from auglift.lifters.setup import name_of_inputs
 from reproduce import run
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "oracle", "synthetic", "full")
+EXPERIMENTS = ("demo", "quick", "oracle", "synthetic", "bounded", "full")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -29,6 +30,7 @@ def grid_of(name: str):
         ("quick", 4, {"studio"}, 2, 1),
         ("oracle", 4, {"studio"}, 2, 1),
         ("synthetic", 24, {"studio"}, 4, 3),
+        ("bounded", 12, {"studio"}, 1, 3),
         ("full", 144, DOMAINS, 4, 3),
     ],
 )
@@ -60,14 +62,15 @@ def test_the_oracle_differs_from_quick_by_its_depth_alone():
     assert oracle == quick
 
 
-def test_xy_and_uadd_are_trained_alike():
-    """Whatever helps the one is there for the other."""
+def test_all_inputs_are_trained_alike():
+    """Whatever helps the one is there for the others."""
     for name in EXPERIMENTS:
         by_inputs: dict[str, list[Any]] = {}
         for job in grid_of(name).jobs:
             setup = {k: v for k, v in job.setup.as_dict().items() if k != "inputs"}
-            by_inputs.setdefault(job.setup.inputs.name, []).append(setup)
-        assert by_inputs["xy"] == by_inputs["uadd"]
+            by_inputs.setdefault(name_of_inputs(job.setup.inputs), []).append(setup)
+        assert len(by_inputs) > 1
+        assert all(setups == by_inputs["xy"] for setups in by_inputs.values())
 
 
 def rows() -> list[dict[str, Any]]:

@@ -46,8 +46,8 @@ def store(tmp_path_factory):
 def test_it_is_the_order_that_counts(store, of, expected: float):
     told = relief(Seen(store, of))  # pyright: ignore[reportArgumentType]
     assert told is not None
-    assert list(told.values()) == pytest.approx([expected] * len(told), abs=1e-4)
-    assert all(f"{preset} {expected:.2f}" in in_words(told) for preset in told)
+    assert [of["rank"] for of in told.values()] == pytest.approx([expected] * len(told), abs=1e-4)
+    assert all(f"{preset}: rank correlation {expected:.2f}" in in_words(told) for preset in told)
 
 
 def test_it_is_spearmans_with_equal_values_too(store):
@@ -60,8 +60,16 @@ def test_it_is_spearmans_with_equal_values_too(store):
     d = steps(z.astype(np.float32)).astype(np.float64)
     expected = spearmanr((d - d[:, :1])[:, 1:].ravel(), (z - z[:, :1])[:, 1:].ravel()).statistic  # pyright: ignore
     assert told is not None
-    assert list(told.values()) == pytest.approx([expected] * len(told), abs=1e-6)
+    assert [of["rank"] for of in told.values()] == pytest.approx([expected] * len(told), abs=1e-6)
     assert abs(expected) < 0.999
+
+
+@pytest.mark.parametrize(("away", "expected"), [(0.4, 0.0), (0.6, 1 / 8), (-0.6, 0.0)])
+def test_joints_that_see_the_background_are_counted(store, away: float, expected: float):
+    wrists = np.isin(np.arange(17), [13, 16])
+    told = relief(Seen(store, lambda z: z + away * wrists))  # pyright: ignore[reportArgumentType]
+    assert told is not None
+    assert [of["behind"] for of in told.values()] == pytest.approx([expected] * len(told))
 
 
 def test_info_has_it(store):
