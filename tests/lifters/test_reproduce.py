@@ -15,7 +15,7 @@ from auglift.lifters.setup import name_of_inputs
 from reproduce import run
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "oracle", "synthetic", "bounded", "full")
+EXPERIMENTS = ("demo", "quick", "exact_depth", "exact", "synthetic", "bounded", "full")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -28,7 +28,8 @@ def grid_of(name: str):
     [
         ("demo", 2, {"studio"}, 1, 1),
         ("quick", 4, {"studio"}, 2, 1),
-        ("oracle", 4, {"studio"}, 2, 1),
+        ("exact_depth", 4, {"studio"}, 2, 1),
+        ("exact", 4, {"studio"}, 2, 1),
         ("synthetic", 24, {"studio"}, 4, 3),
         ("bounded", 12, {"studio"}, 1, 3),
         ("full", 144, DOMAINS, 4, 3),
@@ -55,11 +56,14 @@ def test_every_store_that_is_read_is_made_and_none_is_trained_and_tested_on(name
     assert {stores[url]["split"] for url in tested} == {"test"}
 
 
-def test_the_oracle_differs_from_quick_by_its_depth_alone():
-    oracle, quick = ((ROOT / "reproduce" / f"{name}.toml").read_text() for name in ("oracle", "quick"))
-    oracle, quick = tomllib.loads(oracle.replace("reproduce/oracle", "reproduce/quick")), tomllib.loads(quick)
-    assert oracle["every_store"].pop("depth") == "ground-truth"
-    assert oracle == quick
+@pytest.mark.parametrize(("name", "exact"), [("exact_depth", ("depth",)), ("exact", ("depth", "pose"))])
+def test_what_is_exact_is_all_that_differs_from_quick(name: str, exact: tuple[str, ...]):
+    ours, quick = ((ROOT / "reproduce" / f"{each}.toml").read_text() for each in (name, "quick"))
+    ours, quick = tomllib.loads(ours.replace(f"reproduce/{name}/", "reproduce/quick/")), tomllib.loads(quick)
+    assert ours.pop("out") == f"runs/reproduce/{name}"
+    assert quick.pop("out") == "runs/reproduce/quick"
+    assert {ours["every_store"].pop(what) for what in exact} == {"ground-truth"}
+    assert ours == quick
 
 
 def test_all_inputs_are_trained_alike():
