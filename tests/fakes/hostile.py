@@ -1,14 +1,19 @@
-"""A pickle that runs code when it is loaded: it makes a folder."""
+"""A pickle that runs code when it is loaded."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 
 class Hostile:
-    def __init__(self, target: Path):
-        self.target = target
+    """Unpickled carelessly, it calls the function."""
+
+    def __init__(self, function: Callable | Hostile, *arguments: Any):
+        self.call = (function, arguments)
 
     def __reduce__(self):
-        return os.mkdir, (str(self.target),)
+        return self.call
+
+    def __call__(self):
+        """Only what is callable may stand in a call."""

@@ -26,6 +26,8 @@ from torch import nn
 from auglift.pipeline import models, openmmlab, weights
 from auglift.stores.errors import InvalidValueError, MissingFileError, StoreWriteError
 
+from ..fakes.hostile import Hostile
+
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
@@ -411,19 +413,6 @@ def test_other_layouts_give_the_same_weights(tmp_path, wrap):
     state = {key: value.clone() for key, value in network().state_dict().items() if value.is_floating_point()}
     torch.save(wrap(state), tmp_path / "checkpoint.pth")
     assert same(weights.read_state(tmp_path / "checkpoint.pth"), state)
-
-
-class Hostile:
-    """Unpickled carelessly, it runs code."""
-
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-    def __call__(self):
-        """Only what is callable may stand in a call."""
 
 
 @pytest.mark.parametrize("place", ["state_dict", "message_hub", "itself"])

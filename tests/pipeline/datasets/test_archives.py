@@ -3,6 +3,7 @@ that the fakes were written from."""
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_fit3d_is_the_person_that_was_filmed_whichever_leg_comes_first(tmp_path,
 def test_a_hostile_pickle_does_not_run(tmp_path):
     path = write.write_3dpw(tmp_path)
     trap = tmp_path / "it-ran"
-    path.write_bytes(pickle.dumps({"jointPositions": [Hostile(trap)]}, protocol=2))
+    path.write_bytes(pickle.dumps({"jointPositions": [Hostile(os.mkdir, str(trap))]}, protocol=2))
     with pytest.raises(InvalidValueError, match="mkdir"):
         read_pickle(path)
     found = threedpw(tmp_path, "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_a_published_pickle_is_read_without_its_libraries(tmp_path, protocol):
 
 def test_a_hostile_model_does_not_run(tmp_path):
     path, trap = tmp_path / "SMPL_MALE.pkl", tmp_path / "it-ran"
-    path.write_bytes(pickle.dumps({"v_template": Hostile(trap)}, protocol=2))
+    path.write_bytes(pickle.dumps({"v_template": Hostile(os.mkdir, str(trap))}, protocol=2))
     with pytest.raises(InvalidValueError, match="mkdir"):
         read_pickle(path, stand_ins=True)
     assert not trap.exists()
