@@ -15,7 +15,7 @@ from auglift.lifters.setup import name_of_inputs
 from reproduce import run
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "exact_depth", "exact", "synthetic", "bounded", "full")
+EXPERIMENTS = ("demo", "quick", "exact_depth", "exact", "recorded", "synthetic", "bounded", "full")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -30,6 +30,7 @@ def grid_of(name: str):
         ("quick", 4, {"studio"}, 2, 1),
         ("exact_depth", 4, {"studio"}, 2, 1),
         ("exact", 4, {"studio"}, 2, 1),
+        ("recorded", 4, {"studio"}, 2, 1),
         ("synthetic", 24, {"studio"}, 4, 3),
         ("bounded", 12, {"studio"}, 1, 3),
         ("full", 144, DOMAINS, 4, 3),
@@ -56,13 +57,20 @@ def test_every_store_that_is_read_is_made_and_none_is_trained_and_tested_on(name
     assert {stores[url]["split"] for url in tested} == {"test"}
 
 
-@pytest.mark.parametrize(("name", "exact"), [("exact_depth", ("depth",)), ("exact", ("depth", "pose"))])
-def test_what_is_exact_is_all_that_differs_from_quick(name: str, exact: tuple[str, ...]):
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("exact_depth", {"depth": "ground-truth"}),
+        ("exact", {"depth": "ground-truth", "pose": "ground-truth"}),
+        ("recorded", {"mocap": "../shared/data/cmu_mocap"}),
+    ],
+)
+def test_one_thing_alone_differs_from_quick(name: str, changed: dict[str, str]):
     ours, quick = ((ROOT / "reproduce" / f"{each}.toml").read_text() for each in (name, "quick"))
     ours, quick = tomllib.loads(ours.replace(f"reproduce/{name}/", "reproduce/quick/")), tomllib.loads(quick)
     assert ours.pop("out") == f"runs/reproduce/{name}"
     assert quick.pop("out") == "runs/reproduce/quick"
-    assert {ours["every_store"].pop(what) for what in exact} == {"ground-truth"}
+    assert {option: ours["every_store"].pop(option) for option in changed} == changed
     assert ours == quick
 
 
