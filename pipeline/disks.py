@@ -8,7 +8,6 @@ point operation is elementwise and rounds once, and choosing an order statistic 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,76 +19,75 @@ from torch import Tensor
 MAX_RADIUS = 256.0
 
 HUNDREDTHS = 10_000  # percentiles are counted in hundredths of a percent, so that ranks are exact integers
+# A joint's own pixel: the radius of a disk that holds its centre alone.
+OWN_PIXEL = 0.25
 
 
 @dataclass(frozen=True)
 class Disks:
-    """N disks, host arrays.
+    """S disks about each of B x J points, host arrays.
 
-    frame   (N,)    int64    which map of the batch
-    centre  (N, 2)  float64  px of the frame, x y; integer coordinates are the centre of a pixel
-    radius  (N,)    float64  px; pixel (u, v) belongs to the disk if (u - x)^2 + (v - y)^2 <= radius^2
-    locate  (N,)    bool     whether positions are wanted
+    centre  (B, J, 2)  float64  px of the frame, x y; integer coordinates are the centre of a pixel
+    radius  (S, B, J)  float32  px; pixel (u, v) belongs to the disk if (u - x)^2 + (v - y)^2 <= radius^2
     """
 
-    frame: np.ndarray
     centre: np.ndarray
     radius: np.ndarray
-    locate: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Disks:
-        return Disks(self.frame[rows], self.centre[rows], self.radius[rows], self.locate[rows])
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of S disks about a point, host arrays; the columns of the answer are in this order.
+
+    reach        (S,)           px, floats; no radius of the set is larger
+    percentiles  (Q,)    int64  Q > 0, in hundredths of a percent, linear between order statistics
+    wanted       (S, Q)  bool   which of them are asked of the set; the others may be told or not
+    located      (L,)    int64  the percentiles, by column, whose positions are asked: the x and the y, px, of the pixel
+                                whose depth is nearest, the first in row-major order where several are
+    locate       (S,)    bool   whether they are asked of the set; then all of `located` are wanted
+    own          (S,)    bool   whether the depth at the point's own pixel is: (x, y) truncated and clipped into the
+                                frame; a last column, if of any set
+    """
+
+    reach: tuple[float, ...]
+    percentiles: np.ndarray
+    wanted: np.ndarray
+    located: np.ndarray
+    locate: np.ndarray
+    own: np.ndarray
 
     @property
-    def half(self) -> np.ndarray:
-        """(N,) int64, the pixels that a disk can reach to each side of the pixel nearest to its centre."""
-        return np.floor(self.radius + 0.5).astype(np.int64)
-
-    def inside(self, frame_size: tuple[int, int]) -> np.ndarray:
-        """(n,) int64: those that reach into the frame's rectangle; one at NaN does not."""
-        away = self.centre - np.minimum(np.maximum(self.centre, 0), (frame_size[0] - 1, frame_size[1] - 1))
-        away *= away
-        return np.flatnonzero(away[:, 0] + away[:, 1] <= self.radius * self.radius)
+    def columns(self) -> int:
+        return len(self.percentiles) + 2 * len(self.located) + bool(self.own.any())
 
 
-def disk_percentiles(
-    maps: Tensor,
-    disks: Disks,
-    frame_size: tuple[int, int],
-    percentiles: Sequence[float],
-    located: Sequence[float] = (),
-) -> tuple[Tensor, Tensor]:
-    """Percentiles of depth over the pixels of each disk that lie in the frame and have a depth.
+def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Tensor:
+    """Statistics of depth over the pixels of each disk that lie in the frame and have a depth.
 
     maps         (B, h, w)  float32, at their own resolution; not finite where there is no depth
     frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
                             give, and there is none where a cell that has any weight in it is not finite
-    percentiles  (Q,)       0 to 100 in steps of 0.01, linear between order statistics
-    located      (L,)       those of them that `disks.locate` is about
-    Returns, where the maps are, values (N, Q) float32; NaN where a disk holds no depth at all. And positions (N, L, 2)
-    float32, px, x y: the pixel whose depth is nearest to the percentile, the first in row-major order where several
-    are; NaN where not asked.
+    Returns, where the maps are, (S, B, J, `asked.columns`) float32; NaN, of one bit pattern, where a disk holds no
+    depth at all, where the own pixel has none, and for positions that are not asked.
     """
     maps = maps.detach().to(torch.float32).contiguous()
-    columns = [list(percentiles).index(percentile) for percentile in located]
     # Either brings its own compiler or kernels along; nobody needs both.
     if maps.device.type == "cpu":
         from .disks_host import percentiles_on_host
 
-        return percentiles_on_host(maps, disks, frame_size, tuple(percentiles), columns)
+        return percentiles_on_host(maps, disks, frame_size, asked)
     from .disks_device import percentiles_on_device
 
-    return percentiles_on_device(maps, disks, frame_size, tuple(percentiles), columns)
+    return percentiles_on_device(maps, disks, frame_size, asked)
 
 
 @lru_cache(maxsize=8)
-def ranks(most: int, percentiles: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+def ranks(most: int, percentiles: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """For 0 to `most` sorted values: the two ranks about each percentile (most + 1, 2 Q), and the upper one's share.
 
     The share is float32 (most + 1, Q), exactly 0.5 half-way; NaN for no values at all.
     """
-    wanted = np.array([round(percentile * HUNDREDTHS / 100) for percentile in percentiles])
-    lower, rest = np.divmod(np.maximum(np.arange(most + 1) - 1, 0)[:, None] * wanted, HUNDREDTHS)
+    lower, rest = np.divmod(np.maximum(np.arange(most + 1) - 1, 0)[:, None] * np.array(percentiles), HUNDREDTHS)
     share = (rest / HUNDREDTHS).astype(np.float32)
     share[0] = math.nan
     return np.concatenate([lower, lower + (rest > 0)], axis=1), share

@@ -7,7 +7,7 @@ value is looked at. Bounds of disks are worked out in float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .bilinear import rule
-from .disks import Disks, most_pixels, ranks
+from .disks import OWN_PIXEL, Asked, Disks, most_pixels, ranks
 
 # Pixels treated at once, which bounds memory and keeps a GPU busy.
 CHUNK_PIXELS = 4_194_304
@@ -34,10 +34,63 @@ class _Call:
     columns: list[int]
 
 
-def percentiles_on_device(
-    maps: Tensor, disks: Disks, frame_size: tuple[int, int], percentiles: tuple[float, ...], columns: Sequence[int]
+@dataclass(frozen=True)
+class _Flat:
+    """N disks of whatever set, host arrays: the map, centre and radius of each, and whether positions are wanted."""
+
+    frame: np.ndarray
+    centre: np.ndarray
+    radius: np.ndarray
+    locate: np.ndarray
+
+    def take(self, rows: np.ndarray) -> _Flat:
+        return _Flat(self.frame[rows], self.centre[rows], self.radius[rows], self.locate[rows])
+
+    @property
+    def half(self) -> np.ndarray:
+        """(N,) int64, the pixels that a disk can reach to each side of the pixel nearest to its centre."""
+        return np.floor(self.radius + 0.5).astype(np.int64)
+
+    def inside(self, frame_size: tuple[int, int]) -> np.ndarray:
+        """(n,) int64: those that reach into the frame's rectangle; one at NaN does not."""
+        away = self.centre - np.minimum(np.maximum(self.centre, 0), (frame_size[0] - 1, frame_size[1] - 1))
+        away *= away
+        return np.flatnonzero(away[:, 0] + away[:, 1] <= self.radius * self.radius)
+
+
+def percentiles_on_device(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Tensor:
+    """`disks.disk_percentiles`."""
+    (sets, batch, joints), own = disks.radius.shape, bool(asked.own.any())
+    flat = _Flat(
+        frame=np.tile(np.repeat(np.arange(batch), joints), sets),
+        centre=np.tile(disks.centre.reshape(-1, 2), (sets, 1)),
+        radius=disks.radius.ravel().astype(np.float64),
+        locate=np.repeat(asked.locate, batch * joints),
+    )
+    if own:  # a disk of one pixel
+        pixel = np.trunc(np.nan_to_num(flat.centre[: batch * joints], posinf=0, neginf=0))
+        pixel = np.minimum(np.maximum(pixel, 0), np.asarray(frame_size) - 1)
+        flat = _Flat(
+            frame=np.concatenate([flat.frame, flat.frame[: batch * joints]]),
+            centre=np.concatenate([flat.centre, pixel]),
+            radius=np.append(flat.radius, np.full(batch * joints, OWN_PIXEL)),
+            locate=np.append(flat.locate, np.zeros(batch * joints, bool)),
+        )
+    percentiles, located = tuple(asked.percentiles.tolist()), asked.located.tolist()
+    values, positions = _percentiles(maps, flat, frame_size, percentiles, located)
+    values = values.view(-1, batch, joints, len(percentiles))
+    positions = positions.view(-1, batch, joints, 2 * len(located))
+    told = [values[:sets], positions[:sets]]
+    if own:  # NaN where the disk holds no depth, and where the pixel has none
+        told.append(values[sets:, ..., :1] + values[:sets, ..., :1] * 0)
+    # NaN comes with several bit patterns, that depend on how it came about; a store has one.
+    return torch.cat(told, dim=-1).nan_to_num_(math.nan, math.inf, -math.inf)
+
+
+def _percentiles(
+    maps: Tensor, disks: _Flat, frame_size: tuple[int, int], percentiles: tuple[int, ...], columns: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """`disks.disk_percentiles`; `columns` are the percentiles whose positions are wanted."""
+    """Values (N, Q), and positions (N, L, 2) for the columns whose positions are wanted."""
     device, total, count = maps.device, len(disks.frame), len(percentiles)
     values = torch.full((total, count), math.nan, device=device)
     positions = torch.full((total, len(columns), 2), math.nan, device=device)
@@ -49,7 +102,7 @@ def percentiles_on_device(
     half = disks.half
 
     order, share = (_there(table, device) for table in ranks(most_pixels(int(half[0])), percentiles))
-    call = _Call(maps, frame_size, order, share, list(columns))
+    call = _Call(maps, frame_size, order, share, columns)
     frame, centre, radius = (_there(part, device) for part in (disks.frame, disks.centre, disks.radius))
     pairs, shares, places = [], [], []
     for part in _chunks((2 * half + 1) ** 2):
@@ -88,7 +141,7 @@ def _chunk(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Of n disks: the order statistics about each percentile (n, 2 Q), the share of the upper (n, Q), and positions.
 
-    frame (n,), centre (n, 2), radius (n,), and whether positions are wanted (n,), a host array, as in `Disks`.
+    frame (n,), centre (n, 2), radius (n,), and whether positions are wanted (n,), a host array, as in `_Flat`.
     """
     size, (width, height) = 2 * half + 1, call.frame_size
     # The first pixel of each square; the squares are moved into the frame where they can be.

@@ -1,7 +1,7 @@
-"""Percentiles of disks on a CPU: a compiled loop from disk to disk, each read row by row and bucketed once.
+"""Percentiles of disks on a CPU: a compiled loop from disk to disk, each read row by row.
 
-Sorting a disk would cost four times as much as reading it. Its values are dealt out to buckets of equal width between
-the least and the greatest instead, and an order statistic is looked for in its own bucket alone.
+Sorting a disk would cost four times as much as reading it. An order statistic is hemmed in by counting instead, which
+takes many values at a time: how many lie below a guess says on which side of it to guess again.
 
 Compiled by numba when first called, for some seconds, and kept in a cache beside this file or, where that cannot be
 written, in the user's own (NUMBA_CACHE_DIR).
@@ -11,56 +11,52 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
 import torch
-from numba import float32, int32, njit, uint32
+from numba import float32, int32, int64, njit, uint32, uint64
 from torch import Tensor
 
 from .bilinear import rule
-from .disks import Disks, most_pixels, ranks
+from .disks import HUNDREDTHS, OWN_PIXEL, Asked, Disks, most_pixels
 
 # Another thread for every so many pixels: fewer are done before it has begun.
 THREAD_PIXELS = 65_536
-BUCKETS = 256
-# Below this, dealing out costs more than it saves.
-BUCKETED_PIXELS = 192
+# Where so few values are left, they are put in order; and where so many guesses did not get there.
+FEW, GUESSES = 16, 10
+# How far to each side of a rank a guess is made, as a share of the values that are left.
+MARGIN = np.float32(0.1)
+# Values looked at together, to pass over those where none is wanted.
+BLOCK = uint64(32)
 # Of a float32: all set where it is not finite; and from where on what is interpolated from it may not be.
 _EXPONENT, _HUGE = np.int32(0x7F800000), np.int32(0x7E000000)
 # No value is NaN where this is used, and the sign of a zero tells nothing: minima can be taken many at a time.
 _PLAIN_NUMBERS = {"nnan", "nsz"}
 
 
-def percentiles_on_host(
-    maps: Tensor, disks: Disks, frame_size: tuple[int, int], percentiles: tuple[float, ...], columns: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """`disks.disk_percentiles`; `columns` are the percentiles whose positions are wanted."""
-    total = len(disks.frame)
-    values = np.full((total, len(percentiles)), math.nan, np.float32)
-    positions = np.full((total, len(columns), 2), math.nan, np.float32)
-    found = torch.from_numpy(values), torch.from_numpy(positions)
-    rows = disks.inside(frame_size)
-    if len(rows) == 0:
-        return found
-    most = most_pixels(int(disks.radius[rows].max() + 0.5))
-    tables = (*rule(frame_size, (maps.shape[2], maps.shape[1]), 0), *ranks(most, percentiles))
-    wanted = np.array(columns, dtype=np.int64)
+def percentiles_on_host(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Tensor:
+    """`disks.disk_percentiles`."""
+    points = disks.centre.shape[0] * disks.centre.shape[1]
+    told = np.full((*disks.radius.shape, asked.columns), math.nan, np.float32)
+    most = most_pixels(int(max(asked.reach) + 0.5))
+    cells = rule(frame_size, (maps.shape[2], maps.shape[1]), 0)
+    arrays = asked.percentiles, asked.wanted, asked.located, asked.locate, asked.own
+    given = maps.numpy(), *frame_size, disks.centre, disks.radius, *arrays, *cells
 
-    def work(some: np.ndarray) -> None:
-        scratch = np.empty((3, most), np.float32), np.empty(most, np.int32), np.empty(maps.shape[2], np.float32)
-        given = disks.frame, disks.centre, disks.radius, disks.locate
-        _all(maps.numpy(), *frame_size, some, *given, *tables, wanted, *scratch, values, positions)
+    def work(first: int, step: int) -> None:
+        # A block may be looked at that ends behind the last pixel.
+        pixels, finite, few = np.empty((3, most + int(BLOCK)), np.float32)
+        _all(first, step, *given, pixels, finite, few, np.empty(maps.shape[2], np.float32), told)
 
-    pixels = 4 * float(np.square(disks.radius[rows]).sum())
+    pixels = 4 * points * sum(reach * reach for reach in asked.reach)
     threads = max(1, min(torch.get_num_threads(), int(pixels / THREAD_PIXELS)))
-    others = [_pool(threads - 1, os.getpid()).submit(work, rows[first::threads]) for first in range(1, threads)]
-    work(rows[::threads])
+    others = [_pool(threads - 1, os.getpid()).submit(work, first, threads) for first in range(1, threads)]
+    work(0, threads)
     for other in others:
         other.result()
-    return found
+    return torch.from_numpy(told)
 
 
 @lru_cache(maxsize=4)
@@ -71,53 +67,81 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
 
 @njit(nogil=True, cache=True)
 def _all(
+    first,
+    step,
     maps,
     width,
     height,
-    rows,
-    frame,
     centre,
     radius,
+    percentiles,
+    wanted,
+    located,
     locate,
+    own,
     lower,
     upper,
     weight,
-    ranks,
-    shares,
-    columns,
-    scratch,
-    buckets,
+    pixels,
+    finite,
+    few,
     line,
-    values,
-    positions,
+    told,
 ):
-    """Disks `rows` into `values` and `positions`; `scratch`, `buckets` and `line` are room to work in."""
-    pixels, spare, ranked = scratch
-    ends = np.zeros(BUCKETS, np.int32)
-    count = shares.shape[1]
-    low, high = np.empty(count, np.float32), np.empty(count, np.float32)
-    for disk in rows:
-        depth, x, y, r = maps[frame[disk]], centre[disk, 0], centre[disk, 1], radius[disk]
-        read, whole = _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels)
-        known, n = (pixels, read) if whole else _finite(pixels, read, spare)
-        if n == 0:
-            continue
-        _order_statistics(known, n, ranks[n], buckets, ends, ranked, low, high)
-        for q in range(count):
-            values[disk, q] = low[q] + (high[q] - low[q]) * shares[n, q]
-        if locate[disk]:
-            for place in range(len(columns)):
-                q = columns[place]
-                share = shares[n, q]
+    """The disks of every `step`-th point into `told`; `pixels`, `finite`, `few` and `line` are room to work in.
+
+    As rows of one array they would be taken to overlap, and no loop would treat many values at a time.
+    """
+    sets, batch, joints = radius.shape
+    count = len(percentiles)
+    low, high, shares = np.empty((3, count), np.float32)
+    for point in range(first, batch * joints, step):
+        frame, joint = point // joints, point % joints
+        depth, x, y = maps[frame], centre[frame, joint, 0], centre[frame, joint, 1]
+        for disk in range(sets):
+            r = float(radius[disk, frame, joint])
+            if not _reaches(width, height, x, y, r):
+                continue
+            read, whole = _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels)
+            known, n = (pixels, read) if whole else _finite(pixels, read, finite)
+            if n == 0:
+                continue
+            out = told[disk, frame, joint]
+            least, most = _range(known, n)
+            for q in range(count):
+                if wanted[disk, q]:
+                    rank, rest = divmod((n - 1) * percentiles[q], HUNDREDTHS)
+                    shares[q] = rest / HUNDREDTHS
+                    low[q], high[q] = _pair(known, n, rank, rank + (rest > 0), least, most, few)
+                    out[q] = _plain(low[q] + (high[q] - low[q]) * shares[q])
+            for place in range(len(located) if locate[disk] else 0):
+                q = located[place]
                 # The nearer one of the two; half-way between them, either.
-                one = low[q] if share <= 0.5 else high[q]
-                other = high[q] if share >= 0.5 else low[q]
+                one = low[q] if shares[q] <= 0.5 else high[q]
+                other = high[q] if shares[q] >= 0.5 else low[q]
                 nth = 0
                 while pixels[nth] != one and pixels[nth] != other:
                     nth += 1
                 u, v = _pixel(nth, width, height, x, y, r)
-                positions[disk, place, 0] = u
-                positions[disk, place, 1] = v
+                out[count + 2 * place] = u
+                out[count + 2 * place + 1] = v
+            if own[disk]:
+                u, v = min(max(int(x), 0), width - 1), min(max(int(y), 0), height - 1)
+                _read(depth, width, height, float(u), float(v), OWN_PIXEL, lower, upper, weight, line, pixels)
+                out[len(out) - 1] = pixels[0] if math.isfinite(pixels[0]) else math.nan
+
+
+@njit(nogil=True, cache=True)
+def _plain(value):
+    """NaN comes with several bit patterns, that depend on how it came about; a store has one."""
+    return float32(math.nan) if math.isnan(value) else value
+
+
+@njit(nogil=True, cache=True)
+def _reaches(width, height, x, y, r):
+    """Whether a disk reaches into the frame's rectangle; one at NaN does not."""
+    across, along = x - min(max(x, 0.0), width - 1.0), y - min(max(y, 0.0), height - 1.0)
+    return across * across + along * along <= r * r
 
 
 @njit(nogil=True, cache=True)
@@ -188,52 +212,69 @@ def _finite(pixels, read, spare):
 
 
 @njit(nogil=True, cache=True)
-def _order_statistics(known, n, ranks, buckets, ends, ranked, low, high):
-    """Of the first n > 0 values: the two order statistics about each percentile into `low` and `high`."""
-    least, most = _range(known, n)
-    width = most - least
-    # Ranges so small or so large that no bucket has a width that is a number are searched as one.
-    scale = float32(BUCKETS) / width if width > 0 else float32(0)
-    bucketed = n >= BUCKETED_PIXELS and scale > 0 and math.isfinite(scale)
-    if bucketed:
-        _deal_out(known, n, least, scale, buckets, ends, ranked)
-    else:
-        ranked[:n] = known[:n]
-    count = len(low)
-    for q in range(count):
-        for upper, found in ((False, low), (True, high)):
-            rank = ranks[count + q] if upper else ranks[q]
-            if upper and rank == ranks[q]:
-                found[q] = low[q]
-            elif rank == 0:
-                found[q] = least
-            elif rank == n - 1:
-                found[q] = most
-            else:
-                first, last = 0, n
-                if bucketed:
-                    bucket = np.searchsorted(ends, rank, side="right")
-                    first, last = ends[bucket - 1] if bucket > 0 else 0, ends[bucket]
-                _put(ranked, first, last, rank)
-                found[q] = ranked[rank]
+def _pair(known, n, rank, above, least, most, few):
+    """Of the first n > 0 values: the order statistics `rank` and `above`, which is the same or the next.
+
+    least, most  the outermost of the values
+    few          room to work in
+    """
+    if above == 0:
+        return least, least
+    if rank == n - 1:
+        return most, most
+    m, below = _hem(known, n, rank, above, least, most, few)
+    _put(few, 0, m, rank - below)
+    if above > rank:
+        _put(few, above - below, m, above - below)
+    return few[rank - below], few[above - below]
 
 
 @njit(nogil=True, cache=True)
-def _deal_out(known, n, least, scale, buckets, ends, ranked):
-    """n values into `ranked`, bucket after bucket; `ends`: where each ends."""
-    values, bucket = known[:n], buckets[:n]
+def _hem(known, n, rank, above, least, most, few):
+    """The values about two ranks into `few`, in order; how many, and how many smaller ones there are.
+
+    As if the values were spread evenly, a guess is made to each side of the ranks, until the two hem in few values.
+    Some are spread so unevenly, or are so often the same, that this ends with many.
+    """
+    start, low, stop, high = 0, least, n, most
+    for _ in range(GUESSES):
+        if stop - start <= FEW:
+            break
+        step = (high - low) / float32(stop - start)
+        middle, margin = float32(rank - start), float32(stop - start) * MARGIN
+        one, other = low + step * (middle - margin), low + step * (middle + margin)
+        for guess, smaller in zip((one, other), _smaller(known, n, one, other)):  # noqa: B905, numba has no `strict`
+            if start < smaller <= rank:
+                start, low = smaller, guess
+            elif above < smaller < stop:
+                stop, high = smaller, guess
+    return _between(known, n, low, high, few), start
+
+
+@njit(nogil=True, cache=True)
+def _smaller(values, n, one, other):
+    """How many of the first n values are smaller than one, and than the other."""
+    a = b = int32(0)
     for i in range(n):
-        bucket[i] = min(int32((values[i] - least) * scale), int32(BUCKETS - 1))
-    ends[:] = 0
-    for i in range(n):
-        ends[uint32(bucket[i])] += 1
-    start = int32(0)
-    for b in range(BUCKETS):
-        start, ends[b] = start + ends[b], start
-    for i in range(n):
-        b = uint32(bucket[i])
-        ranked[uint32(ends[b])] = values[i]
-        ends[b] += 1
+        a = int32(a + (values[i] < one))
+        b = int32(b + (values[i] < other))
+    return int64(a), int64(b)
+
+
+@njit(nogil=True, cache=True)
+def _between(values, n, low, high, found):
+    """Those of the first n values from low to high, both included, in order; how many."""
+    m = uint64(0)
+    for start in range(uint64(0), uint64(n), BLOCK):
+        # Without a branch for each, many at a time; most blocks have none. The last may go on behind the n-th value.
+        some = int32(0)
+        for i in range(start, start + BLOCK):
+            some = int32(some + ((values[i] >= low) & (values[i] <= high)))
+        if some > 0:
+            for i in range(start, min(start + BLOCK, uint64(n))):
+                found[m] = values[i]
+                m += uint64((values[i] >= low) & (values[i] <= high))
+    return int64(m)
 
 
 @njit(nogil=True, cache=True)

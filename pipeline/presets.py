@@ -29,6 +29,11 @@ class _Rule:
     def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
+    @property
+    def reach(self) -> float:
+        """The largest radius that it gives, px."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class ConfidenceRadius(_Rule):
@@ -40,6 +45,10 @@ class ConfidenceRadius(_Rule):
 
     def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         return self.r_min + (1 - confidence) * (self.r_max - self.r_min)
+
+    @property
+    def reach(self) -> float:
+        return self.r_max
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,10 @@ class TorsoRadius(_Rule):
         radius = self.k * scale * np.power(1 + self.beta * (1 - confidence), self.gamma)
         return np.minimum(np.maximum(radius, self.r_min), self.r_max)
 
+    @property
+    def reach(self) -> float:
+        return self.r_max
+
 
 @dataclass(frozen=True)
 class FixedRadius(_Rule):
@@ -72,6 +85,13 @@ class FixedRadius(_Rule):
 
     def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         return np.full(confidence.shape, self.r)
+
+    @property
+    def reach(self) -> float:
+        return self.r
+
+
+Rule = ConfidenceRadius | TorsoRadius | FixedRadius
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,7 @@ class Preset:
     """
 
     name: str
-    radius: ConfidenceRadius | TorsoRadius | FixedRadius
+    radius: Rule
     d: float | Literal["pixel"] = 50.0
     low: float | None = None
     high: float | None = None

@@ -7,19 +7,17 @@ About each joint lies a disk, the larger the less the joint is trusted; statisti
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
-from .disks import Disks, disk_percentiles
-from .presets import PRESETS, Preset
-
-# A joint's own pixel: a disk that holds its centre alone.
-OWN_PIXEL = 0.25
+from .disks import HUNDREDTHS, Asked, Disks, disk_percentiles
+from .presets import PRESETS, Preset, Rule
 
 __all__ = ["PRESETS", "Preset", "Uadd", "compute", "radius"]
 
@@ -43,28 +41,33 @@ def radius(preset: Preset, keypoints: Tensor, confidence: Tensor) -> Tensor:
     confidence  (B, J)     clipped to [0, 1]
     NaN where a keypoint or its confidence is not finite, and where the rule needs a joint that is not.
     """
-    found = _radius(preset, *_host(keypoints, confidence))
-    return torch.from_numpy(found).to(keypoints.device)
+    return torch.from_numpy(_radii([preset.radius], *_host(keypoints, confidence))[0]).to(keypoints.device)
 
 
 def _host(keypoints: Tensor, confidence: Tensor) -> tuple[np.ndarray, np.ndarray]:
     if keypoints.ndim != 3 or keypoints.shape[2] != 2 or confidence.shape != keypoints.shape[:2]:
         found = f"{tuple(keypoints.shape)} and {tuple(confidence.shape)}"
         raise InvalidValueError(f"UADD takes keypoints (B, J, 2) and confidence (B, J); got {found}")
-    # One copy for both: each would make a GPU wait.
-    both = torch.cat([keypoints, confidence[..., None]], dim=-1).detach().to("cpu", torch.float64).numpy()
-    return both[..., :2], both[..., 2]
+    if keypoints.device.type != "cpu":
+        # One copy for both: each would make a GPU wait.
+        both = torch.cat([keypoints, confidence[..., None]], dim=-1).cpu()
+        keypoints, confidence = both[..., :2], both[..., 2]
+    places, trust = (part.detach().double().numpy() for part in (keypoints, confidence))
+    return np.ascontiguousarray(places), trust
 
 
-def _radius(preset: Preset, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """In float64 on the host and rounded once: the same whatever the device and the batch."""
-    known = np.isfinite(keypoints).all(axis=-1) & np.isfinite(confidence)
+def _radii(rules: Sequence[Rule], keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """(S, B, J) float32, of each rule. In float64 on the host, rounded once: the same whatever the device and batch."""
+    found = np.empty((len(rules), *confidence.shape), np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
-        found = preset.radius(keypoints, np.minimum(np.maximum(confidence, 0), 1))
-    return np.where(known & ~np.isnan(found), found, math.nan).astype(np.float32)
+        unknown = (keypoints - keypoints).sum(axis=-1) + (confidence - confidence)  # 0, or NaN where one is not finite
+        trust = np.minimum(np.maximum(confidence, 0), 1)
+        for place, rule in enumerate(rules):
+            found[place] = rule(keypoints, trust) + unknown
+    found[np.isnan(found)] = math.nan  # which has several bit patterns
+    return found
 
 
-@torch.no_grad()
 def compute(
     depth: Tensor,
     keypoints: Tensor,
@@ -86,54 +89,83 @@ def compute(
     the batch it is in nor on the number of threads. Memory is bounded: docs/method.md.
     Raises InvalidValueError for shapes, a frame size or a preset that cannot be.
     """
-    chosen = [_preset(preset) for preset in presets]
-    _check(depth, keypoints, frame_size, chosen)
+    plan = _plan(tuple(presets))
+    _check(depth, keypoints, frame_size)
     places, trust = _host(keypoints, confidence)
-    batch, joints = trust.shape
-    if batch * joints == 0:
-        return {
-            p.name: Uadd(depth.new_zeros(batch, joints, len(p.stats)), depth.new_zeros(batch, joints)) for p in chosen
-        }
-
-    # One set of disks for each rule: presets that share a rule share its disks. The own pixel is a disk of one.
-    radii: dict[object, np.ndarray] = {p.radius: _radius(p, places, trust) for p in chosen}
-    located = {p.radius for p in chosen if p.positions}
-    frame, centre = np.repeat(np.arange(batch), joints), places.reshape(-1, 2)
-    sets = [(centre, found.ravel(), rule in located) for rule, found in radii.items()]
-    if any(p.d == "pixel" for p in chosen):
-        pixel = np.minimum(np.maximum(np.nan_to_num(centre, posinf=0, neginf=0), 0), np.asarray(frame_size) - 1)
-        sets.append((np.trunc(pixel), np.full(batch * joints, OWN_PIXEL), False))
-    disks = Disks(
-        frame=np.tile(frame, len(sets)),
-        centre=np.concatenate([about for about, _, _ in sets]),
-        radius=np.concatenate([found for _, found, _ in sets]).astype(np.float64),
-        locate=np.repeat([locate for _, _, locate in sets], batch * joints),
-    )
-    wanted = {p for preset in chosen for p in (preset.d, preset.low, preset.high) if isinstance(p, (int, float))}
-    percentiles = sorted(wanted or {50.0})
-    ends = sorted({p for preset in chosen if preset.positions for p in (preset.low, preset.high) if p is not None})
-    values, positions = disk_percentiles(depth, disks, frame_size, percentiles, ends)
-    values = values.view(len(sets), batch, joints, len(percentiles))
-    positions = positions.view(len(sets), batch, joints, 2 * len(ends))
-
+    if trust.size == 0:
+        shape = trust.shape
+        return {p.name: Uadd(depth.new_zeros(*shape, len(p.stats)), depth.new_zeros(shape)) for p in plan.presets}
+    radii = _radii(plan.rules, places, trust)
+    told = disk_percentiles(depth, Disks(places, radii), frame_size, plan.asked)
+    radius = torch.from_numpy(radii).to(depth.device)
     out = {}
-    for preset in chosen:
-        disk = list(radii).index(preset.radius)
-        told, bounds = values[disk], [p for p in (preset.low, preset.high) if p is not None]
-        columns = [percentiles.index(p) for p in bounds]
-        if preset.d == "pixel":
-            # NaN where the disk holds no depth, and where the pixel has none.
-            told = torch.cat([told, values[-1, ..., :1] + told[..., :1] * 0], dim=-1)
-            columns = [len(percentiles), *columns]
-        else:
-            columns = [percentiles.index(preset.d), *columns]
-        if preset.positions:
-            columns += [told.shape[-1] + 2 * ends.index(p) + axis for p in bounds for axis in (0, 1)]
-            told = torch.cat([told, positions[disk]], dim=-1)
-        # NaN comes with several bit patterns, that depend on how it came about; a store has one.
-        stats = told[..., columns].nan_to_num_(math.nan, math.inf, -math.inf)
-        out[preset.name] = Uadd(stats, torch.from_numpy(radii[preset.radius]).to(depth.device))
+    for preset, disk, columns in zip(plan.presets, plan.disks, plan.columns, strict=True):
+        stats = told[disk] if columns is None else told[disk].index_select(-1, columns.to(told.device))
+        out[preset.name] = Uadd(stats, radius[disk])
     return out
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is asked of the disks for some presets, and where in the answer each finds its statistics.
+
+    disks    of each preset, which of the rules it has; presets that share a rule share its disks
+    columns  of each preset, those of the answer that are its statistics; None for all as they are
+    """
+
+    presets: tuple[Preset, ...]
+    rules: tuple[Rule, ...]
+    asked: Asked
+    disks: tuple[int, ...]
+    columns: tuple[Tensor | None, ...]
+
+
+@lru_cache(maxsize=64)
+def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
+    """InvalidValueError for names that are no preset's, and for two presets of one name."""
+    chosen = tuple(_preset(preset) for preset in presets)
+    names = [preset.name for preset in chosen]
+    if len(set(names)) < len(names):
+        raise InvalidValueError(f"UADD presets {', '.join(names)}: two have one name; give each its own")
+    rules = tuple(dict.fromkeys(preset.radius for preset in chosen))
+    # In the order in which they are told first, so that a preset alone finds its statistics as they are.
+    percentiles = list(dict.fromkeys(p for preset in chosen for p in _percentiles(preset))) or [50.0]
+    ends = list(dict.fromkeys(p for preset in chosen if preset.positions for p in _ends(preset)))
+    wanted = np.zeros((len(rules), len(percentiles)), bool)
+    locate, own = np.zeros((2, len(rules)), bool)
+    for preset in chosen:
+        disk = rules.index(preset.radius)
+        wanted[disk, [percentiles.index(p) for p in _percentiles(preset)]] = True
+        locate[disk] |= preset.positions
+        own[disk] |= preset.d == "pixel"
+    located = np.array([percentiles.index(p) for p in ends], np.int64)
+    wanted[np.ix_(locate, located)] = True  # also those that only another set's positions are asked for
+    asked = Asked(
+        reach=tuple(rule.reach for rule in rules),
+        percentiles=np.array([round(p * HUNDREDTHS / 100) for p in percentiles]),
+        wanted=wanted,
+        located=located,
+        locate=locate,
+        own=own,
+    )
+    columns = []
+    for preset in chosen:
+        found = [percentiles.index(p) for p in _percentiles(preset)]
+        if preset.d == "pixel":
+            found = [asked.columns - 1, *found]
+        if preset.positions:
+            first = [len(percentiles) + 2 * ends.index(p) for p in _ends(preset)]
+            found += [column + axis for column in first for axis in (0, 1)]
+        columns.append(None if found == list(range(asked.columns)) else torch.tensor(found))
+    return _Plan(chosen, rules, asked, tuple(rules.index(preset.radius) for preset in chosen), tuple(columns))
+
+
+def _percentiles(preset: Preset) -> list[float]:
+    return [p for p in (preset.d, *_ends(preset)) if isinstance(p, (int, float))]
+
+
+def _ends(preset: Preset) -> list[float]:
+    return [p for p in (preset.low, preset.high) if p is not None]
 
 
 def _preset(preset: Preset | str) -> Preset:
@@ -144,10 +176,7 @@ def _preset(preset: Preset | str) -> Preset:
     return PRESETS[preset]
 
 
-def _check(depth: Tensor, keypoints: Tensor, frame_size: tuple[int, int], presets: list[Preset]) -> None:
-    names = [preset.name for preset in presets]
-    if len(set(names)) < len(names):
-        raise InvalidValueError(f"UADD presets {', '.join(names)}: two have one name; give each its own")
+def _check(depth: Tensor, keypoints: Tensor, frame_size: tuple[int, int]) -> None:
     if depth.ndim != 3 or len(depth) != len(keypoints) or 0 in depth.shape[1:]:
         raise InvalidValueError(
             f"UADD takes depth (B, h, w) and keypoints (B, J, 2); got {tuple(depth.shape)} and {tuple(keypoints.shape)}"

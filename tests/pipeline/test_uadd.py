@@ -242,6 +242,14 @@ def test_a_joint_alone_and_a_preset_alone_give_the_same_bits():
     assert same_bits(alone, {n: Uadd(together[n].stats[:, 5:6], together[n].radius[:, 5:6]) for n in alone})
 
 
+def test_positions_of_several_presets_do_not_mix():
+    scene = people(2)
+    other = Preset("other", PRESETS["paper"].radius, d="pixel", low=5, high=77.77, positions=True)
+    together = run(*scene, presets=["spatial", other])
+    assert same_bits(run(*scene, presets=[other]), {"other": together["other"]})
+    assert same_bits(run(*scene, presets=["spatial"]), {"spatial": together["spatial"]})
+
+
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
     scene = people(6)
     threads = torch.get_num_threads()
