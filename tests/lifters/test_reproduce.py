@@ -32,7 +32,7 @@ def grid_of(name: str):
         ("exact", 4, {"studio"}, 2, 1),
         ("recorded", 4, {"studio"}, 2, 1),
         ("synthetic", 24, {"studio"}, 4, 3),
-        ("bounded", 12, {"studio"}, 1, 3),
+        ("bounded", 6, {"studio"}, 1, 2),
         ("full", 144, DOMAINS, 4, 3),
     ],
 )
