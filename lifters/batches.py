@@ -117,12 +117,12 @@ def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, devic
 
 
 def flip_some(batch: Examples, inputs: Inputs, which: Tensor) -> Examples:
-    """The mirror image of the windows chosen, (B,) bool."""
+    """The mirror image of the windows chosen, (B,) bool. What it is given is used up: inputs change where they lie."""
     some = which[:, None, None, None]
     # The inputs are by far the largest: no work is done on those that stay as they are.
     chosen = which.nonzero().flatten()
     return Examples(
-        batch.inputs.index_copy(0, chosen, inputs.flip(batch.inputs[chosen])),
+        batch.inputs.index_copy_(0, chosen, inputs.flip(batch.inputs.index_select(0, chosen))),
         torch.where(some, flip_pose(batch.target), batch.target),
         torch.where(some[..., 0], swap_sides(batch.mask, -1), batch.mask),
     )

@@ -228,7 +228,9 @@ class Training:
         """Loss and MPJPE, mm, of one step."""
         at, setup = self.progress, self.setup
         # Dropout and flips of this step alone: nothing of a random generator has to be saved.
-        torch.manual_seed(_seed(setup.seed, self.mates.rank, at.step))
+        # `torch.manual_seed` also writes down a stack for every kind of device that is not there: that is slow.
+        reseed = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
+        reseed(_seed(setup.seed, self.mates.rank, at.step))
         rate = apply_schedule(self.model, self.optimiser, self.parameters, at.epoch, epochs, at.step)
         given = examples(batch, setup.inputs, self.model.many_to_many, self.device)
         if self.parameters.training.flip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -393,8 +394,8 @@ def test_flipped_windows_are_the_mirrored_world_and_flipping_twice_is_nothing():
     inputs = Inputs("uadd")
     batch = Examples(torch.randn(6, 3, 17, 6), torch.randn(6, 1, 17, 3), torch.rand(6, 1, 17) < 0.5)
     which = torch.tensor([True, False, True, False, True, True])
-    once = flip_some(batch, inputs, which)
-    twice = flip_some(once, inputs, which)
+    once = flip_some(copy.deepcopy(batch), inputs, which)
+    twice = flip_some(copy.deepcopy(once), inputs, which)
     for ours, theirs in zip(vars(twice).values(), vars(batch).values(), strict=True):
         assert torch.equal(ours, theirs)
     assert torch.equal(once.inputs[1], batch.inputs[1])
