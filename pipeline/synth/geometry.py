@@ -104,15 +104,13 @@ def leave_room(
     low: Vector, high: Vector, direction: Sequence[Tensor], origin: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Where rays from inside leave an axis-parallel room: t (N,) and the face (N,): 2 axis + (1 for the upper one)."""
-    least, face = torch.full_like(direction[0], torch.inf), torch.zeros_like(direction[0], dtype=torch.int32)
-    for axis in range(3):
-        d = direction[axis]
-        upper = d >= 0
-        d = torch.where(d.abs() < 1e-9, torch.full_like(d, 1e-9), d)
-        t = (torch.where(upper, high[axis], low[axis]) - origin[axis]) / d
-        face = torch.where(t < least, upper.to(torch.int32) + 2 * axis, face)
-        least = torch.minimum(least, t)
-    return least, face
+    # Of an axis' two walls one lies behind and the other ahead; along a wall the quotients are minus and plus infinity.
+    x, y, z = (torch.maximum((a - o) / d, (b - o) / d) for a, b, o, d in zip(low, high, origin, direction, strict=True))
+    least = torch.minimum(torch.minimum(x, y), z)
+    on_x, on_y = x == least, y == least
+    ahead = torch.where(on_x, direction[0], torch.where(on_y, direction[1], direction[2]))
+    axis = torch.where(on_x, 0, torch.where(on_y, 1, 2))
+    return least, (2 * axis + (ahead >= 0)).to(torch.int32)
 
 
 def angular_bounds(centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
