@@ -125,7 +125,7 @@ class Backdrop:
         axis = facet >> 1
         u, v = torch.where(axis == 0, z, x), torch.where(axis == 1, z, y)
         if np.isfinite(scene.skyline):
-            facet += 6 * (y > scene.skyline)
+            facet.add_((y > scene.skyline).to(torch.int32), alpha=6)
         return [part.reshape(-1) for part in (t, u, v, facet)]
 
     def _not_shaded(self, facing: Tensor, place: Tensor, normals: Tensor, facet: Tensor) -> Tensor:

@@ -107,10 +107,9 @@ def leave_room(
     # Of an axis' two walls one lies behind and the other ahead; along a wall the quotients are minus and plus infinity.
     x, y, z = (torch.maximum((a - o) / d, (b - o) / d) for a, b, o, d in zip(low, high, origin, direction, strict=True))
     least = torch.minimum(torch.minimum(x, y), z)
-    on_x, on_y = x == least, y == least
-    ahead = torch.where(on_x, direction[0], torch.where(on_y, direction[1], direction[2]))
-    axis = torch.where(on_x, 0, torch.where(on_y, 1, 2))
-    return least, (2 * axis + (ahead >= 0)).to(torch.int32)
+    # A float's sign bit, shifted down, is -1 or 0.
+    faces = [(d.view(torch.int32) >> 31).add_(2 * axis + 1) for axis, d in enumerate(direction)]
+    return least, torch.where(x == least, faces[0], torch.where(y == least, faces[1], faces[2]))
 
 
 def angular_bounds(centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
