@@ -76,8 +76,8 @@ def image_bounds(ends: Tensor, radius: Tensor, width: int, height: int, intrinsi
 
     ends  (N, K, 3) the balls' centres, camera frame; radius (N, K)
     The image of a ball is bounded by the planes through the camera that touch it; a hull's by those of its balls.
-    A hull that reaches behind the camera is bounded, with a pixel to spare, by the upright box about what is in front:
-    a side of the box that does not cross the camera's axis is seen nearest to the middle where it is farthest away.
+    A hull that reaches behind the camera is bounded, with a pixel to spare, by the box about it along the camera's
+    axes: where a side of the box does not reach across the axis of sight, its farthest point is seen innermost.
     Empty (right <= left) when out of sight.
     """
     low, high = geometry.angular_bounds(ends, radius)
