@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,26 +56,35 @@ class Layer:
 
 
 class Backdrop:
-    """Draws a scene without people."""
+    """Draws a scene without people.
+
+    What a pixel shows is a facet: a face of the room, below the skyline (6) or above it (6), a face of a box (6 each),
+    or what one pixel sees of a pole. A facet has one normal and one material, so that light is reckoned once for each.
+    """
 
     def __init__(self, scene: Scene, lamp: Lamp, wardrobe: Wardrobe, rays: Rays) -> None:
         self.scene, self.lamp, self.wardrobe, self.rays = scene, lamp, wardrobe, rays
         self.device = rays.x.device
         boxes, poles = scene.boxes, scene.poles
-        self._faces = torch.tensor(scene.faces, dtype=torch.int32, device=self.device)
+        inward = np.array([sign * np.eye(3)[axis] for axis in range(3) for sign in (1, -1)])
+        sky = [face if axis == 1 else scene.sky for face, axis in zip(scene.faces, (0, 0, 1, 1, 2, 2), strict=True)]
+        normals, kinds = [inward, inward], [*scene.faces, *sky]
         centre, half = np.array([box.centre for box in boxes]), np.array([box.half for box in boxes])
         axes = np.array([box.axes for box in boxes]).reshape(-1, 3, 3)
         signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
         if boxes:
             self._corners = centre[:, None] + np.einsum("ck,nk,nka->nca", signs, half, axes)
             self._boxes = geometry.box_table(self._tensor(centre), self._tensor(half), self._tensor(axes))
-            self._box_kind = torch.tensor([box.material for box in boxes], dtype=torch.int32, device=self.device)
+            normals.append(np.stack([-axes, axes], axis=2).reshape(-1, 3))
+            kinds += [box.material for box in boxes for _ in range(6)]
         if poles:
             self._ends, self._radius = (
                 np.array([pole.ends for pole in poles]),
                 np.array([pole.radius for pole in poles]),
             )
             self._pole_kind = torch.tensor([pole.material for pole in poles], dtype=torch.int32, device=self.device)
+        self._normals = self._tensor(np.concatenate(normals).T)
+        self._kinds = torch.tensor(kinds, dtype=torch.int32, device=self.device)
 
     def layer(self, camera: Camera) -> Layer:
         """The scene as len(camera) cameras see it."""
@@ -86,52 +96,51 @@ class Backdrop:
         start = [eye[:, a, None] for a in range(3)]
         fields = self._room(way, start)
         self._add_boxes(camera, fields)
-        self._add_poles(camera, fields)
-        t, u, v, nx, ny, nz, material = fields
+        normals, kinds = self._add_poles(camera, fields)
+        t, u, v, facet = fields
 
         wx, wy, wz = (part.reshape(-1) for part in way)
+        nx, ny, nz = (part.index_select(0, facet) for part in normals)
         across = (nx * wx + ny * wy + nz * wz).abs_() * torch.rsqrt(wx * wx + wy * wy + wz * wz)
         footprint = t / across.clamp_min_(0.08).mul_(self.rays.intrinsics[0])
-        surface = self.wardrobe.reflectance(material, u, v, footprint)
+        surface = self.wardrobe.reflectance(kinds.index_select(0, facet), u, v, footprint)
         point = [torch.addcmul(start[a], t.view(count, pixels), way[a]).reshape(-1) for a in range(3)]
-        glow = self.wardrobe.glow.index_select(0, material)
-        surround = self.lamp.ambient(ny)
+        glow, one = self.wardrobe.glow.index_select(0, kinds), torch.ones((), device=self.device)
+        surround = torch.lerp(self.lamp.ambient(normals[1]), one, glow).index_select(1, facet)
         if not np.isfinite(self.scene.skyline):
-            surround *= self._near_corners(point, nx, ny, nz)
-        diffuse = surface * torch.lerp(surround, torch.ones_like(surround), glow)
+            surround *= torch.lerp(self._near_corners(point, nx, ny, nz), one, glow.index_select(0, facet))
+        diffuse = surface * surround
         place = torch.stack([self._along(self.lamp.frame[a], point) for a in range(3)])
-        facing = self._along(self.lamp.towards, [nx, ny, nz]).clamp_min_(0).mul_(1 - glow)
-        direct = surface.mul_(self.lamp.key).mul_(self._not_shaded(facing, place, [nx, ny, nz]))
+        facing = self._along(self.lamp.towards, normals).clamp_min_(0).mul_(1 - glow)
+        direct = surface.mul_(self.lamp.key).mul_(self._not_shaded(facing, place, normals, facet))
         shape = (3, count, pixels)
         return Layer(t.view(count, pixels), diffuse.view(shape), direct.view(shape), place.view(shape))
 
     def _room(self, way: list[Tensor], start: list[Tensor]) -> list[Tensor]:
-        """Fields of the room's inside, (F P,) each: t, u and v on the surface, the normal (3), the material."""
+        """Fields of the room's inside, (F P,) each: t, u and v on the surface, the facet."""
         scene = self.scene
         low, high = (tuple(self._tensor(np.array(corner))) for corner in (scene.low, scene.high))
-        t, face = geometry.leave_room((low[0], low[1], low[2]), (high[0], high[1], high[2]), way, start)
-        axis = face >> 1
-        material = self._faces.index_select(0, face.reshape(-1)).view_as(face)
-        on_x, on_y, on_z = (axis == a for a in range(3))
+        t, facet = geometry.leave_room((low[0], low[1], low[2]), (high[0], high[1], high[2]), way, start)
+        x, y, z = (torch.addcmul(start[a], t, way[a]) for a in range(3))
+        axis = facet >> 1
+        u, v = torch.where(axis == 0, z, x), torch.where(axis == 1, z, y)
         if np.isfinite(scene.skyline):
-            up = torch.addcmul(start[1], t, way[1])
-            material = torch.where((up > scene.skyline) & ~on_y, scene.sky, material)
-        u = torch.where(on_x, torch.addcmul(start[2], t, way[2]), torch.addcmul(start[0], t, way[0]))
-        v = torch.where(on_y, torch.addcmul(start[2], t, way[2]), torch.addcmul(start[1], t, way[1]))
-        inward = 1 - 2 * (face & 1)
-        normal = ((inward * on).to(torch.float32) for on in (on_x, on_y, on_z))
-        return [part.reshape(-1) for part in (t, u, v, *normal, material)]
+            facet.add_((y > scene.skyline).to(torch.int32), alpha=6)
+        return [part.reshape(-1) for part in (t, u, v, facet)]
 
-    def _not_shaded(self, facing: Tensor, place: Tensor, normal: list[Tensor]) -> Tensor:
-        """(N,) how much of the lamp's light arrives: how the surface faces it, and whether something is in the way."""
-        half = self.lamp.STATIC_HALF
-        near = (place[0].abs() < half) & (place[1].abs() < half) & (facing > 0)
+    def _not_shaded(self, facing: Tensor, place: Tensor, normals: Tensor, facet: Tensor) -> Tensor:
+        """(N,) how much of the lamp's light arrives: how the facet faces it, and whether something is in the way."""
+        shine = facing.index_select(0, facet)
+        near = (torch.maximum(place[0].abs(), place[1].abs()) < self.lamp.STATIC_HALF) & (shine > 0)
         index = torch.nonzero(near)[:, 0]
+        facet = facet.index_select(0, index)
         # Looked up a little off the surface, so that it does not shade itself.
-        off = [0.02 * self._along(self.lamp.frame[a], [n.index_select(0, index) for n in normal]) for a in range(3)]
-        spot = place.index_select(1, index)
-        lit = self.lamp.static.lit(None, spot[0] + off[0], spot[1] + off[1], spot[2] + off[2])
-        return facing.index_copy(0, index, facing.index_select(0, index) * lit)
+        spot = [
+            place[a].index_select(0, index) + (0.02 * self._along(self.lamp.frame[a], normals)).index_select(0, facet)
+            for a in range(3)
+        ]
+        lit = self.lamp.static.lit(None, spot[0], spot[1], spot[2])
+        return shine.index_copy_(0, index, shine.index_select(0, index) * lit)
 
     def _near_corners(self, point: list[Tensor], nx: Tensor, ny: Tensor, nz: Tensor) -> Tensor:
         """(N,) light from all round that is left where floor and walls meet."""
@@ -164,15 +173,15 @@ class Backdrop:
             own = (rows[6 + 3 * axis], rows[7 + 3 * axis], rows[8 + 3 * axis])
             ahead.append(geometry.dot(own, (way[0], way[1], way[2])))
             local.append(geometry.dot(own, offset) + t * ahead[-1])
-        side = -torch.sign(torch.stack(ahead).gather(0, face[None].to(torch.int64))[0])
-        axes = torch.stack([rows[6:9], rows[9:12], rows[12:15]])
-        normal = axes.gather(0, face[None, None].to(torch.int64).expand(1, 3, -1))[0] * side
-        u, v = torch.where(face == 0, local[2], local[0]), torch.where(face == 1, local[2], local[1])
-        self._write(fields, pixel, (u, v, *normal, self._box_kind.index_select(0, number)))
+        on_x, on_y = face == 0, face == 1
+        u, v = torch.where(on_x, local[2], local[0]), torch.where(on_y, local[2], local[1])
+        against = torch.where(on_x, ahead[0], torch.where(on_y, ahead[1], ahead[2])) < 0
+        self._write(fields, pixel, (u, v, 12 + 6 * number + 2 * face + against))
 
-    def _add_poles(self, camera: Camera, fields: list[Tensor]) -> None:
+    def _add_poles(self, camera: Camera, fields: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Draws the poles; returns all facets' normals (3, K) and materials (K,)."""
         if not self.scene.poles:
-            return
+            return self._normals, self._kinds
         count, poles, rays = len(camera.rotation), len(self.scene.poles), self.rays
         ends = np.broadcast_to(self._ends, (count, *self._ends.shape))
         seen = self._tensor(camera.to_camera(ends.copy())).reshape(-1, 2, 3)
@@ -192,7 +201,9 @@ class Backdrop:
         along = s * rows[8].sqrt()
         around = torch.atan2(world[0], world[2]) * (rows[6] - s * rows[7])
         kind = self._pole_kind.index_select(0, pairs.item - pairs.frame * poles)
-        self._write(fields, pairs.pixel, (around, along, *world, kind))
+        facet = torch.arange(len(kind), dtype=torch.int32, device=self.device) + len(self._kinds)
+        self._write(fields, pairs.pixel, (around, along, facet))
+        return torch.cat([self._normals, torch.stack(world)], 1), torch.cat([self._kinds, kind])
 
     def _world_rays(self, camera: Camera, pairs: Candidates) -> tuple[geometry.Vector, geometry.Vector]:
         turn = self._tensor(camera.rotation.transpose(2, 1, 0)).reshape(9, -1).index_select(1, pairs.frame)
@@ -204,11 +215,12 @@ class Backdrop:
     @staticmethod
     def _write(fields: list[Tensor], pixel: Tensor, values: tuple[Tensor, ...]) -> None:
         """Overwrite all fields but the depth, which is written already."""
+        index = pixel.to(torch.int64)
         for part, value in zip(fields[1:], values, strict=True):
-            part.index_copy_(0, pixel.to(torch.int64), value)
+            part.index_copy_(0, index, value)
 
     @staticmethod
-    def _along(axis: Array, vector: list[Tensor]) -> Tensor:
+    def _along(axis: Array, vector: Sequence[Tensor] | Tensor) -> Tensor:
         return vector[0] * float(axis[0]) + vector[1] * float(axis[1]) + vector[2] * float(axis[2])
 
     def _tensor(self, values: Array) -> Tensor:

@@ -104,15 +104,12 @@ def leave_room(
     low: Vector, high: Vector, direction: Sequence[Tensor], origin: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Where rays from inside leave an axis-parallel room: t (N,) and the face (N,): 2 axis + (1 for the upper one)."""
-    least, face = torch.full_like(direction[0], torch.inf), torch.zeros_like(direction[0], dtype=torch.int32)
-    for axis in range(3):
-        d = direction[axis]
-        upper = d >= 0
-        d = torch.where(d.abs() < 1e-9, torch.full_like(d, 1e-9), d)
-        t = (torch.where(upper, high[axis], low[axis]) - origin[axis]) / d
-        face = torch.where(t < least, upper.to(torch.int32) + 2 * axis, face)
-        least = torch.minimum(least, t)
-    return least, face
+    # Of an axis' two walls one lies behind and the other ahead; along a wall the quotients are minus and plus infinity.
+    x, y, z = (torch.maximum((a - o) / d, (b - o) / d) for a, b, o, d in zip(low, high, origin, direction, strict=True))
+    least = torch.minimum(torch.minimum(x, y), z)
+    # A float's sign bit, shifted down, is -1 or 0.
+    faces = [(d.view(torch.int32) >> 31).add_(2 * axis + 1) for axis, d in enumerate(direction)]
+    return least, torch.where(x == least, faces[0], torch.where(y == least, faces[1], faces[2]))
 
 
 def angular_bounds(centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:

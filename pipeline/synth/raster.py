@@ -76,15 +76,23 @@ def image_bounds(ends: Tensor, radius: Tensor, width: int, height: int, intrinsi
 
     ends  (N, K, 3) the balls' centres, camera frame; radius (N, K)
     The image of a ball is bounded by the planes through the camera that touch it; a hull's by those of its balls.
-    Empty (right <= left) when out of sight; the whole image when the camera is about to touch it.
+    A hull that reaches behind the camera is bounded, with a pixel to spare, by the box about it along the camera's
+    axes: where a side of the box does not reach across the axis of sight, its farthest point is seen innermost.
+    Empty (right <= left) when out of sight.
     """
     low, high = geometry.angular_bounds(ends, radius)
+    low, high = low.amin(-2), high.amax(-2)
+    across, z = ends[..., :2], ends[..., 2]
+    least, most = (across - radius[..., None]).amin(-2), (across + radius[..., None]).amax(-2)
+    nearest, farthest = (z - radius).amin(-1, keepdim=True), (z + radius).amax(-1, keepdim=True)
+    behind = nearest <= geometry.NEAR
+    low = torch.where(behind, least / torch.where(least < 0, geometry.NEAR, farthest), low)
+    high = torch.where(behind, most / torch.where(most > 0, geometry.NEAR, farthest), high)
     fx, fy, cx, cy = intrinsics
-    left, right = low[..., 0].amin(-1) * fx + cx, high[..., 0].amax(-1) * fx + cx
-    top, bottom = low[..., 1].amin(-1) * fy + cy, high[..., 1].amax(-1) * fy + cy
+    left, right = low[:, 0] * fx + cx, high[:, 0] * fx + cx
+    top, bottom = low[:, 1] * fy + cy, high[:, 1] * fy + cy
     limits = torch.stack([(left - 0.5).ceil(), (top - 0.5).ceil(), (right + 0.5).floor(), (bottom + 0.5).floor()], -1)
-    whole = torch.tensor([0, 0, width, height], dtype=limits.dtype, device=limits.device)
-    z = ends[..., 2]
-    limits = torch.where((z - radius <= geometry.NEAR).any(-1, keepdim=True), whole, limits)
-    limits = torch.where((z + radius <= geometry.NEAR).all(-1, keepdim=True), torch.zeros_like(whole), limits)
-    return torch.minimum(limits.clamp_min(0), whole[[2, 3, 2, 3]]).to(torch.int64)
+    limits += behind * torch.tensor([-1, -1, 1, 1], device=limits.device)
+    limits = torch.where(farthest <= geometry.NEAR, 0, limits)
+    last = torch.tensor([width, height, width, height], dtype=limits.dtype, device=limits.device)
+    return torch.minimum(limits.clamp_min(0), last).to(torch.int64)

@@ -40,7 +40,7 @@ class ShadowMap:
         deep = along - _BIAS
         votes = []
         for step in (0, 1, self.size, self.size + 1):
-            texel = self.flat.index_select(0, first + step)
+            texel = self.flat[step:].index_select(0, first)
             votes.append(torch.ge(texel, deep, out=texel))
         return torch.lerp(torch.lerp(votes[0], votes[1], x), torch.lerp(votes[2], votes[3], x), y)
 

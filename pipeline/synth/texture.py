@@ -114,14 +114,17 @@ PATTERNS = tuple(_PATTERNS)
 
 @lru_cache(maxsize=1)
 def _atlas() -> tuple[Array, Array]:
-    """All tiles and their mip levels one after another, and (pattern, level) -> where each begins."""
+    """All tiles and their mip levels one after another, and (pattern, level) -> where each begins.
+
+    Each repeats its first row and column at its end, so that a texel's neighbours are the next ones everywhere.
+    """
     flat, start, length = [], np.zeros((len(PATTERNS), _LEVELS), dtype=np.int64), 0
     for index, (name, make) in enumerate(_PATTERNS.items()):
         tile = np.asarray(make(seeded("pattern", name)), dtype=np.float32)
         for level in range(_LEVELS):
             start[index, level] = length
-            flat.append(tile.ravel())
-            length += tile.size
+            flat.append(np.pad(tile, (0, 1), mode="wrap").ravel())
+            length += flat[-1].size
             if level + 1 < _LEVELS:
                 tile = (tile[::2, ::2] + tile[1::2, ::2] + tile[::2, 1::2] + tile[1::2, 1::2]) / 4
     return np.concatenate(flat), start
@@ -173,15 +176,19 @@ class Wardrobe:
         return out
 
     def _texel(self, start: Tensor | int, mask: Tensor | int, x: Tensor, y: Tensor, smooth: bool) -> Tensor:
-        width = mask + 1
         if not smooth:
-            column, row = x.floor_().to(torch.int32) & mask, y.floor_().to(torch.int32) & mask
-            return self._flat.index_select(0, start + row * width + column)
+            return self._flat.index_select(0, self._place(start, mask, x.floor_(), y.floor_()))
         left, top = (x - 0.5).floor_(), (y - 0.5).floor_()
         fx, fy = x.sub_(left).sub_(0.5), y.sub_(top).sub_(0.5)
-        c0, r0 = left.to(torch.int32) & mask, top.to(torch.int32) & mask
-        c1, r1 = (c0 + 1) & mask, (r0 + 1) & mask
-        r0, r1 = start + r0 * width, start + r1 * width
-        upper = torch.lerp(self._flat.index_select(0, r0 + c0), self._flat.index_select(0, r0 + c1), fx)
-        lower = torch.lerp(self._flat.index_select(0, r1 + c0), self._flat.index_select(0, r1 + c1), fx)
+        above = self._place(start, mask, left, top)
+        below = above + (mask + 2)
+        right = self._flat[1:]
+        upper = torch.lerp(self._flat.index_select(0, above), right.index_select(0, above), fx)
+        lower = torch.lerp(self._flat.index_select(0, below), right.index_select(0, below), fx)
         return torch.lerp(upper, lower, fy)
+
+    @staticmethod
+    def _place(start: Tensor | int, mask: Tensor | int, column: Tensor, row: Tensor) -> Tensor:
+        """(N,) int32 where in the atlas: texels of tiles that begin at `start` and are `mask` + 1 wide."""
+        place = (row.to(torch.int32) & mask).mul_(mask + 2)
+        return place.add_(column.to(torch.int32) & mask).add_(start)
