@@ -1,7 +1,8 @@
 """How long does a trainer wait for its data, and how much slower is it than a bare loop over a tensor in memory?
 
 A store of 65,536 frames in sequences of 2,000, six channels a joint (`uadd`), window 27; on a GPU also 81. Sixteen
-steps at a time: a real epoch has hundreds for its one order and the batches read ahead at its end. The whole loop reads windows through `WindowLoader`, normalises and flips them, steps, and counts MPJPE. The bare loop has windows
+steps at a time: a real epoch has hundreds for its one order and the batches read ahead at its end. The whole loop
+reads windows through `WindowLoader`, normalises and flips them, steps, and counts MPJPE. The bare loop has windows
 already normalised in one tensor, picks a random batch, and steps: the same model, loss, optimiser and precision. An
 epoch of 1.5 M frames is what the whole loop's rate comes to; it is not run.
 """
