@@ -145,7 +145,7 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
             return 0
         with progress_for(options["json"], stderr) as progress:
             outcome = execute(plan, locate(options["out"]), crew.executor, progress)
-    checks = {}
+    checks: dict[str, Any] = {"agreement": None, "relief": None}
     if not outcome.failures:
         store = FeatureStore.open(options["out"])
         checks = {"agreement": agreement(store), "relief": relief(store)}

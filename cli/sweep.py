@@ -112,7 +112,7 @@ def _runner(
         waiting, running = list(jobs), {}
         epochs = Epochs(jobs, out)
         # Never a cluster that happens to have been started on this machine, and may be gone.
-        with Cluster(os.environ.get("RAY_ADDRESS")) as cluster:
+        with Cluster(os.environ.get("RAY_ADDRESS") or None) as cluster:
             ray = cluster.ray
             remote: Any = ray.remote(**limits)(run_job)
             while waiting or running:

@@ -11,20 +11,20 @@ training on the source can know the target as well: the difference of the two is
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import click
 import numpy as np
 
 from auglift.lifters.checkpoint import Run
 from auglift.lifters.evaluate import predictions
-from auglift.lifters.grid import read_grid
+from auglift.lifters.grid import Grid, read_grid
+from auglift.lifters.metrics import MM, position_error
+from auglift.lifters.sweep import finished
 from auglift.stores.skeleton import H36M_17
 from auglift.stores.store import FeatureStore
 
-from .run import ROOT
+from .run import ROOT, Failed, experiment
 
 PELVIS = H36M_17.index("pelvis")
 LIMIT = 1.0  # m, of what a descriptor may say, as in the representations
@@ -43,21 +43,18 @@ HEADER = (
 @click.argument("name")
 @click.option("--preset", default="paper", show_default=True, help="The UADD preset of the stores.")
 def main(name: str, preset: str) -> None:
-    path = ROOT / "reproduce" / f"{name}.toml"
-    if not path.is_file():
-        raise click.UsageError(f"no experiment '{name}' in {path.parent}")
-    out = ROOT / tomllib.loads(path.read_text(encoding="utf-8"))["out"]
+    grid = read_grid(experiment(name))
     click.echo(_line(HEADER) + "\n" + _line(["---"] * len(HEADER)))
-    for line in table(path, out, preset):
+    for line in table(grid, preset):
         click.echo(line)
 
 
-def table(path: Path, out: Path, preset: str) -> Iterator[str]:
+def table(grid: Grid, preset: str) -> Iterator[str]:
     """A line a target and lifter; the first seed of each."""
-    grid = read_grid(path)
+    out = ROOT / grid.out
     jobs = {job.setup.lifter: job for job in reversed(grid.jobs) if job.setup.inputs.name == "xy"}
-    if not jobs or not all((out / job.name / "result.json").is_file() for job in jobs.values()):
-        raise click.ClickException(f"the `xy` trainings of {out} are not finished: python -m reproduce.run {path.stem}")
+    if not jobs or not all(finished(job, str(out)) for job in jobs.values()):
+        raise Failed(f"the `xy` trainings in {grid.out} are not all there: python -m reproduce.run makes them")
     for lifter, job in sorted(jobs.items()):
         run = Run(out / job.name)
         model = run.model("cpu")
@@ -103,15 +100,15 @@ def gains(
         corrected[columns] = _mpjpe(moved[tried], true[tried])
     ours, of_depth = np.abs(left[tried][:, others]), np.abs((depth - true[..., 2])[tried][:, others])
     return (
-        1000 * float(np.median(ours)),
-        1000 * float(np.median(of_depth[np.isfinite(of_depth)])) if np.isfinite(of_depth).any() else math.nan,
+        MM * float(np.median(ours)),
+        MM * float(np.median(of_depth[np.isfinite(of_depth)])) if np.isfinite(of_depth).any() else math.nan,
         _mpjpe(pose[tried], true[tried]),
         *corrected.values(),
     )
 
 
 def _mpjpe(pose: np.ndarray, true: np.ndarray) -> float:
-    return 1000 * float(np.linalg.norm(pose - true, axis=-1).mean())
+    return float(position_error(pose, true, root=None).mean())
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -48,10 +48,7 @@ class Failed(click.ClickException):
     "--show", type=click.Path(path_type=Path), metavar="FIGURE", help="Print the table, draw FIGURE, leave docs/ alone."
 )
 def main(name: str, workers: int | None, stores_only: bool, write_only: bool, show: Path | None) -> None:
-    path = ROOT / "reproduce" / f"{name}.toml"
-    if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml")))
-        raise click.UsageError(f"no experiment '{name}'; there are {there}")
+    path = experiment(name)
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     out = ROOT / tables["out"]
     if not write_only:
@@ -70,6 +67,15 @@ def main(name: str, workers: int | None, stores_only: bool, write_only: bool, sh
         click.echo("\n".join([*_table(comparison), "", f"{show} written"]))
         return
     write(name, path, out)
+
+
+def experiment(name: str) -> Path:
+    """Its file. UsageError, with those that there are, where it has none."""
+    path = ROOT / "reproduce" / f"{name}.toml"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml")))
+        raise click.UsageError(f"no experiment '{name}'; there are {there}")
+    return path
 
 
 def make_store(out: Path, store: Path, options: Mapping[str, Any]) -> None:
