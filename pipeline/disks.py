@@ -8,8 +8,10 @@ point operation is elementwise and rounds once, and choosing an order statistic 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,29 +58,46 @@ class Asked:
     locate: np.ndarray
     own: np.ndarray
 
-    @property
+    @cached_property
     def columns(self) -> int:
         return len(self.percentiles) + 2 * len(self.located) + bool(self.own.any())
 
+    @cached_property
+    def pixels(self) -> float:
+        """About as many as the disks of a point have at most."""
+        return sum(4 * reach * reach for reach in self.reach)
 
-def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Tensor:
+    @cached_property
+    def largest(self) -> int:
+        """More pixels than any disk has."""
+        return most_pixels(int(max(self.reach) + 0.5))
+
+
+def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Sequence[Tensor]:
     """Statistics of depth over the pixels of each disk that lie in the frame and have a depth.
 
-    maps         (B, h, w)  float32, at their own resolution; not finite where there is no depth
+    maps         (B, h, w)  metres, at their own resolution; not finite where there is no depth
     frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
                             give, and there is none where a cell that has any weight in it is not finite
-    Returns, where the maps are, (S, B, J, `asked.columns`) float32; NaN, of one bit pattern, where a disk holds no
-    depth at all, where the own pixel has none, and for positions that are not asked.
+    Returns, where the maps are, for each of the S sets (B, J, `asked.columns`) float32; NaN, of one bit pattern, where
+    a disk holds no depth at all, where the own pixel has none, and for positions that are not asked.
     """
-    maps = maps.detach().to(torch.float32).contiguous()
     # Either brings its own compiler or kernels along; nobody needs both.
-    if maps.device.type == "cpu":
+    if maps.is_cpu:
         from .disks_host import percentiles_on_host
 
-        return percentiles_on_host(maps, disks, frame_size, asked)
+        told = percentiles_on_host(as_array(maps, np.float32), disks, frame_size, asked)
+        return [torch.from_numpy(part) for part in told]
     from .disks_device import percentiles_on_device
 
-    return percentiles_on_device(maps, disks, frame_size, asked)
+    return percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, asked).unbind()
+
+
+def as_array(tensor: Tensor, dtype: type[np.floating[Any]] | None = None) -> np.ndarray:
+    """The values of a tensor in host memory, contiguous; its own memory where that will do."""
+    if tensor.requires_grad or tensor.dtype is torch.bfloat16:
+        tensor = tensor.detach().float()
+    return np.ascontiguousarray(tensor.numpy(), dtype)
 
 
 @lru_cache(maxsize=8)

@@ -16,11 +16,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numba import float32, int32, int64, njit, uint32, uint64
-from torch import Tensor
+from numba import float32, float64, int32, int64, njit, uint32, uint64
 
 from .bilinear import rule
-from .disks import HUNDREDTHS, OWN_PIXEL, Asked, Disks, most_pixels
+from .disks import HUNDREDTHS, OWN_PIXEL, Asked, Disks
 
 # Another thread for every so many pixels: fewer are done before it has begun.
 THREAD_PIXELS = 65_536
@@ -36,27 +35,20 @@ _EXPONENT, _HUGE = np.int32(0x7F800000), np.int32(0x7E000000)
 _PLAIN_NUMBERS = {"nnan", "nsz"}
 
 
-def percentiles_on_host(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Tensor:
-    """`disks.disk_percentiles`."""
-    points = disks.centre.shape[0] * disks.centre.shape[1]
-    told = np.full((*disks.radius.shape, asked.columns), math.nan, np.float32)
-    most = most_pixels(int(max(asked.reach) + 0.5))
+def percentiles_on_host(maps: np.ndarray, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> np.ndarray:
+    """`disks.disk_percentiles` of contiguous float32 maps, as one array (S, B, J, columns)."""
+    (sets, batch, joints), (width, height) = disks.radius.shape, frame_size
+    told = np.empty((sets, batch, joints, asked.columns), np.float32)
     cells = rule(frame_size, (maps.shape[2], maps.shape[1]), 0)
     arrays = asked.percentiles, asked.wanted, asked.located, asked.locate, asked.own
-    given = maps.numpy(), *frame_size, disks.centre, disks.radius, *arrays, *cells
-
-    def work(first: int, step: int) -> None:
-        # A block may be looked at that ends behind the last pixel.
-        pixels, finite, few = np.empty((3, most + int(BLOCK)), np.float32)
-        _all(first, step, *given, pixels, finite, few, np.empty(maps.shape[2], np.float32), told)
-
-    pixels = 4 * points * sum(reach * reach for reach in asked.reach)
-    threads = max(1, min(torch.get_num_threads(), int(pixels / THREAD_PIXELS)))
-    others = [_pool(threads - 1, os.getpid()).submit(work, first, threads) for first in range(1, threads)]
-    work(0, threads)
+    given = maps, width, height, disks.centre, disks.radius, *arrays, *cells, asked.largest, told
+    pixels = batch * joints * asked.pixels
+    threads = min(torch.get_num_threads(), int(pixels / THREAD_PIXELS)) if pixels >= 2 * THREAD_PIXELS else 1
+    others = [_pool(threads - 1, os.getpid()).submit(_all, first, threads, *given) for first in range(1, threads)]
+    _all(0, threads, *given)
     for other in others:
         other.result()
-    return torch.from_numpy(told)
+    return told
 
 
 @lru_cache(maxsize=4)
@@ -82,24 +74,24 @@ def _all(
     lower,
     upper,
     weight,
-    pixels,
-    finite,
-    few,
-    line,
+    most_pixels,
     told,
 ):
-    """The disks of every `step`-th point into `told`; `pixels`, `finite`, `few` and `line` are room to work in.
-
-    As rows of one array they would be taken to overlap, and no loop would treat many values at a time.
-    """
+    """The disks of every `step`-th point into `told`; none has more than `most_pixels`."""
     sets, batch, joints = radius.shape
     count = len(percentiles)
+    # Room to work in, each apart: as rows of one array they would be taken to overlap, and no loop would treat many
+    # values at a time. A block may be looked at that ends behind the last pixel.
+    room = most_pixels + int64(BLOCK)
+    pixels, finite, few = np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.float32)
+    line = np.empty(maps.shape[2], np.float32)
     low, high, shares = np.empty((3, count), np.float32)
     for point in range(first, batch * joints, step):
         frame, joint = point // joints, point % joints
+        told[:, frame, joint] = math.nan
         depth, x, y = maps[frame], centre[frame, joint, 0], centre[frame, joint, 1]
         for disk in range(sets):
-            r = float(radius[disk, frame, joint])
+            r = float64(radius[disk, frame, joint])
             if not _reaches(width, height, x, y, r):
                 continue
             read, whole = _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels)

@@ -12,39 +12,37 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from ..stores.errors import InvalidValueError
-from ..stores.skeleton import H36M_17
 from .disks import HUNDREDTHS, MAX_RADIUS
-
-PELVIS, THORAX = H36M_17.index("pelvis"), H36M_17.index("thorax")
+from .radii import Kind
 
 
 class _Rule:
-    """A radius for each joint from keypoints (B, J, 2), px, and confidence (B, J) in [0, 1]; host arrays, float64."""
+    """How a joint's radius follows from its confidence and its person: `radii.Kind` has the formulas."""
 
     rule: ClassVar[str]
-
-    def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+    kind: ClassVar[Kind]
 
     @property
     def reach(self) -> float:
         """The largest radius that it gives, px."""
         raise NotImplementedError
 
+    @property
+    def row(self) -> tuple[float, ...]:
+        """As `radii.radii` takes it."""
+        own = {"r_min": 0.0, "r_max": self.reach, "k": 0.0, "beta": 0.0, "gamma": 0.0} | vars(self)
+        return (self.kind, *(own[name] for name in ("r_min", "r_max", "k", "beta", "gamma")))
+
 
 @dataclass(frozen=True)
 class ConfidenceRadius(_Rule):
-    """r_min + (1 - c) (r_max - r_min): the paper's."""
+    """The paper's: from r_max down to r_min as confidence grows."""
 
     r_min: float = 3.0
     r_max: float = 30.0
     rule: ClassVar[str] = "confidence"
-
-    def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        return self.r_min + (1 - confidence) * (self.r_max - self.r_min)
+    kind: ClassVar[Kind] = Kind.CONFIDENCE
 
     @property
     def reach(self) -> float:
@@ -53,7 +51,7 @@ class ConfidenceRadius(_Rule):
 
 @dataclass(frozen=True)
 class TorsoRadius(_Rule):
-    """clip(k S (1 + beta (1 - c))^gamma, r_min, r_max), S the distance from pelvis to thorax: the research code's."""
+    """The research code's: also larger for larger people."""
 
     k: float = 0.04
     beta: float = 3.0
@@ -61,15 +59,7 @@ class TorsoRadius(_Rule):
     r_min: float = 3.0
     r_max: float = 30.0
     rule: ClassVar[str] = "torso"
-
-    def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        if keypoints.shape[1] != len(H36M_17):
-            found = keypoints.shape[1]
-            raise InvalidValueError(f"a radius from the torso needs H36M-17 joints, got {found}; use another preset")
-        torso = keypoints[:, THORAX] - keypoints[:, PELVIS]
-        scale = np.sqrt((torso * torso).sum(axis=-1))[:, None]
-        radius = self.k * scale * np.power(1 + self.beta * (1 - confidence), self.gamma)
-        return np.minimum(np.maximum(radius, self.r_min), self.r_max)
+    kind: ClassVar[Kind] = Kind.TORSO
 
     @property
     def reach(self) -> float:
@@ -82,9 +72,7 @@ class FixedRadius(_Rule):
 
     r: float = 3.0
     rule: ClassVar[str] = "fixed"
-
-    def __call__(self, keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-        return np.full(confidence.shape, self.r)
+    kind: ClassVar[Kind] = Kind.FIXED
 
     @property
     def reach(self) -> float:

@@ -6,8 +6,7 @@ About each joint lies a disk, the larger the less the joint is trusted; statisti
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,8 +15,10 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
-from .disks import HUNDREDTHS, Asked, Disks, disk_percentiles
+from ..stores.skeleton import H36M_17
+from .disks import HUNDREDTHS, Asked, Disks, as_array, disk_percentiles
 from .presets import PRESETS, Preset, Rule
+from .radii import Kind, radii
 
 __all__ = ["PRESETS", "Preset", "Uadd", "compute", "radius"]
 
@@ -41,31 +42,25 @@ def radius(preset: Preset, keypoints: Tensor, confidence: Tensor) -> Tensor:
     confidence  (B, J)     clipped to [0, 1]
     NaN where a keypoint or its confidence is not finite, and where the rule needs a joint that is not.
     """
-    return torch.from_numpy(_radii([preset.radius], *_host(keypoints, confidence))[0]).to(keypoints.device)
+    plan = _plan((preset,))
+    found, _ = radii(plan.rows, *_host(keypoints, confidence, plan))
+    return torch.from_numpy(found[0]).to(keypoints.device)
 
 
-def _host(keypoints: Tensor, confidence: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    if keypoints.ndim != 3 or keypoints.shape[2] != 2 or confidence.shape != keypoints.shape[:2]:
-        found = f"{tuple(keypoints.shape)} and {tuple(confidence.shape)}"
+def _host(keypoints: Tensor, confidence: Tensor, plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Both as contiguous arrays."""
+    shape = keypoints.shape
+    if len(shape) != 3 or shape[2] != 2 or confidence.shape != shape[:2]:
+        found = f"{tuple(shape)} and {tuple(confidence.shape)}"
         raise InvalidValueError(f"UADD takes keypoints (B, J, 2) and confidence (B, J); got {found}")
-    if keypoints.device.type != "cpu":
+    if plan.torso and shape[1] != len(H36M_17):
+        raise InvalidValueError(f"a radius from the torso needs H36M-17 joints, got {shape[1]}; use another preset")
+    if not keypoints.is_cpu:
         # One copy for both: each would make a GPU wait.
         both = torch.cat([keypoints, confidence[..., None]], dim=-1).cpu()
         keypoints, confidence = both[..., :2], both[..., 2]
-    places, trust = (part.detach().double().numpy() for part in (keypoints, confidence))
-    return np.ascontiguousarray(places), trust
-
-
-def _radii(rules: Sequence[Rule], keypoints: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """(S, B, J) float32, of each rule. In float64 on the host, rounded once: the same whatever the device and batch."""
-    found = np.empty((len(rules), *confidence.shape), np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):
-        unknown = (keypoints - keypoints).sum(axis=-1) + (confidence - confidence)  # 0, or NaN where one is not finite
-        trust = np.minimum(np.maximum(confidence, 0), 1)
-        for place, rule in enumerate(rules):
-            found[place] = rule(keypoints, trust) + unknown
-    found[np.isnan(found)] = math.nan  # which has several bit patterns
-    return found
+    places, trust = (as_array(part) for part in (keypoints, confidence))
+    return places, trust
 
 
 def compute(
@@ -91,16 +86,18 @@ def compute(
     """
     plan = _plan(tuple(presets))
     _check(depth, keypoints, frame_size)
-    places, trust = _host(keypoints, confidence)
+    places, trust = _host(keypoints, confidence, plan)
     if trust.size == 0:
         shape = trust.shape
         return {p.name: Uadd(depth.new_zeros(*shape, len(p.stats)), depth.new_zeros(shape)) for p in plan.presets}
-    radii = _radii(plan.rules, places, trust)
-    told = disk_percentiles(depth, Disks(places, radii), frame_size, plan.asked)
-    radius = torch.from_numpy(radii).to(depth.device)
+    found, centre = radii(plan.rows, places, trust)
+    told = disk_percentiles(depth, Disks(centre, found), frame_size, plan.asked)
+    radius = [torch.from_numpy(part) for part in found]
+    if not depth.is_cpu:
+        radius = torch.from_numpy(found).to(depth.device).unbind()
     out = {}
     for preset, disk, columns in zip(plan.presets, plan.disks, plan.columns, strict=True):
-        stats = told[disk] if columns is None else told[disk].index_select(-1, columns.to(told.device))
+        stats = told[disk] if columns is None else told[disk].index_select(-1, columns.to(depth.device))
         out[preset.name] = Uadd(stats, radius[disk])
     return out
 
@@ -109,12 +106,15 @@ def compute(
 class _Plan:
     """What is asked of the disks for some presets, and where in the answer each finds its statistics.
 
+    rows     the rules, as `radii` takes them
+    torso    whether one needs the torso
     disks    of each preset, which of the rules it has; presets that share a rule share its disks
     columns  of each preset, those of the answer that are its statistics; None for all as they are
     """
 
     presets: tuple[Preset, ...]
-    rules: tuple[Rule, ...]
+    rows: np.ndarray
+    torso: bool
     asked: Asked
     disks: tuple[int, ...]
     columns: tuple[Tensor | None, ...]
@@ -127,7 +127,9 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
     names = [preset.name for preset in chosen]
     if len(set(names)) < len(names):
         raise InvalidValueError(f"UADD presets {', '.join(names)}: two have one name; give each its own")
-    rules = tuple(dict.fromkeys(preset.radius for preset in chosen))
+    rules: list[Rule] = list(dict.fromkeys(preset.radius for preset in chosen))
+    rows = np.array([rule.row for rule in rules])
+    torso = any(rule.kind is Kind.TORSO for rule in rules)
     # In the order in which they are told first, so that a preset alone finds its statistics as they are.
     percentiles = list(dict.fromkeys(p for preset in chosen for p in _percentiles(preset))) or [50.0]
     ends = list(dict.fromkeys(p for preset in chosen if preset.positions for p in _ends(preset)))
@@ -157,7 +159,7 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
             first = [len(percentiles) + 2 * ends.index(p) for p in _ends(preset)]
             found += [column + axis for column in first for axis in (0, 1)]
         columns.append(None if found == list(range(asked.columns)) else torch.tensor(found))
-    return _Plan(chosen, rules, asked, tuple(rules.index(preset.radius) for preset in chosen), tuple(columns))
+    return _Plan(chosen, rows, torso, asked, tuple(rules.index(preset.radius) for preset in chosen), tuple(columns))
 
 
 def _percentiles(preset: Preset) -> list[float]:
@@ -177,9 +179,9 @@ def _preset(preset: Preset | str) -> Preset:
 
 
 def _check(depth: Tensor, keypoints: Tensor, frame_size: tuple[int, int]) -> None:
-    if depth.ndim != 3 or len(depth) != len(keypoints) or 0 in depth.shape[1:]:
-        raise InvalidValueError(
-            f"UADD takes depth (B, h, w) and keypoints (B, J, 2); got {tuple(depth.shape)} and {tuple(keypoints.shape)}"
-        )
+    shape = depth.shape
+    if len(shape) != 3 or shape[0] != keypoints.shape[0] or 0 in shape[1:]:
+        found = f"{tuple(shape)} and {tuple(keypoints.shape)}"
+        raise InvalidValueError(f"UADD takes depth (B, h, w) and keypoints (B, J, 2); got {found}")
     if len(frame_size) != 2 or min(frame_size) < 1:
         raise InvalidValueError(f"UADD takes a frame size (width, height) in px, got {tuple(frame_size)}")

@@ -269,7 +269,11 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch):
 def test_the_code_for_other_devices_gives_the_same_bits_on_the_cpu(scene):
     here = run(*scene)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disks_host, "percentiles_on_host", disks_device.percentiles_on_device)
+        patch.setattr(
+            disks_host,
+            "percentiles_on_host",
+            lambda maps, *given: disks_device.percentiles_on_device(torch.from_numpy(maps), *given).numpy(),
+        )
         patch.setattr(disks_device, "CHUNK_PIXELS", 20_000)
         there = run(*scene)
     for name in here:
@@ -315,6 +319,19 @@ def test_a_whole_pixel_rim_belongs_to_the_disk():
     assert found.tolist() == [40.0, 22.0, 58.0]
 
 
+@pytest.mark.parametrize(("across", "along"), [(3, 2), (4, 1), (5, 2), (5, 5), (6, 3)])
+def test_at_a_rim_the_radius_is_squared_in_float64(across, along):
+    """Squared in float32 each of these radii, the nearest to the root of a whole number, would go the other way."""
+    r = np.float32(math.hypot(across, along))
+    inside = float(r) ** 2 >= across**2 + along**2
+    assert inside != (r * r >= across**2 + along**2)
+    depth = torch.ones(1, 21, 21)
+    depth[0, 10 + along, 10 + across] = 9.0
+    preset = Preset("rim", PRESETS["fixed"].replace(r=float(r)).radius, d=50, low=0, high=100)
+    found = compute(depth, torch.tensor([[[10.0, 10.0]]]), torch.ones(1, 1), (21, 21), [preset])["rim"].stats[0, 0]
+    assert found[2] == (9.0 if inside else 1.0)
+
+
 def test_a_disk_too_small_for_any_pixel_and_a_disk_beside_the_frame_are_nan():
     depth = torch.ones(1, 4, 4)
     tiny = Preset("tiny", PRESETS["fixed"].replace(r=0.3).radius, d="pixel", low=0, high=100)
@@ -347,7 +364,7 @@ def test_room_to_work_in_is_a_few_disks_whatever_the_batch():
     def peak(frames: int) -> int:
         depth, keypoints, confidence = (torch.tensor(part) for part in people(frames)[:3])
         compute(depth, keypoints, confidence, (1000, 1000))
-        tracemalloc.start()  # sees NumPy's arrays: results, and the room that the compiled loop is given
+        tracemalloc.start()  # sees NumPy's arrays; the loop's own room is that of one disk
         compute(depth, keypoints, confidence, (1000, 1000))
         top = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
