@@ -170,7 +170,6 @@ def _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels):
         share = weight[width + v]
         for cell in range(last - first):
             line[cell] = above[cell] + (below[cell] - above[cell]) * share
-        for cell in range(last - first):
             largest = max(largest, bits[cell] & _EXPONENT)
         left, right, shares = lower[begin:end], upper[begin:end], weight[begin:end]
         out = pixels[read : read + end - begin]
