@@ -24,15 +24,16 @@ class _Rule:
     kind: ClassVar[Kind]
 
     @property
-    def reach(self) -> float:
-        """The largest radius that it gives, px."""
-        raise NotImplementedError
-
-    @property
     def row(self) -> tuple[float, ...]:
         """As `radii.radii` takes it."""
-        own = {"r_min": 0.0, "r_max": self.reach, "k": 0.0, "beta": 0.0, "gamma": 0.0} | vars(self)
-        return (self.kind, *(own[name] for name in ("r_min", "r_max", "k", "beta", "gamma")))
+        own = vars(self)
+        r_max = own["r"] if "r" in own else own["r_max"]
+        return (self.kind, own.get("r_min", r_max), r_max, *(own.get(name, 0.0) for name in ("k", "beta", "gamma")))
+
+    @property
+    def reach(self) -> float:
+        """The largest radius that it gives, px."""
+        return self.row[2]
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,6 @@ class ConfidenceRadius(_Rule):
     r_max: float = 30.0
     rule: ClassVar[str] = "confidence"
     kind: ClassVar[Kind] = Kind.CONFIDENCE
-
-    @property
-    def reach(self) -> float:
-        return self.r_max
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,6 @@ class TorsoRadius(_Rule):
     rule: ClassVar[str] = "torso"
     kind: ClassVar[Kind] = Kind.TORSO
 
-    @property
-    def reach(self) -> float:
-        return self.r_max
-
 
 @dataclass(frozen=True)
 class FixedRadius(_Rule):
@@ -73,10 +66,6 @@ class FixedRadius(_Rule):
     r: float = 3.0
     rule: ClassVar[str] = "fixed"
     kind: ClassVar[Kind] = Kind.FIXED
-
-    @property
-    def reach(self) -> float:
-        return self.r
 
 
 Rule = ConfidenceRadius | TorsoRadius | FixedRadius
