@@ -19,8 +19,9 @@ from .report import duration
 from .train import LogLines, stopping
 
 if TYPE_CHECKING:
+    from ..lifters.comparison import Comparison
     from ..lifters.grid import Job
-    from ..lifters.sweep import Comparison, Finished
+    from ..lifters.sweep import Finished
 
 SAID_EVERY_SECONDS = 30
 
@@ -56,8 +57,9 @@ def main(
     """
     from dataclasses import replace
 
+    from ..lifters.comparison import compare
     from ..lifters.grid import read_grid
-    from ..lifters.sweep import compare, finished, run_grid
+    from ..lifters.sweep import finished, run_grid
 
     found = read_grid(grid, training)
     if out:
@@ -194,16 +196,7 @@ def show(comparison: Comparison) -> None:
     """The table: mean and spread over seeds, mm, and the change against xy, per cent."""
     table = Table("source", "target", "lifter", "window", *comparison.inputs, title="MPJPE, mm", title_justify="left")
     for (source, target, lifter, window), cells in comparison.rows.items():
-        texts = []
-        for name in comparison.inputs:
-            if name not in cells:
-                texts.append("")
-                continue
-            cell = cells[name]
-            spread = "" if math.isnan(cell.spread) else f" ± {cell.spread:.1f}"
-            change = "" if name == "xy" or math.isnan(cell.change) else f"  {cell.change:+.1f} %"
-            texts.append(f"{cell.mean:.1f}{spread}{change}")
-        table.add_row(source, target, lifter, str(window), *texts)
+        table.add_row(source, target, lifter, str(window), *comparison.texts(cells))
     stdout.print(table)
     for name, (inside, outside) in comparison.changes.items():
         if name != "xy":

@@ -1,10 +1,9 @@
-"""Run a grid: what is there is not run again, and at the end one table of means, spreads and changes against `xy`."""
+"""Run a grid: what is there is not run again."""
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from .setup import FREE, name_of_inputs
 from .train import Watcher, train
 
 RESULT, RESULTS = "result.json", "results.json"
-BASELINE = "xy"
 
 
 @dataclass(frozen=True)
@@ -131,63 +129,3 @@ def _identity(job: Job) -> dict[str, Any]:
     stores = [FeatureStore.open(url, job.setup.allow_incomplete).fingerprint for url in job.setup.stores]
     targets = {name: FeatureStore.open(url).fingerprint for name, url in job.targets.items()}
     return {"setup": setup, "stores": stores, "targets": targets}
-
-
-# The table ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A representation's figure, mm, over seeds, and its change against `xy` of the same seeds, per cent."""
-
-    mean: float
-    spread: float
-    seeds: int
-    change: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """rows[(source, target, lifter, window)][inputs]; changes[inputs] = in and out of distribution, per cent."""
-
-    inputs: tuple[str, ...]
-    rows: Mapping[tuple[str, str, str, int], Mapping[str, Cell]]
-    changes: Mapping[str, tuple[float, float]]
-
-
-def compare(rows: Sequence[Mapping[str, Any]], measure: str = "mpjpe") -> Comparison:
-    """Means over seeds with their standard deviation, the change against `xy` of each, and the mean of the changes.
-
-    In distribution is where source and target have one name. NaN where there is nothing to compare with.
-    """
-    inputs = tuple(dict.fromkeys(row["inputs"] for row in rows))
-    figures: dict[tuple[str, str, str, int], dict[str, dict[int, float]]] = {}
-    for row in rows:
-        if row[measure] is not None:
-            key = (row["source"], row["target"], row["lifter"], row["window"])
-            figures.setdefault(key, {}).setdefault(row["inputs"], {})[row["seed"]] = row[measure]
-    table = {
-        key: {name: _cell(values, by_inputs.get(BASELINE, {})) for name, values in by_inputs.items()}
-        for key, by_inputs in figures.items()
-    }
-    changes = {}
-    for name in inputs:
-        sides = []
-        for inside in (True, False):
-            some = [
-                cells[name].change for key, cells in table.items() if name in cells and (key[0] == key[1]) == inside
-            ]
-            sides.append(_mean([change for change in some if not math.isnan(change)]))
-        changes[name] = (sides[0], sides[1])
-    return Comparison(inputs, table, changes)
-
-
-def _cell(values: Mapping[int, float], baseline: Mapping[int, float]) -> Cell:
-    shared = [seed for seed in values if seed in baseline]
-    ours, theirs = _mean([values[s] for s in shared]), _mean([baseline[s] for s in shared])
-    spread = statistics.stdev(values.values()) if len(values) > 1 else math.nan
-    return Cell(_mean(list(values.values())), spread, len(values), 100 * (ours / theirs - 1) if shared else math.nan)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return statistics.fmean(values) if values else math.nan

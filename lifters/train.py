@@ -17,22 +17,23 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..stores.errors import AugliftError, InvalidValueError
+from ..stores.errors import AugliftError
 from ..stores.store import FeatureStore
 from ..stores.windows import WindowLoader
 from . import checkpoint
-from .batches import examples, flip_some, loader_for, open_stores, predict
-from .checkpoint import BEST, LAST, LOG, Run
+from .batches import examples, flip_some, open_stores, predict
+from .checkpoint import BEST, LAST, LOG
 from .distributed import Team, team
 from .ema import AveragedWeights
-from .holdout import HeldOut, hold_out
+from .holdout import hold_out
+from .loaders import training_loader, validation_loader
 from .log import Log
 from .losses import combined, mpjpe
 from .metrics import MM, position_error
-from .models import Lifter, build
+from .models import Lifter
 from .schedule import apply_schedule, make_optimiser
 from .setup import Setup
-from .widen import widen
+from .start import starting_model
 
 
 class TrainingDivergedError(AugliftError, ArithmeticError):
@@ -130,8 +131,8 @@ class Training:
 
         torch.manual_seed(setup.seed)
         self.model = starting_model(setup, stores).to(self.device)
-        self.loader, self.steps = self._training_loader(stores, held)
-        self.validation = self._validation_loader(stores, held)
+        self.loader, self.steps = training_loader(setup, self.model, stores, held, mates, watcher.say)
+        self.validation = validation_loader(setup, self.model, stores, held, mates)
         self.loss = combined(self.parameters.loss)
         self.optimiser = make_optimiser(self.model, self.parameters)
         self.average = AveragedWeights(self.model, setup.ema) if setup.ema else None
@@ -264,54 +265,6 @@ class Training:
         total, count = self.mates.summed([total, count])
         return total / count if count else math.nan
 
-    # Loaders ----------------------------------------------------------------------------------------------------------
-
-    def _training_loader(self, stores: list[FeatureStore], held: HeldOut) -> tuple[WindowLoader, int]:
-        """The loader and how many steps an epoch has."""
-        setup, mates = self.setup, self.mates
-
-        def make(batch: int) -> WindowLoader:
-            return loader_for(
-                stores,
-                held.train,
-                setup.inputs,
-                self.model,
-                stride=setup.stride,
-                batch_size=batch,
-                # Steps of one size: BatchNorm needs it, and compiled models like it.
-                drop_last=True,
-                seed=setup.seed,
-                rank=mates.rank,
-                world_size=mates.size,
-                allow_incomplete=setup.allow_incomplete,
-            )
-
-        batch = max(1, (setup.batch or 1) // mates.size)
-        loader = make(batch)
-        if not len(loader):
-            batch = loader.windows // mates.size
-            if batch < 2:
-                raise InvalidValueError(f"{loader.windows} windows to train on: too few for {mates.size} processes")
-            self.watcher.say(f"fewer windows than a batch holds: batches of {batch * mates.size} instead")
-            loader = make(batch)
-        steps = len(loader)
-        if setup.limit is not None:
-            steps = min(steps, max(1, setup.limit // (batch * mates.size)))
-        return loader, steps
-
-    def _validation_loader(self, stores: list[FeatureStore], held: HeldOut) -> WindowLoader | None:
-        if not any(held.held_out):
-            return None
-        setup, mates = self.setup, self.mates
-        # Windows that answer all their frames need not begin at each of them.
-        stride = (self.model.window + 1) // 2 if self.model.many_to_many else 1
-        options = {"batch_size": max(1, (setup.batch or 1) // mates.size), "shuffle": False}
-        loader = loader_for(stores, held.held_out, setup.inputs, self.model, stride=stride, **options)
-        if setup.limit is not None and loader.windows > setup.limit:
-            stride *= math.ceil(loader.windows / setup.limit)
-        options |= {"rank": mates.rank, "world_size": mates.size, "allow_incomplete": setup.allow_incomplete}
-        return loader_for(stores, held.held_out, setup.inputs, self.model, stride=stride, **options)
-
     # Checkpoints ------------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
@@ -365,36 +318,6 @@ class Training:
 
             wanted = "on" if self.device.type == "cuda" and find_spec("triton") else "off"
         return torch.compile(model) if wanted == "on" else model  # type: ignore[return-value]
-
-
-def starting_model(setup: Setup, stores: list[FeatureStore]) -> Lifter:
-    """A new lifter, or that of the run `setup.init`, widened where this representation has more channels.
-
-    InvalidValueError where that run is of another lifter, skeleton or window, or has channels that this one lacks.
-    """
-    if setup.init is None:
-        return build(setup.lifter, setup.inputs.count, setup.window, **setup.hyperparameters.model)
-    run = Run(setup.init)
-    run.expect(lifter=setup.lifter)
-    ours = checkpoint.description(setup, stores)
-    for what in ("model", "window", "skeleton"):
-        if run.description[what] != ours[what]:
-            raise InvalidValueError(
-                f"{setup.init} has the {what} {run.description[what]!r}, this training {ours[what]!r}: weights of "
-                "the one do not fit the other"
-            )
-    old = [channel.name for channel in run.inputs.channels]
-    new = [channel.name for channel in setup.inputs.channels]
-    if lacking := [name for name in old if name not in new]:
-        raise InvalidValueError(
-            f"{setup.init} was trained on '{run.inputs.name}', whose {', '.join(lacking)} '{setup.inputs.name}' does "
-            "not have; begin with a run whose channels are among this training's"
-        )
-    model = run.model()
-    if old != new:
-        example = torch.zeros(2, model.window, model.joints, len(old))
-        widen(model, len(new), example=example, kept=[new.index(name) for name in old])
-    return model
 
 
 @torch.no_grad()

@@ -22,9 +22,10 @@ from typing import Any
 
 import click
 
+from auglift.lifters.comparison import BASELINE, Comparison, compare
 from auglift.lifters.grid import read_grid
 from auglift.lifters.setup import Setup
-from auglift.lifters.sweep import RESULTS, Comparison, compare
+from auglift.lifters.sweep import RESULTS
 from benchmarks.harness import machine, versions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,7 +151,7 @@ def section(
     lines = [f"{trainings} of {len(setups)} trainings done: {total} ({machine()}; {versions()})."]
     lines += ["", f"![MPJPE by target](results/{name}.svg)", "", *_table(mpjpe), ""]
     for inputs, (inside, outside) in mpjpe.changes.items():
-        if inputs != "xy":
+        if inputs != BASELINE:
             aligned = p_mpjpe.changes[inputs]
             lines.append(
                 f"- `{inputs}` against `xy`, mean over lifters and targets: MPJPE {_signed(inside)} in distribution "
@@ -168,15 +169,7 @@ def _table(comparison: Comparison) -> list[str]:
     lines = ["| source | target | lifter | " + " | ".join(f"{n}, mm" for n in comparison.inputs) + " |"]
     lines.append("|" + "---|" * (3 + len(comparison.inputs)))
     for (source, target, lifter, _), cells in comparison.rows.items():
-        texts = []
-        for name in comparison.inputs:
-            if name not in cells:
-                texts.append("")
-                continue
-            cell = cells[name]
-            spread = "" if math.isnan(cell.spread) else f" ± {cell.spread:.1f}"
-            texts.append(f"{cell.mean:.1f}{spread}" + ("" if name == "xy" else f" ({_signed(cell.change)})"))
-        lines.append(f"| {source} | {target} | {lifter} | " + " | ".join(texts) + " |")
+        lines.append(f"| {source} | {target} | {lifter} | " + " | ".join(comparison.texts(cells)) + " |")
     return lines
 
 

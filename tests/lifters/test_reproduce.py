@@ -29,7 +29,7 @@ def grid_of(name: str):
         ("demo", 2, {"studio"}, 1, 1),
         ("quick", 6, {"studio"}, 2, 1),
         ("exact_depth", 6, {"studio"}, 2, 1),
-        ("synthetic", 24, {"studio"}, 4, 3),
+        ("synthetic", 36, {"studio"}, 4, 3),
         ("longer", 2, {"studio"}, 1, 1),
         ("full", 144, DOMAINS, 4, 3),
     ],

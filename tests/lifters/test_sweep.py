@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from auglift.lifters.comparison import compare
 from auglift.lifters.grid import Grid, Job, read_grid
-from auglift.lifters.sweep import Finished, compare, finished, run_grid, run_job
+from auglift.lifters.sweep import Finished, finished, run_grid, run_job
 from auglift.stores.errors import InvalidValueError, MissingFileError
 from tests.fakes.people import people
 

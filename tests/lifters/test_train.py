@@ -362,7 +362,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
 
 
 def test_a_wider_training_begins_with_the_answers_of_the_narrow_one(store: str, tmp_path: Path):
-    from auglift.lifters.train import starting_model
+    from auglift.lifters.start import starting_model
 
     train(setup_of(store, inputs="xy", epochs=1), tmp_path / "xy")
     setup = setup_of(store, inputs="uadd", init=str(tmp_path / "xy"))
