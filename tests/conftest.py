@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 
 # pytest-xdist tells its workers of a terminal 80 columns wide; tables in a pipe have no edge.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -24,3 +26,12 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"needs the real data at {root}, which is not here")
     return root
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors on shared cores: threads would wait for one another longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from auglift.lifters.comparison import compare
 from auglift.lifters.grid import Grid, Job, read_grid
@@ -40,14 +39,6 @@ set = {{width = 8, blocks = 1}}
 epochs = 2
 set = {{width = 8, lr = 2e-3}}
 """
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

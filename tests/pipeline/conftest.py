@@ -1,9 +1,13 @@
-"""One Ray for all tests that need one: starting it costs more than they do."""
+"""One Ray for all tests that need one, as starting it costs more than they do; frames of a real video."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 _started: list = []
@@ -24,3 +28,10 @@ def _end_ray() -> Iterator[None]:
     yield
     if _started:
         _started[-1].__exit__()
+
+
+@pytest.fixture(scope="session")
+def frames(shared_data: Path) -> np.ndarray:
+    """(3, 1920, 1080, 3) uint8 RGB: a person balancing, another one looking on."""
+    with av.open(str(shared_data / "pose2sim" / "single" / "cam01.mp4")) as video:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in itertools.islice(video.decode(video=0), 3)])

@@ -13,8 +13,6 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForDepthEstimation,
     BeitConfig,
-    DPTConfig,
-    DPTForDepthEstimation,
     DPTImageProcessorPil,
     ZoeDepthConfig,
     ZoeDepthForDepthEstimation,
@@ -27,6 +25,8 @@ from auglift.pipeline.frames import read
 from auglift.pipeline.models import resolve
 from auglift.pipeline.weights import seeded
 from auglift.stores.errors import InvalidValueError, MissingFileError
+
+from ..fakes.depth import write_tiny_depth
 
 TINY = {
     "model_type": "depth_anything",
@@ -49,15 +49,6 @@ TINY = {
     "depth_estimation_type": "metric",
     "max_depth": 20,
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors: threads cost more than they give, above all where other tests run beside these."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def processor() -> DPTImageProcessorPil:
@@ -248,22 +239,7 @@ def test_damaged_weights_are_an_error_and_no_traceback(tmp_path):
 @pytest.fixture(scope="module")
 def relative_model(tmp_path_factory):
     """A folder with a model of relative depth, as transformers saves it."""
-    folder = tmp_path_factory.mktemp("models") / "small-dpt"
-    config = DPTConfig(  # pyright: ignore[reportCallIssue]
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=64,
-        image_size=64,
-        patch_size=16,
-        backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[8, 16, 24, 32],
-        fusion_hidden_size=16,
-    )
-    with seeded(0):
-        DPTForDepthEstimation(config).save_pretrained(folder)
-    DPTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return folder
+    return write_tiny_depth(tmp_path_factory.mktemp("models") / "small-dpt")
 
 
 def test_any_model_that_transformers_loads_can_be_named_by_its_folder(relative_model):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -27,22 +24,6 @@ pytestmark = [  # mmdet's own, on its own paths
     pytest.mark.filterwarnings("ignore:`torch.cuda.amp.autocast:FutureWarning"),
     pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small networks on two shared cores: threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def frames(shared_data: Path) -> np.ndarray:
-    """(3, 1920, 1080, 3) uint8 RGB: a person balancing, another one looking on."""
-    with av.open(str(shared_data / "pose2sim" / "single" / "cam01.mp4")) as video:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in itertools.islice(video.decode(video=0), 3)])
 
 
 @pytest.fixture(scope="module")

@@ -28,16 +28,6 @@ from auglift.stores.errors import InvalidValueError, MissingFileError, StoreWrit
 
 from ..fakes.hostile import Hostile
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small networks on two shared cores: threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 PUBLISHED = {  # what the installed packages say of their own checkpoints
     "mmdet/.mim/configs/rtmdet/metafile.yml": ["rtmdet-tiny", "rtmdet-s", "rtmdet-m", "rtmdet-l"],
     "mmpose/.mim/configs/body_2d_keypoint/rtmpose/body8/rtmpose_body8-coco.yml": [

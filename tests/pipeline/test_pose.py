@@ -6,11 +6,9 @@ import itertools
 import json
 import sys
 import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -42,22 +40,6 @@ BOXES = torch.tensor(
     ]
 )
 FRAME = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small networks on two shared cores: threads would wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def frames(shared_data: Path) -> np.ndarray:
-    """(3, 1920, 1080, 3) uint8 RGB: a person balancing, another one looking on."""
-    with av.open(str(shared_data / "pose2sim" / "single" / "cam01.mp4")) as video:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in itertools.islice(video.decode(video=0), 3)])
 
 
 @pytest.fixture(scope="module")
