@@ -48,7 +48,7 @@ def train(name: str, out: Path, clips: int, workers: int, threads: int, **option
 
 @main.command()
 @click.option("--frames", type=_DIR, required=True, help="Folder to draw into.")
-@click.option("--clips", default=48, show_default=True, help="Clips of 8 frames.")
+@click.option("--clips", default=240, show_default=True, help="Clips of 8 frames.")
 @click.option("--seed", default=1, show_default=True)
 @_MOCAP
 @click.option("--weights", type=_PATH, help="Folder of weights; by default those shipped.")
@@ -69,15 +69,18 @@ def evaluate(
     import torch
 
     from ..pipeline.embedded.cache import CachePlan, render_cache
-    from ..pipeline.embedded.evaluate import by_domain, predict, table
+    from ..pipeline.embedded.evaluate import by_domain, predict, standard_errors, table
 
     torch.set_num_threads(threads)
-    cache = render_cache(frames, CachePlan("test", seed, clips), mocap, workers)
-    results = by_domain(cache, predict(cache, weights))
+    plan = CachePlan("test", seed, clips)
+    cache = render_cache(frames, plan, mocap, workers)
+    said = predict(cache, weights)
+    results, errors = by_domain(cache, said), standard_errors(cache, said, plan.per_clip)
     if as_json:
-        echo_json({name: {k: None if v != v else v for k, v in each.items()} for name, each in results.items()})
+        found = results | {"standard_error": errors}
+        echo_json({name: {k: None if v != v else v for k, v in each.items()} for name, each in found.items()})
     else:
-        click.echo(table(results))
+        click.echo(table(results, errors))
 
 
 @main.command()

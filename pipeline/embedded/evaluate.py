@@ -51,7 +51,7 @@ def predict(cache: FrameCache, weights: Path | None = None, device: str = "cpu")
     for start in range(0, len(cache), _BATCH):
         frames = torch.from_numpy(np.array(cache.image[start : start + _BATCH])).to(device)
         index = torch.arange(len(frames), device=device)
-        truth = torch.from_numpy(cache.boxes[start : start + _BATCH, 0]).to(device)
+        truth = torch.from_numpy(np.array(cache.boxes[start : start + _BATCH, 0])).to(device)
         found = detector.detect(frames)
         taken = truth.new_full((len(frames), 4), float("nan"))
         for number, boxes in enumerate(found):
@@ -126,11 +126,26 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 else float("nan")
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-    """Measures in rows, all frames and each domain in columns, as Markdown."""
+def standard_errors(cache: FrameCache, said: dict[str, Any], per_clip: int, parts: int = 16) -> dict[str, float]:
+    """Of each measure over all frames, by the jackknife: measured again without one part of the clips after the other.
+
+    The frames of a clip show one person, one room and one motion, and say little more than one of them.
+    """
+    clip = np.arange(len(cache)) // per_clip
+    parts = min(parts, int(clip[-1]) + 1)
+    if parts < 2:
+        return dict.fromkeys(AIMS, float("nan"))
+    without = [measure(cache, said, clip % parts != part) for part in range(parts)]
+    found = {name: np.array([each[name] for each in without]) for name in AIMS}
+    return {name: float(values.std() * np.sqrt(parts - 1)) for name, values in found.items()}
+
+
+def table(results: dict[str, dict[str, float]], errors: dict[str, float]) -> str:
+    """Measures in rows, all frames and each domain in columns, as Markdown; `errors` stand beside the first."""
     lines = [f"| measure | aim | {' | '.join(results)} |", "|---" * (len(results) + 2) + "|"]
     for name, (aim, more, words) in AIMS.items():
-        values = " | ".join(f"{each[name]:.3f}" for each in results.values())
+        whole, *domains = (f"{each[name]:.3f}" for each in results.values())
+        values = " | ".join([f"{whole} ± {errors[name]:.3f}", *domains])
         lines.append(f"| {words} | {'≥' if more else '≤'} {aim:.2f} | {values} |")
     for name, words in CEILINGS.items():
         for kind, said in (("joint_depth", "correlation"), ("joint_rank", "by rank")):

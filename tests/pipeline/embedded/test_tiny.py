@@ -17,7 +17,7 @@ from auglift.pipeline.depth import DepthAnything, build_depth
 from auglift.pipeline.detect import build_detector
 from auglift.pipeline.embedded.architectures import DEPTH_PATCH
 from auglift.pipeline.embedded.cache import CachePlan, render_cache
-from auglift.pipeline.embedded.evaluate import measure, predict, table
+from auglift.pipeline.embedded.evaluate import measure, predict, standard_errors, table
 from auglift.pipeline.networks import NetworkOptions
 from auglift.pipeline.pose import build_pose
 from auglift.stores.errors import InvalidValueError, MissingFileError
@@ -117,10 +117,15 @@ def test_all_three_make_an_extractor_whose_features_are_finite():
 def test_they_hold_on_people_and_rooms_never_trained_on(tmp_path):
     """Twenty-four frames, six of each clip; bounds looser than the figures of docs/tiny-models.md."""
     cache = render_cache(tmp_path, CachePlan("test", seed=1, clips=4, per_clip=6))
-    found = measure(cache, predict(cache))
+    said = predict(cache)
+    found = measure(cache, said)
     for name, (bound, more) in BOUNDS.items():
         assert found[name] >= bound if more else found[name] <= bound, (name, found)
-    assert "| frames | | 24 |" in table({"all": found})
+    errors = standard_errors(cache, said, per_clip=6)
+    # The error of a mean is known: abs_rel is that of the frames, and each clip has as many.
+    clips = [measure(cache, said, np.arange(24) // 6 == clip)["abs_rel"] for clip in range(4)]
+    assert errors["abs_rel"] == pytest.approx(np.std(clips, ddof=1) / 2)
+    assert "| frames | | 24 |" in table({"all": found}, errors)
 
 
 # measure -> bound, and whether more is better
