@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from auglift.lifters.comparison import BASELINE, Comparison, compare
 from auglift.lifters.grid import read_grid
 from auglift.lifters.setup import Setup
 from auglift.lifters.sweep import RESULTS
+from auglift.stores.store import FeatureStore
 from benchmarks.harness import machine, versions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,13 +127,27 @@ def write(name: str, path: Path, out: Path) -> None:
     comparison = compare(rows)
     draw(FIGURES / f"{name}.svg", comparison)
     setups = [job.setup for job in read_grid(path).jobs]
-    text = section(name, comparison, compare(rows, "p_mpjpe"), rows, setups, read_times(out))
+    made_by = networks(tomllib.loads(path.read_text(encoding="utf-8"))["stores"])
+    text = section(name, comparison, compare(rows, "p_mpjpe"), rows, setups, read_times(out), made_by)
     document = DOCUMENT.read_text(encoding="utf-8")
     marked = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
     if not marked.search(document):
         raise Failed(f"{DOCUMENT.relative_to(ROOT)} has no place for it: <!-- {name} --> <!-- /{name} -->")
     DOCUMENT.write_text(marked.sub(lambda _: f"<!-- {name} -->\n{text}\n<!-- /{name} -->", document), encoding="utf-8")
     click.echo(f"{DOCUMENT.relative_to(ROOT)} and docs/results/{name}.json, .svg written")
+
+
+def networks(stores: Iterable[str]) -> str:
+    """A sentence: the networks that made the stores that are there, and how their weights' digests begin."""
+    made = [
+        FeatureStore.open(str(ROOT / store)).attributes["configuration"] for store in stores if (ROOT / store).exists()
+    ]
+    found = dict.fromkeys(
+        f"{each[task]['name']} {each[task]['weights'].removeprefix('sha256:')[:8]}".removesuffix(" none")
+        for task in ("detector", "pose", "depth")
+        for each in made
+    )
+    return f" Networks: {', '.join(found)}." if found else ""
 
 
 def section(
@@ -142,13 +157,14 @@ def section(
     rows: Sequence[Mapping[str, Any]],
     setups: Sequence[Setup],
     times: Mapping[str, float],
+    made_by: str = "",
 ) -> str:
     trainings = len({(r["source"], r["lifter"], r["inputs"], r["window"], r["seed"]) for r in rows})
     stores = sum(seconds for step, seconds in times.items() if step.startswith("store "))
     total = (
         f"{_minutes(stores)} for the stores, {_minutes(times.get('training', 0.0))} for {trainings} trainings and tests"
     )
-    lines = [f"{trainings} of {len(setups)} trainings done: {total} ({machine()}; {versions()})."]
+    lines = [f"{trainings} of {len(setups)} trainings done: {total} ({machine()}; {versions()}).{made_by}"]
     lines += ["", f"![MPJPE by target](results/{name}.svg)", "", *_table(mpjpe), ""]
     for inputs, (inside, outside) in mpjpe.changes.items():
         if inputs != BASELINE:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from auglift.lifters.grid import read_grid
 from auglift.lifters.setup import name_of_inputs
 from reproduce import run
+from tests.fakes.people import people
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ("demo", "quick", "exact_depth", "synthetic", "longer", "full")
@@ -119,6 +120,17 @@ def test_the_document_has_what_was_measured_and_only_that_section_changes(writte
     saved = json.loads((written / "docs" / "results" / "quick.json").read_text())
     assert len(saved) == 12
     assert saved[0].keys() >= {"lifter", "inputs", "source", "target", "seed", "mpjpe", "p_mpjpe", "seconds"}
+
+
+def test_the_networks_that_made_the_stores_are_told_by_their_digests(written: Path):
+    assert run.networks(["none.zarr"]) == ""
+    detector = {"name": "tiny-detector", "weights": "sha256:0123456789abcdef"}
+    exact = {"name": "ground-truth", "weights": "none"}
+    for name, pose in (("a.zarr", "aaaaaaaaaa"), ("b.zarr", "bbbbbbbbbb")):
+        networks = {"detector": detector, "pose": {"name": "tiny-pose", "weights": f"sha256:{pose}"}, "depth": exact}
+        people(written / name, lengths=(20,), configuration=networks)
+    told = "tiny-detector 01234567, tiny-pose aaaaaaaa, tiny-pose bbbbbbbb, ground-truth"
+    assert run.networks(["a.zarr", "b.zarr", "none.zarr"]) == f" Networks: {told}."
 
 
 def test_the_same_rows_give_the_same_files(written: Path):
