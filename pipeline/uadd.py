@@ -85,8 +85,8 @@ def compute(
     Raises InvalidValueError for shapes, a frame size or a preset that cannot be.
     """
     plan = _plan(tuple(presets))
-    _check(depth, keypoints, frame_size)
     places, trust = _host(keypoints, confidence, plan)
+    _check(depth, keypoints, frame_size)
     if trust.size == 0:
         shape = trust.shape
         return {p.name: Uadd(depth.new_zeros(*shape, len(p.stats)), depth.new_zeros(shape)) for p in plan.presets}
