@@ -212,7 +212,8 @@ def machine() -> str:
     name = model[1].strip() if model else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{name}, {cores} cores, {memory:.0f} GiB, {_gpu()}"
+    plural = "" if cores == 1 else "s"
+    return f"{name}, {cores} core{plural}, {memory:.0f} GiB, {_gpu()}"
 
 
 def _gpu() -> str:
