@@ -194,16 +194,18 @@ def _absolute(job: Job) -> Job:
 
 def show(comparison: Comparison) -> None:
     """The table: mean and spread over seeds, mm, and the change against xy, per cent."""
+    from ..lifters.setup import baseline_of
+
     table = Table("source", "target", "lifter", "window", *comparison.inputs, title="MPJPE, mm", title_justify="left")
     for (source, target, lifter, window), cells in comparison.rows.items():
         table.add_row(source, target, lifter, str(window), *comparison.texts(cells))
     stdout.print(table)
     for name, (inside, outside) in comparison.changes.items():
-        if name != "xy":
+        if name != (baseline := baseline_of(name)):
             sides = (("in distribution", inside), ("out of distribution", outside))
             text = ", ".join(f"{value:+.1f} % {side}" for side, value in sides if not math.isnan(value))
             if text:
-                stdout.print(f"{name} against xy: {text}")
+                stdout.print(f"{name} against {baseline}: {text}")
 
 
 def _short(rows: Sequence[dict[str, Any]]) -> str:

@@ -33,7 +33,8 @@ SWITCH = click.Choice(["auto", "on", "off"])
     default="uadd",
     show_default=True,
     metavar="NAME",
-    help="xy, xyc, xyd, xycd, uadd, spatial; /paper for that preset of the store, @root for depth from the pelvis.",
+    help="xy, xyc, xyd, xycd, uadd, spatial; /paper for that preset of the store, @root for depth from the pelvis, "
+    "@scaled for people all of one size in the frame.",
 )
 @click.option("--window", type=click.IntRange(min=1), help="Frames, odd. Default: the lifter's own.")
 @click.option("--out", required=True, metavar="DIR", help="The run's folder, to begin or to go on with.")

@@ -1,4 +1,4 @@
-"""What a grid has found, as one table: means and spreads over seeds, and changes against `xy`."""
+"""What a grid has found, as one table: means and spreads over seeds, and changes against `xy`, scaled or not alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BASELINE = "xy"
+from .setup import baseline_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Comparison:
 
     def texts(self, cells: Mapping[str, Cell]) -> list[str]:
         """A row's figures in the order of `inputs`, with spread and change where they are known; empty for none."""
-        return [_text(cells[name], name != BASELINE) if name in cells else "" for name in self.inputs]
+        return [_text(cells[name], name != baseline_of(name)) if name in cells else "" for name in self.inputs]
 
 
 def compare(rows: Sequence[Mapping[str, Any]], measure: str = "mpjpe") -> Comparison:
@@ -46,7 +46,7 @@ def compare(rows: Sequence[Mapping[str, Any]], measure: str = "mpjpe") -> Compar
             key = (row["source"], row["target"], row["lifter"], row["window"])
             figures.setdefault(key, {}).setdefault(row["inputs"], {})[row["seed"]] = row[measure]
     table = {
-        key: {name: _cell(values, by_inputs.get(BASELINE, {})) for name, values in by_inputs.items()}
+        key: {name: _cell(values, by_inputs.get(baseline_of(name), {})) for name, values in by_inputs.items()}
         for key, by_inputs in figures.items()
     }
     changes = {}

@@ -16,7 +16,7 @@ from .models.hyperparameters import canonical
 from .setup import Setup, inputs_by_name, name_of_inputs, parse_changes
 
 # [every_store] and [stores] say how the stores were made; `reproduce/run.py` reads them.
-_TABLES = ("out", "every_store", "stores", "sources", "targets", "grid", "training", "lifters")
+_TABLES = ("like", "out", "every_store", "stores", "sources", "targets", "grid", "training", "lifters")
 _AXES = ("lifter", "inputs", "window", "seed")
 # Of `Setup`, what a grid's [training] may say; the rest follows from the axes.
 _TRAINING = tuple(
@@ -44,6 +44,7 @@ class Grid:
 def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Grid:
     """The grid of a TOML file. Paths in it are relative to the folder the command runs in.
 
+        like = "other.toml"     # optional, in the same folder: its keys hold where this file has no other
         out = "runs/grid"
         [sources]               # name = store, or list of stores
         h36m = "h36m.zarr"
@@ -63,6 +64,14 @@ def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Gr
     training   more of [training], from the command line
     Raises MissingFileError, InvalidValueError that names the table and key.
     """
+    return _grid(str(path), read_tables(path), training or {})
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a grid's TOML file, with those of the file that it is `like` beneath them.
+
+    Raises MissingFileError, InvalidValueError for what is no TOML.
+    """
     path = Path(path)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -70,7 +79,12 @@ def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Gr
         raise MissingFileError(f"{path} cannot be read ({error.strerror or error}); give a grid's TOML file") from error
     except ValueError as error:
         raise InvalidValueError(f"{path} is no TOML: {error}") from error
-    return _grid(str(path), tables, training or {})
+    if "like" not in tables:
+        return tables
+    merged = read_tables(path.parent / tables["like"])
+    for name, table in tables.items():
+        merged[name] = {**merged.get(name, {}), **table} if isinstance(table, dict) else table
+    return merged
 
 
 def _grid(path: str, tables: Mapping[str, Any], extra: Mapping[str, Any]) -> Grid:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..stores.errors import InvalidValueError
-from .inputs import Inputs
+from .inputs import DEPTH_ORIGINS, Inputs
 from .models import Hyperparameters, hyperparameters
 from .models.hyperparameters import canonical
 
@@ -124,18 +124,50 @@ def parse_changes(lifter: str, assignments: Sequence[str]) -> dict[str, dict[str
     return changes
 
 
+_SCALED = 1.0  # what `@scaled` alone means: a standing person is then three quarters of the frame's width high
+
+
 def inputs_by_name(text: str) -> Inputs:
-    """`uadd`, or with a preset of the store `xycd/paper`, and `@root` for depths from the pelvis: `uadd@root`."""
-    name, _, origin = text.partition("@")
+    """`uadd`, or with a preset of the store `xycd/paper`, and options: `uadd@root@scaled`.
+
+    @root      depths from the pelvis
+    @scaled    2D rescaled about each frame's joints to one size, for cameras that show people larger or smaller than
+               those of the training; `@scaled=0.8` to another, see `Inputs.scale_to`
+    """
+    name, *options = text.split("@")
     name, _, preset = name.partition("/")
-    return Inputs(name, preset or None, origin or "nearest")
+    origin, scale = "nearest", None
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "scaled":
+            scale = _positive(text, value) if value else _SCALED
+        elif key in DEPTH_ORIGINS and not value:
+            origin = key
+        else:
+            raise InvalidValueError(f"inputs '{text}' have no option '@{option}'; there are @root and @scaled")
+    return Inputs(name, preset or None, origin, scale_to=scale)
 
 
 def name_of_inputs(inputs: Inputs) -> str:
     """What `inputs_by_name` takes, as short as it can be."""
     own = Inputs(inputs.name).preset
     preset = f"/{inputs.preset}" if inputs.preset != own else ""
-    return f"{inputs.name}{preset}" + ("@root" if inputs.depth_origin == "root" else "")
+    root = "@root" if inputs.depth_origin == "root" else ""
+    scaled = {None: "", _SCALED: "@scaled"}.get(inputs.scale_to, f"@scaled={inputs.scale_to}")
+    return f"{inputs.name}{preset}{root}{scaled}"
+
+
+def baseline_of(name: str) -> str:
+    """The inputs without depth that these are compared with: `xy`, its 2D treated alike."""
+    _, scaled, how = name.partition("@scaled")
+    return f"xy{scaled}{how}"
+
+
+def _positive(text: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise InvalidValueError(f"inputs '{text}': '{value}' is no number; write @scaled or @scaled=0.8") from error
 
 
 def device_of(name: str) -> torch.device:

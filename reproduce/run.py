@@ -15,16 +15,15 @@ import re
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from auglift.lifters.comparison import BASELINE, Comparison, compare
-from auglift.lifters.grid import read_grid
-from auglift.lifters.setup import Setup
+from auglift.lifters.comparison import Comparison, compare
+from auglift.lifters.grid import read_grid, read_tables
+from auglift.lifters.setup import Setup, baseline_of
 from auglift.lifters.sweep import RESULTS
 from auglift.stores.store import FeatureStore
 from benchmarks.harness import machine, versions
@@ -51,7 +50,7 @@ class Failed(click.ClickException):
 )
 def main(name: str, workers: int | None, stores_only: bool, write_only: bool, show: Path | None) -> None:
     path = experiment(name)
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    tables = read_tables(path)
     out = ROOT / tables["out"]
     if not write_only:
         out.mkdir(parents=True, exist_ok=True)
@@ -127,7 +126,7 @@ def write(name: str, path: Path, out: Path) -> None:
     comparison = compare(rows)
     draw(FIGURES / f"{name}.svg", comparison)
     setups = [job.setup for job in read_grid(path).jobs]
-    made_by = networks(tomllib.loads(path.read_text(encoding="utf-8"))["stores"])
+    made_by = networks(read_tables(path)["stores"])
     text = section(name, comparison, compare(rows, "p_mpjpe"), rows, setups, read_times(out), made_by)
     document = DOCUMENT.read_text(encoding="utf-8")
     marked = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)
@@ -167,12 +166,13 @@ def section(
     lines = [f"{trainings} of {len(setups)} trainings done: {total} ({machine()}; {versions()}).{made_by}"]
     lines += ["", f"![MPJPE by target](results/{name}.svg)", "", *_table(mpjpe), ""]
     for inputs, (inside, outside) in mpjpe.changes.items():
-        if inputs != BASELINE:
+        if inputs != (baseline := baseline_of(inputs)):
             aligned = p_mpjpe.changes[inputs]
             lines.append(
-                f"- `{inputs}` against `xy`, mean over lifters and targets: MPJPE {_signed(inside)} in distribution "
-                f"(the paper has {PAPER['in distribution']} %), {_signed(outside)} out of distribution (the paper has "
-                f"{PAPER['out of distribution']} %); P-MPJPE {_signed(aligned[0])} and {_signed(aligned[1])}."
+                f"- `{inputs}` against `{baseline}`, mean over lifters and targets: MPJPE {_signed(inside)} in "
+                f"distribution (the paper has {PAPER['in distribution']} %), {_signed(outside)} out of distribution "
+                f"(the paper has {PAPER['out of distribution']} %); P-MPJPE {_signed(aligned[0])} and "
+                f"{_signed(aligned[1])}."
             )
     lines += ["", "| lifter | window | epochs | batch | changed from its defaults |", "|---|---|---|---|---|"]
     for setup in {setup.lifter: setup for setup in setups}.values():

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from auglift.lifters.grid import read_grid
-from auglift.lifters.setup import name_of_inputs
+from auglift.lifters.grid import read_grid, read_tables
+from auglift.lifters.setup import baseline_of, name_of_inputs
 from reproduce import run
 from tests.fakes.people import people
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "exact_depth", "synthetic", "longer", "full")
+EXPERIMENTS = ("demo", "quick", "exact_depth", "synthetic", "longer", "scaled", "full")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -32,6 +32,7 @@ def grid_of(name: str):
         ("exact_depth", 6, {"studio"}, 2, 1),
         ("synthetic", 36, {"studio"}, 4, 3),
         ("longer", 2, {"studio"}, 1, 1),
+        ("scaled", 6, {"studio"}, 2, 1),
         ("full", 144, DOMAINS, 4, 3),
     ],
 )
@@ -46,7 +47,7 @@ def test_an_experiment_is_as_large_as_it_says(name: str, trainings: int, sources
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_store_that_is_read_is_made_and_none_is_trained_and_tested_on(name: str):
-    stores = tomllib.loads((ROOT / "reproduce" / f"{name}.toml").read_text())["stores"]
+    stores = read_tables(ROOT / "reproduce" / f"{name}.toml")["stores"]
     jobs = grid_of(name).jobs
     trained = {url for job in jobs for url in job.setup.stores}
     tested = {url for job in jobs for url in job.targets.values()}
@@ -71,7 +72,7 @@ def test_all_inputs_are_trained_alike():
             setup = {k: v for k, v in job.setup.as_dict().items() if k != "inputs"}
             by_inputs.setdefault(name_of_inputs(job.setup.inputs), []).append(setup)
         assert len(by_inputs) > 1
-        assert all(setups == by_inputs["xy"] for setups in by_inputs.values())
+        assert all(setups == by_inputs[baseline_of(inputs)] for inputs, setups in by_inputs.items())
 
 
 def rows() -> list[dict[str, Any]]:

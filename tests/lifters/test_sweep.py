@@ -106,6 +106,21 @@ def test_a_grid_with_a_mistake_is_refused_before_anything_runs(grid: Path, old: 
         read_grid(grid.with_name("none.toml"))
 
 
+def test_a_grid_like_another_says_only_what_differs(grid: Path):
+    other = grid.with_name("other.toml")
+    other.write_text('like = "grid.toml"\nout = "elsewhere"\n[grid]\ninputs = ["xyc"]\n[training]\nepochs = 7\n')
+    found, base = read_grid(other), read_grid(grid)
+    assert found.out == "elsewhere"
+    assert {job.setup.inputs.name for job in found.jobs} == {"xyc"}
+    assert {job.setup.lifter for job in found.jobs} == {job.setup.lifter for job in base.jobs}
+    assert {job.setup.seed for job in found.jobs} == {job.setup.seed for job in base.jobs}
+    assert {job.setup.epochs for job in found.jobs if job.setup.lifter == "simple_baseline"} == {7}
+    assert found.jobs[0].targets == base.jobs[0].targets
+    other.write_text('like = "none.toml"')
+    with pytest.raises(MissingFileError, match="none.toml"):
+        read_grid(other)
+
+
 def test_a_grid_that_was_stopped_runs_only_what_is_missing(grid: Path, tmp_path: Path):
     found = read_grid(grid)
     first = Runner(found.out, until=3)
@@ -183,3 +198,11 @@ def test_only_seeds_that_both_have_are_compared():
     found = compare([row("xy", 0, 100.0), row("uadd", 0, 90.0), row("uadd", 1, 500.0)])
     assert found.rows["home", "home", "a", 1]["uadd"].change == pytest.approx(-10.0)
     assert math.isnan(compare([row("uadd", 0, 90.0)]).changes["uadd"][0])
+
+
+def test_scaled_inputs_are_compared_with_scaled_xy_and_with_nothing_else():
+    rows = [row("xy", 0, 100.0), row("xy@scaled", 0, 80.0), row("uadd@root@scaled", 0, 60.0)]
+    found = compare(rows)
+    assert found.changes["uadd@root@scaled"][0] == pytest.approx(-25.0)
+    assert found.texts(found.rows["home", "home", "a", 1]) == ["100.0", "80.0", "60.0 (-25.0 %)"]
+    assert math.isnan(compare([rows[0], rows[2]]).changes["uadd@root@scaled"][0])

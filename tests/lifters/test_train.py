@@ -446,11 +446,34 @@ def test_the_momentum_of_batch_norm_is_the_models_own_as_it_trains(store: str, t
     assert (own - 1).abs().mean() < 0.8 * (fast - 1).abs().mean()  # it begins at 1 and goes where the data are
 
 
-@pytest.mark.parametrize("text", ["xy", "uadd", "xycd/paper", "uadd@root", "xycd/quantile@root"])
+@pytest.mark.parametrize(
+    "text", ["xy", "uadd", "xycd/paper", "uadd@root", "xycd/quantile@root", "xy@scaled", "uadd@root@scaled=0.85"]
+)
 def test_names_of_inputs_are_read_as_they_are_written(text: str):
     assert name_of_inputs(inputs_by_name(text)) == text
     setup = Setup(("a.zarr",), "poseformer", inputs_by_name(text), window=9)
     assert Setup.from_dict(json.loads(json.dumps(setup.as_dict()))) == setup
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("uadd@rot", "no option '@rot'; there are @root and @scaled"),
+        ("uadd@root=1", "no option '@root=1'"),
+        ("xy@scaled=big", "'big' is no number"),
+        ("xy@scaled=-1", "must be above 0"),
+    ],
+)
+def test_an_option_of_inputs_that_cannot_be_is_an_error(text: str, words: str):
+    with pytest.raises(InvalidValueError, match=words):
+        inputs_by_name(text)
+
+
+def test_a_run_on_scaled_inputs_is_evaluated_on_scaled_inputs(store: str, tmp_path: Path):
+    train(setup_of(store, inputs="uadd@root@scaled", epochs=1), tmp_path)
+    assert Run(tmp_path).inputs == Inputs("uadd", depth_origin="root", scale_to=1.0)
+    (scaled,) = evaluate(Run(tmp_path), [store], split="train", device="cpu")
+    assert math.isfinite(scaled.measures["mpjpe"])
 
 
 def test_a_limit_shortens_epochs_and_few_windows_shrink_the_batch(store: str, tmp_path: Path):
