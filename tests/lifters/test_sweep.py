@@ -117,7 +117,7 @@ def test_a_grid_like_another_says_only_what_differs(grid: Path):
     assert {job.setup.epochs for job in found.jobs if job.setup.lifter == "simple_baseline"} == {7}
     assert found.jobs[0].targets == base.jobs[0].targets
     other.write_text('like = "none.toml"')
-    with pytest.raises(MissingFileError, match="none.toml"):
+    with pytest.raises(MissingFileError, match=r"none\.toml"):
         read_grid(other)
 
 
