@@ -8,7 +8,6 @@ point operation is elementwise and rounds once, and choosing an order statistic 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -49,6 +48,7 @@ class Asked:
     locate       (S,)    bool   whether they are asked of the set; then all of `located` are wanted
     own          (S,)    bool   whether the depth at the point's own pixel is: (x, y) truncated and clipped into the
                                 frame; a last column, if of any set
+    answers                     of each answer, the set that it is of and the columns that are told, int64, in order
     """
 
     reach: tuple[float, ...]
@@ -57,6 +57,7 @@ class Asked:
     located: np.ndarray
     locate: np.ndarray
     own: np.ndarray
+    answers: tuple[tuple[int, np.ndarray], ...]
 
     @cached_property
     def columns(self) -> int:
@@ -73,13 +74,13 @@ class Asked:
         return most_pixels(int(max(self.reach) + 0.5))
 
 
-def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Sequence[Tensor]:
+def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> list[Tensor]:
     """Statistics of depth over the pixels of each disk that lie in the frame and have a depth.
 
     maps         (B, h, w)  metres, at their own resolution; not finite where there is no depth
     frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
                             give, and there is none where a cell that has any weight in it is not finite
-    Returns, where the maps are, for each of the S sets (B, J, `asked.columns`) float32; NaN, of one bit pattern, where
+    Returns, where the maps are, for each of `asked.answers` (B, J, its columns) float32; NaN, of one bit pattern, where
     a disk holds no depth at all, where the own pixel has none, and for positions that are not asked.
     """
     # Either brings its own compiler or kernels along; nobody needs both.
@@ -87,10 +88,11 @@ def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], as
         from .disks_host import percentiles_on_host
 
         told = percentiles_on_host(as_array(maps, np.float32), disks, frame_size, asked)
-        return [torch.from_numpy(part) for part in told]
+        return [torch.from_numpy(told[disk].take(columns, axis=-1)) for disk, columns in asked.answers]
     from .disks_device import percentiles_on_device
 
-    return percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, asked).unbind()
+    told = percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, asked)
+    return [told[disk].index_select(-1, torch.from_numpy(c).to(maps.device)) for disk, c in asked.answers]
 
 
 def as_array(tensor: Tensor, dtype: type[np.floating[Any]] | None = None) -> np.ndarray:

@@ -31,8 +31,6 @@ MARGIN = np.float32(0.1)
 BLOCK = uint64(32)
 # Of a float32: all set where it is not finite; and from where on what is interpolated from it may not be.
 _EXPONENT, _HUGE = np.int32(0x7F800000), np.int32(0x7E000000)
-# No value is NaN where this is used, and the sign of a zero tells nothing: minima can be taken many at a time.
-_PLAIN_NUMBERS = {"nnan", "nsz"}
 
 
 def percentiles_on_host(maps: np.ndarray, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> np.ndarray:
@@ -297,10 +295,21 @@ def _put(values, first, last, rank):
         first = split
 
 
-@njit(nogil=True, cache=True, fastmath=_PLAIN_NUMBERS)
+@njit(nogil=True, cache=True)
 def _range(values, n):
-    """The least and the greatest of the first n > 0 values."""
-    least = most = values[0]
-    for i in range(n):
-        least, most = min(least, values[i]), max(most, values[i])
-    return least, most
+    """The least and the greatest of the first n > 0 values, none of them NaN.
+
+    As whole numbers in the same order, of which many are compared at a time; floats would be one by one.
+    """
+    bits = values[:n].view(np.int32)
+    least = most = _ordered(bits[0])
+    for i in range(len(bits)):
+        least, most = min(least, _ordered(bits[i])), max(most, _ordered(bits[i]))
+    ends = np.array([_ordered(least), _ordered(most)], np.int32).view(np.float32)
+    return ends[0], ends[1]
+
+
+@njit(nogil=True, cache=True)
+def _ordered(bits):
+    """A float32's bits as a whole number that grows with it, or back again: below zero, all but the sign are turned."""
+    return int32(bits ^ ((bits >> 31) & int32(0x7FFFFFFF)))

@@ -95,29 +95,22 @@ def compute(
     radius = [torch.from_numpy(part) for part in found]
     if not depth.is_cpu:
         radius = torch.from_numpy(found).to(depth.device).unbind()
-    out = {}
-    for preset, disk, columns in zip(plan.presets, plan.disks, plan.columns, strict=True):
-        stats = told[disk] if columns is None else told[disk].index_select(-1, columns.to(depth.device))
-        out[preset.name] = Uadd(stats, radius[disk])
-    return out
+    answers = zip(plan.presets, told, plan.asked.answers, strict=True)
+    return {preset.name: Uadd(stats, radius[disk]) for preset, stats, (disk, _) in answers}
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is asked of the disks for some presets, and where in the answer each finds its statistics.
+    """What is asked of the disks for some presets, an answer each; presets that share a rule share its disks.
 
-    rows     the rules, as `radii` takes them
-    torso    whether one needs the torso
-    disks    of each preset, which of the rules it has; presets that share a rule share its disks
-    columns  of each preset, those of the answer that are its statistics; None for all as they are
+    rows   the rules, as `radii` takes them
+    torso  whether one needs the torso
     """
 
     presets: tuple[Preset, ...]
     rows: np.ndarray
     torso: bool
     asked: Asked
-    disks: tuple[int, ...]
-    columns: tuple[Tensor | None, ...]
 
 
 @lru_cache(maxsize=64)
@@ -142,6 +135,15 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
         own[disk] |= preset.d == "pixel"
     located = np.array([percentiles.index(p) for p in ends], np.int64)
     wanted[np.ix_(locate, located)] = True  # also those that only another set's positions are asked for
+    answers = []
+    for preset in chosen:
+        columns = [percentiles.index(p) for p in _percentiles(preset)]
+        if preset.d == "pixel":
+            columns = [len(percentiles) + 2 * len(ends), *columns]
+        if preset.positions:
+            first = [len(percentiles) + 2 * ends.index(p) for p in _ends(preset)]
+            columns += [column + axis for column in first for axis in (0, 1)]
+        answers.append((rules.index(preset.radius), np.array(columns)))
     asked = Asked(
         reach=tuple(rule.reach for rule in rules),
         percentiles=np.array([round(p * HUNDREDTHS / 100) for p in percentiles]),
@@ -149,17 +151,9 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
         located=located,
         locate=locate,
         own=own,
+        answers=tuple(answers),
     )
-    columns = []
-    for preset in chosen:
-        found = [percentiles.index(p) for p in _percentiles(preset)]
-        if preset.d == "pixel":
-            found = [asked.columns - 1, *found]
-        if preset.positions:
-            first = [len(percentiles) + 2 * ends.index(p) for p in _ends(preset)]
-            found += [column + axis for column in first for axis in (0, 1)]
-        columns.append(None if found == list(range(asked.columns)) else torch.tensor(found))
-    return _Plan(chosen, rows, torso, asked, tuple(rules.index(preset.radius) for preset in chosen), tuple(columns))
+    return _Plan(chosen, rows, torso, asked)
 
 
 def _percentiles(preset: Preset) -> list[float]:
