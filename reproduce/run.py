@@ -65,7 +65,8 @@ def main(name: str, workers: int | None, stores_only: bool, write_only: bool, sh
     if show:
         comparison = compare(measured(out))
         draw(show, comparison)
-        click.echo("\n".join([*_table(comparison), "", f"{show} written"]))
+        table = [*_table(comparison), ""] if write_only else []  # the sweep has just printed it
+        click.echo("\n".join([*table, f"{show} written"]))
         return
     write(name, path, out)
 
@@ -222,6 +223,7 @@ def draw(path: Path, comparison: Comparison) -> None:
         line[0].set_ylabel("MPJPE, mm")
     axes.flat[0].legend(fontsize=8)
     figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 

@@ -145,7 +145,7 @@ def test_the_same_rows_give_the_same_files(written: Path):
 
 def test_shown_the_table_is_printed_and_the_documents_are_left_alone(written: Path):
     before = {p: p.read_bytes() for p in (written / "docs").rglob("*") if p.is_file()}
-    figure = written / "comparison.png"
+    figure = written / "build" / "not yet there" / "comparison.png"
     done = CliRunner().invoke(run.main, ["quick", "--write-only", "--show", str(figure)])
     assert done.exit_code == 0, done.output
     assert "| studio | gym | simple_baseline | 200.0 ± 1.0 | 150.0 ± 1.0 (-25.0 %) |" in done.output
