@@ -16,7 +16,7 @@ from reproduce import run
 from tests.fakes.people import people
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "exact_depth", "synthetic", "longer", "scaled", "full")
+EXPERIMENTS = ("demo", "quick", "exact_depth", "synthetic", "longer", "scaled", "recorded", "full")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -33,6 +33,7 @@ def grid_of(name: str):
         ("synthetic", 36, {"studio"}, 4, 3),
         ("longer", 2, {"studio"}, 1, 1),
         ("scaled", 6, {"studio"}, 2, 1),
+        ("recorded", 6, {"studio"}, 2, 1),
         ("full", 144, DOMAINS, 4, 3),
     ],
 )
@@ -57,10 +58,14 @@ def test_every_store_that_is_read_is_made_and_none_is_trained_and_tested_on(name
     assert {stores[url]["split"] for url in tested} == {"test"}
 
 
-def test_exact_depth_is_all_that_differs_from_quick():
-    ours, quick = ((ROOT / "reproduce" / f"{name}.toml").read_text() for name in ("exact_depth", "quick"))
-    ours, quick = tomllib.loads(ours.replace("reproduce/exact_depth", "reproduce/quick")), tomllib.loads(quick)
-    assert ours["every_store"].pop("depth") == "ground-truth"
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [("exact_depth", "depth", "ground-truth"), ("recorded", "mocap", "../shared/data/cmu_mocap")],
+)
+def test_one_option_of_the_stores_is_all_that_differs_from_quick(name: str, option: str, value: str):
+    ours, quick = ((ROOT / "reproduce" / f"{each}.toml").read_text() for each in (name, "quick"))
+    ours, quick = tomllib.loads(ours.replace(f"reproduce/{name}", "reproduce/quick")), tomllib.loads(quick)
+    assert ours["every_store"].pop(option) == value
     assert ours == quick
 
 
