@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..lifters.sweep import Finished
 
 SAID_EVERY_SECONDS = 30
+NAMED = 8  # trainings in a line
 
 
 @click.command(cls=AugliftCommand)
@@ -140,34 +141,58 @@ def _runner(
 
 
 class Epochs:
-    """How far the trainings of a grid are, from the logs of their runs: a line every so many seconds."""
+    """How far the trainings of a grid are, from the logs of their runs: a line every so many seconds.
+
+    The time left is that of the epochs that are left, each as long as its lifter's have been so far, by as many at a
+    time as until now; of a lifter that has not had an epoch nothing is known, and the line says «at least».
+    """
 
     def __init__(self, jobs: Sequence[Job], folder: str):
         self.jobs, self.folder = jobs, folder
         self.all = sum(job.setup.epochs or 1 for job in jobs)
-        self.first = self._done()
+        self.spent = sum(self._seconds(log) for log in self._logs())
         self.begun = self.last = time.monotonic()
 
     def show(self, running: Iterable[Job]) -> None:
         now = time.monotonic()
         if now - self.last < SAID_EVERY_SECONDS:
             return
-        self.last, done = now, self._done()
-        rate = (done - self.first) / (now - self.begun)
-        left = f", {duration((self.all - done) / rate)} left" if rate else ""
-        stderr.print(f"epoch {done} of {self.all}{left}: {', '.join(map(self._of, running))}", soft_wrap=True)
+        self.last, logs = now, self._logs()
+        done = sum(map(len, logs))
+        names = {job.name for job in running}
+        said = [self._of(job, log) for job, log in zip(self.jobs, logs, strict=True) if job.name in names and log]
+        if len(said) > NAMED:
+            said[NAMED:] = [f"{len(said) - NAMED} more"]
+        under_way = f": {', '.join(said)}" if said else ""
+        stderr.print(f"epoch {done} of {self.all}{self._left(logs, now - self.begun)}{under_way}", soft_wrap=True)
 
-    def _log(self, job: Job) -> list[dict[str, Any]]:
+    def _logs(self) -> list[list[dict[str, Any]]]:
         from ..lifters.sweep import log_of
 
-        return log_of(job, self.folder)
+        return [log_of(job, self.folder) for job in self.jobs]
 
-    def _done(self) -> int:
-        return sum(len(self._log(job)) for job in self.jobs)
+    def _left(self, logs: Sequence[list[dict[str, Any]]], elapsed: float) -> str:
+        alike: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
+        for job, log in zip(self.jobs, logs, strict=True):
+            alike.setdefault((job.setup.lifter, job.setup.window), []).extend(log)
+        left, unknown = 0.0, False
+        for job, log in zip(self.jobs, logs, strict=True):
+            epochs = (job.setup.epochs or 1) - len(log)
+            like = alike[job.setup.lifter, job.setup.window]
+            left += epochs * self._seconds(like) / len(like) if like else 0.0
+            unknown |= epochs > 0 and not like
+        at_a_time = (sum(map(self._seconds, logs)) - self.spent) / elapsed
+        if at_a_time <= 0:  # no epoch has ended since this command began
+            return ""
+        return f", {'at least ' if unknown else ''}{duration(left / at_a_time)} left"
 
-    def _of(self, job: Job) -> str:
-        log = self._log(job)
-        held = f" {log[-1]['held_out_mpjpe']:.1f} mm" if log and "held_out_mpjpe" in log[-1] else ""
+    @staticmethod
+    def _seconds(log: Sequence[dict[str, Any]]) -> float:
+        return sum(record["seconds"] for record in log)
+
+    @staticmethod
+    def _of(job: Job, log: Sequence[dict[str, Any]]) -> str:
+        held = f" {log[-1]['held_out_mpjpe']:.1f} mm" if "held_out_mpjpe" in log[-1] else ""
         return f"{job.name} {len(log)}/{job.setup.epochs}{held}"
 
 

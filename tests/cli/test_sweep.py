@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from auglift.cli import sweep
-from auglift.lifters.grid import read_grid
+from auglift.lifters.grid import Job, read_grid
+from auglift.lifters.setup import Setup
 from tests.fakes.people import people
 
 GRID = """
@@ -67,6 +70,36 @@ def test_what_is_under_way_is_said_now_and_then(grid: str, tmp_path: Path, monke
     said = capfd.readouterr().err
     assert said.startswith("epoch 4 of 4, 0.0 s left")
     assert f"{jobs[0].name} 1/1" in said
+
+
+def test_time_left_is_counted_lifter_by_lifter_and_only_what_has_begun_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+):
+    """Two trainings of 10 quick epochs, and one of slow ones."""
+
+    def logged(job: Job, epochs: int, seconds: float) -> None:
+        (tmp_path / job.name).mkdir(exist_ok=True)
+        lines = [json.dumps({"epoch": n, "seconds": seconds, "held_out_mpjpe": 70.0}) for n in range(epochs)]
+        (tmp_path / job.name / "log.jsonl").write_text("\n".join([*lines, ""]))
+
+    def said(clock: float) -> str:
+        monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: clock))
+        epochs.show(jobs)
+        return capfd.readouterr().err
+
+    setup = Setup(stores=("a",), lifter="simple_baseline", epochs=10)
+    setups = [setup, replace(setup, seed=1), replace(setup, lifter="dstformer")]
+    jobs = [Job(f"run-{n}", "a", each, {}) for n, each in enumerate(setups)]
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    epochs = sweep.Epochs(jobs, str(tmp_path))
+    assert said(35.0) == "epoch 0 of 30\n"
+    logged(jobs[0], 8, seconds=10.0)
+    # 12 epochs of 10 s are left of its kind, and it is not known how many seconds of the other's.
+    assert said(80.0) == "epoch 8 of 30, at least 2 min left: run-0 8/10 70.0 mm\n"
+    logged(jobs[2], 1, seconds=40.0)
+    # And nine of 40 s; 120 s of training in 120 s.
+    monkeypatch.setattr(sweep, "NAMED", 1)
+    assert said(120.0) == "epoch 9 of 30, 8 min left: run-0 8/10 70.0 mm, 1 more\n"
 
 
 def test_a_training_that_fails_is_listed_and_the_exit_code_is_1(grid: str, tmp_path: Path):
