@@ -38,12 +38,16 @@ def weighted_mpjpe(
 
 
 def n_mpjpe(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean distance, m, once each frame is scaled by s = sum<g, p> / sum<p, p> over its joints (Rhodin et al. 2018)."""
+    """Mean distance, m, once each frame is scaled by s = sum<g, p> / sum<p, p> over its joints (Rhodin et al. 2018).
+
+    Unlike in the measure of this name, s is never below 0: a small pose turned inside out would be as good as the true
+    one, and the further it shrank the steeper the way back; a training that begins there would stay there.
+    """
     target, mask = _countable(predicted, target, mask)
     counted = torch.where(mask[..., None], predicted, 0)
     power = counted.square().sum((-2, -1), keepdim=True)
     scale = (target * counted).sum((-2, -1), keepdim=True) / power.clamp(min=torch.finfo(power.dtype).tiny)
-    return _mean(_distance(scale * predicted, target, mask), mask)
+    return _mean(_distance(scale.clamp(min=0) * predicted, target, mask), mask)
 
 
 def velocity(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:

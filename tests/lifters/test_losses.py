@@ -31,7 +31,7 @@ def looped(name: str, predicted: np.ndarray, target: np.ndarray, mask: np.ndarra
         scale = 1.0
         if name == "n_mpjpe" and len(joints):
             up = sum(float(predicted[b, t, j] @ target[b, t, j]) for j in joints)
-            scale = up / sum(float(predicted[b, t, j] @ predicted[b, t, j]) for j in joints)
+            scale = max(0.0, up / sum(float(predicted[b, t, j] @ predicted[b, t, j]) for j in joints))
         for j in joints:
             error = scale * predicted[b, t, j] - target[b, t, j]
             if name == "velocity":
@@ -85,6 +85,17 @@ def test_a_scaled_prediction_has_no_n_mpjpe():
     target = torch.randn(4, 17, 3)
     assert LOSSES["n_mpjpe"](0.3 * target, target, None).item() == pytest.approx(0, abs=1e-6)
     assert mpjpe(0.3 * target, target).item() > 0.1
+
+
+def test_a_pose_turned_inside_out_gets_nothing_from_n_mpjpe():
+    """-0.01 g scaled by -100 would be g, and DSTformer once learnt just that."""
+    target = torch.randn(4, 17, 3)
+    predicted = (-0.01 * (target + 0.1 * torch.randn(4, 17, 3))).requires_grad_()
+    loss = LOSSES["n_mpjpe"](predicted, target, None)
+    loss.backward()
+    assert loss.item() == pytest.approx(target.norm(dim=-1).mean().item())
+    assert predicted.grad is not None
+    assert (predicted.grad == 0).all()
 
 
 def test_the_velocity_of_a_constant_offset_and_of_a_single_frame_is_zero():
