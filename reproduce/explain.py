@@ -5,7 +5,8 @@
 For every target: what a lifter without depth errs by along the camera's axis, what the descriptor's d errs by (both
 less the pelvis's), and how much of MPJPE a correction of depth would take away that is fitted to the target itself, on
 every other sequence, and tried on the rest: an offset a joint, and least squares on the descriptor beside it. No
-training on the source can know the target as well: the difference of the two is about the most that is to be had.
+training on the source can know the target as well: the difference of the two is about the most that is to be had. With
+true depth only the errors across the picture are left.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from auglift.lifters.sweep import finished
 from auglift.stores.skeleton import H36M_17
 from auglift.stores.store import FeatureStore
 
-from .run import ROOT, Failed, experiment
+from .experiment import ROOT, Failed, experiment
 
 PELVIS = H36M_17.index("pelvis")
 LIMIT = 1.0  # m, of what a descriptor may say, as in the representations
@@ -36,6 +37,7 @@ HEADER = (
     "MPJPE of `xy`, mm",
     "with an offset",
     "with depth",
+    "with true depth",
 )
 
 
@@ -73,8 +75,10 @@ def table(grid: Grid, preset: str) -> Iterator[str]:
 
 def gains(
     pose: np.ndarray, true: np.ndarray, uadd: np.ndarray, score: np.ndarray, sequence: np.ndarray
-) -> tuple[float, float, float, float, float]:
-    """Median error of depth without and with descriptor alone, MPJPE, MPJPE with an offset a joint, with depth; mm.
+) -> tuple[float, float, float, float, float, float]:
+    """Median error of depth of the pose and of the descriptor; MPJPE, with an offset a joint, with depth, true depth.
+
+    All in mm.
 
     pose, true   (F, 17, 3) m, less the pelvis
     uadd         (F, 17, 3) d, d_min, d_max, m
@@ -98,12 +102,14 @@ def gains(
             weights = np.linalg.lstsq(given[fitted], left[fitted, joint], rcond=None)[0]
             moved[:, joint, 2] += given @ weights
         corrected[columns] = _mpjpe(moved[tried], true[tried])
+    across = np.concatenate([pose[..., :2], true[..., 2:]], axis=-1)
     ours, of_depth = np.abs(left[tried][:, others]), np.abs((depth - true[..., 2])[tried][:, others])
     return (
         MM * float(np.median(ours)),
         MM * float(np.median(of_depth[np.isfinite(of_depth)])) if np.isfinite(of_depth).any() else math.nan,
         _mpjpe(pose[tried], true[tried]),
         *corrected.values(),
+        _mpjpe(across[tried], true[tried]),
     )
 
 

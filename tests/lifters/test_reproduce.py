@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from auglift.lifters.grid import read_grid, read_tables
 from auglift.lifters.setup import baseline_of, name_of_inputs
-from reproduce import run
+from reproduce import document, experiment, run
 from tests.fakes.people import people
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,9 +102,10 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     out.mkdir(parents=True)
     (out / "results.json").write_text(json.dumps(rows()))
     (out / "times.json").write_text(json.dumps({"store a": 90.0, "store b": 30.0, "training": 600.0}))
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run, "DOCUMENT", tmp_path / "docs" / "reproduce.md")
-    monkeypatch.setattr(run, "FIGURES", tmp_path / "docs" / "results")
+    for module in (run, document, experiment):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(document, "DOCUMENT", tmp_path / "docs" / "reproduce.md")
+    monkeypatch.setattr(document, "FIGURES", tmp_path / "docs" / "results")
     return tmp_path
 
 
@@ -129,15 +130,29 @@ def test_the_document_has_what_was_measured_and_only_that_section_changes(writte
     assert saved[0].keys() >= {"lifter", "inputs", "source", "target", "seed", "mpjpe", "p_mpjpe", "seconds"}
 
 
+def test_a_lifter_is_also_compared_on_the_subjects_that_training_kept_aside(written: Path):
+    for job in grid_of("quick").jobs:
+        inputs = name_of_inputs(job.setup.inputs)
+        if job.setup.lifter == "simple_baseline" and inputs in ("xy", "uadd"):
+            log = written / "runs" / "reproduce" / "quick" / job.name / "log.jsonl"
+            log.parent.mkdir()
+            figures = (90.0, 80.0, 85.0) if inputs == "xy" else (90.0, 100.0)
+            log.write_text("".join(json.dumps({"held_out_mpjpe": figure}) + "\n" for figure in figures))
+    assert CliRunner().invoke(run.main, ["quick", "--write-only"]).exit_code == 0
+    after = (written / "docs" / "reproduce.md").read_text()
+    assert "| simple_baseline | uadd | -5.0 % | +12.5 % | -25.0 % |" in after
+    assert document.by_lifter(rows(), [])[2:] == ["| simple_baseline | uadd | -5.0 % | - | -25.0 % |"]
+
+
 def test_the_networks_that_made_the_stores_are_told_by_their_digests(written: Path):
-    assert run.networks(["none.zarr"]) == ""
+    assert document.networks(["none.zarr"]) == ""
     detector = {"name": "tiny-detector", "weights": "sha256:0123456789abcdef"}
     exact = {"name": "ground-truth", "weights": "none"}
     for name, pose in (("a.zarr", "aaaaaaaaaa"), ("b.zarr", "bbbbbbbbbb")):
         networks = {"detector": detector, "pose": {"name": "tiny-pose", "weights": f"sha256:{pose}"}, "depth": exact}
         people(written / name, lengths=(20,), configuration=networks)
     told = "tiny-detector 01234567, tiny-pose aaaaaaaa, tiny-pose bbbbbbbb, ground-truth"
-    assert run.networks(["a.zarr", "b.zarr", "none.zarr"]) == f" Networks: {told}."
+    assert document.networks(["a.zarr", "b.zarr", "none.zarr"]) == f" Networks: {told}."
 
 
 def test_the_same_rows_give_the_same_files(written: Path):
