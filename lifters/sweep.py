@@ -74,6 +74,19 @@ def log_of(job: Job, folder: str) -> list[dict[str, Any]]:
     return read_log(Path(folder) / job.name / LOG)
 
 
+def key_of(job: Job, target: str) -> dict[str, Any]:
+    """What a row of results is of, as `comparison.compare` reads it."""
+    setup = job.setup
+    return {
+        "lifter": setup.lifter,
+        "inputs": name_of_inputs(setup.inputs),
+        "window": setup.window,
+        "source": job.source,
+        "target": target,
+        "seed": setup.seed,
+    }
+
+
 def run_grid(grid: Grid, each: Callable[[Sequence[Job]], Iterable[Finished | None]]) -> Iterator[Finished]:
     """Run what is missing, with `each`, and yield every job's result; `results.json` has them all after each one.
 
@@ -108,12 +121,7 @@ def _test(job: Job, here: Path) -> list[dict[str, Any]]:
         measures = {k: v if math.isfinite(v) else None for k, v in result.measures.items()}
         rows.append(
             {
-                "lifter": setup.lifter,
-                "inputs": name_of_inputs(setup.inputs),
-                "window": setup.window,
-                "source": job.source,
-                "target": name,
-                "seed": setup.seed,
+                **key_of(job, name),
                 **measures,
                 "frames": result.frames,
                 "epochs": setup.epochs,

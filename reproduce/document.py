@@ -11,8 +11,8 @@ from typing import Any
 
 from auglift.lifters.comparison import Comparison, compare
 from auglift.lifters.grid import Job, read_grid, read_tables
-from auglift.lifters.setup import baseline_of, name_of_inputs
-from auglift.lifters.sweep import log_of
+from auglift.lifters.setup import baseline_of
+from auglift.lifters.sweep import key_of, log_of
 from auglift.stores.store import FeatureStore
 from benchmarks.harness import machine, versions
 
@@ -48,9 +48,7 @@ def kept_aside(jobs: Sequence[Job], out: Path) -> list[dict[str, Any]]:
     for job in jobs:
         found = [line["held_out_mpjpe"] for line in log_of(job, str(out)) if "held_out_mpjpe" in line]
         if found:
-            setup, place = job.setup, {"source": job.source, "target": job.source}
-            of = {"lifter": setup.lifter, "inputs": name_of_inputs(setup.inputs), "window": setup.window}
-            rows.append({**of, **place, "seed": setup.seed, "mpjpe": min(found)})
+            rows.append({**key_of(job, job.source), "mpjpe": min(found)})
     return rows
 
 
@@ -73,7 +71,7 @@ def section(
     aside: Sequence[Mapping[str, Any]],
     jobs: Sequence[Job],
     times: Mapping[str, float],
-    made_by: str = "",
+    made_by: str,
 ) -> str:
     mpjpe, p_mpjpe = compare(rows), compare(rows, "p_mpjpe")
     trainings = len({(r["source"], r["lifter"], r["inputs"], r["window"], r["seed"]) for r in rows})
