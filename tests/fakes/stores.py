@@ -123,3 +123,7 @@ def make_store(path: Path, **changes: Any) -> FeatureStore:
     """A finished store."""
     MadeStore(**changes).run(path)
     return FeatureStore.open(path)
+
+
+def ids(batches) -> list[tuple[int, int]]:
+    return [pair for batch in batches for pair in zip(batch["store"].tolist(), batch["frame"].tolist(), strict=True)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
+
+from auglift.pipeline.frames import read
 
 BITS = 12
 
@@ -154,3 +156,10 @@ def trim_start(source: Path | str, target: Path | str, frames: int) -> Path:
                 packet.pts, packet.dts, packet.stream = packet.pts - hidden, packet.dts - hidden, copy
                 writer.mux(packet)
     return Path(target)
+
+
+def read_all(path: Path, indices: Iterable[int], batch: int = 7, threads: int = 2):
+    batches = list(read(path, list(indices), batch, threads))
+    frames, ok, numbers = (np.concatenate([getattr(b, f) for b in batches]) for f in ("frames", "ok", "indices"))
+    assert numbers.tolist() == list(indices)
+    return frames, ok, [reason for b in batches for reason in b.reasons]

@@ -1,42 +1,25 @@
-"""lifters/train.py and what stands beside it: what a training gives, goes on with, refuses and keeps."""
+"""lifters/train.py: what a training gives, goes on with, refuses and keeps."""
 
 from __future__ import annotations
 
-import copy
 import json
 import math
-import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from auglift.lifters.batches import flip_some, predict
-from auglift.lifters.checkpoint import BEST, LAST, Run, load, save
-from auglift.lifters.ema import AveragedWeights
+from auglift.lifters.checkpoint import BEST, LAST, Run, load
 from auglift.lifters.evaluate import evaluate
 from auglift.lifters.holdout import hold_out
-from auglift.lifters.inputs import Inputs, flip_pose
+from auglift.lifters.inputs import Inputs
 from auglift.lifters.log import read_log
-from auglift.lifters.models import build, hyperparameters
-from auglift.lifters.schedule import batch_norm_momentum, learning_rate
-from auglift.lifters.setup import Setup, inputs_by_name, name_of_inputs, parse_changes
+from auglift.lifters.setup import Setup, inputs_by_name, parse_changes
 from auglift.lifters.train import Outcome, Silent, TrainingDivergedError, train
-from auglift.stores.errors import (
-    AugliftError,
-    CorruptStoreError,
-    InvalidValueError,
-    MissingFieldError,
-    MissingFileError,
-    StoreIncompleteError,
-    StoreWriteError,
-)
+from auglift.stores.errors import AugliftError, InvalidValueError, MissingFieldError, StoreIncompleteError
 from auglift.stores.store import FeatureStore
 from tests.fakes.people import PeopleStore, people
 
@@ -282,54 +265,7 @@ def test_a_loss_that_is_no_number_in_the_first_epoch_says_that_nothing_is_kept(s
         train(setup_of(store, sets=("lr=1e30",)), tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("assignment", "words"),
-    [
-        ("lr", "KEY=VALUE"),
-        ("widht=3", "no 'widht'"),
-        ("optimiser.learning_rat=3", "did you mean 'learning_rate'"),
-        ("lr=fast", "must be a float"),
-        ("loss.mpjp=1", "did you mean 'mpjpe'"),
-    ],
-)
-def test_settings_that_do_not_exist_are_refused(assignment: str, words: str):
-    with pytest.raises(InvalidValueError, match=words):
-        parse_changes("simple_baseline", [assignment])
-
-
 # Checkpoints ----------------------------------------------------------------------------------------------------------
-
-
-class _Evil:
-    def __reduce__(self):
-        return os.mkdir, ("evil",)
-
-
-def test_a_checkpoint_that_would_run_code_is_refused_and_none_of_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.chdir(tmp_path)
-    torch.save({"format": 1, "weights": _Evil()}, "evil.pt")
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(_Evil()))
-    (tmp_path / "cut.pt").write_bytes((tmp_path / "evil.pt").read_bytes()[:100])
-    for name in ("evil.pt", "plain.pt", "cut.pt"):
-        with pytest.raises(CorruptStoreError, match="cannot be read as a checkpoint"):
-            load(tmp_path / name)
-    assert not (tmp_path / "evil").exists()
-
-
-def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "last.pt"
-    save(path, {"step": 1})
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreWriteError, match="No space left"):
-        save(path, {"step": 2})
-    assert load(path)["step"] == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_a_checkpoint_of_another_run_is_refused_in_its_place(store: str, tmp_path: Path):
@@ -340,14 +276,6 @@ def test_a_checkpoint_of_another_run_is_refused_in_its_place(store: str, tmp_pat
         (tmp_path / "a" / BEST).write_bytes((tmp_path / other / BEST).read_bytes())
         with pytest.raises(InvalidValueError, match=f"another lifter, skeleton or representation.*{words}"):
             Run(tmp_path / "a").model()
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
-    with pytest.raises(MissingFileError, match=r"no run.*auglift-train"):
-        Run(tmp_path)
-    (tmp_path / "run.json").write_text('{"setup": {}}')
-    with pytest.raises(CorruptStoreError, match="cannot be read"):
-        Run(tmp_path)
 
 
 # Beginning with other weights -----------------------------------------------------------------------------------------
@@ -377,62 +305,7 @@ def test_weights_of_another_lifter_window_or_representation_are_no_beginning(sto
         refused(InvalidValueError, words, setup, tmp_path / "run")
 
 
-# Parts ----------------------------------------------------------------------------------------------------------------
-
-
-def test_flipped_windows_are_the_mirrored_world_and_flipping_twice_is_nothing():
-    from auglift.lifters.batches import Examples
-
-    inputs = Inputs("uadd")
-    batch = Examples(torch.randn(6, 3, 17, 6), torch.randn(6, 1, 17, 3), torch.rand(6, 1, 17) < 0.5)
-    which = torch.tensor([True, False, True, False, True, True])
-    once = flip_some(copy.deepcopy(batch), inputs, which)
-    twice = flip_some(copy.deepcopy(once), inputs, which)
-    for ours, theirs in zip(vars(twice).values(), vars(batch).values(), strict=True):
-        assert torch.equal(ours, theirs)
-    assert torch.equal(once.inputs[1], batch.inputs[1])
-    assert torch.equal(once.target[0, 0, 1, 0], -batch.target[0, 0, 4, 0])  # a right hip's x is a left hip's, negated
-    assert torch.equal(once.mask[0, 0, 1], batch.mask[0, 0, 4])
-
-
-def test_the_flip_test_gives_a_mirrored_answer_to_a_mirrored_question():
-    inputs, model = Inputs("uadd"), build("simple_baseline", 6, 3, width=16).eval()
-    given = torch.randn(4, 3, 17, 6)
-    ours, mirrored = (predict(model, x, inputs, flip=True) for x in (given, inputs.flip(given)))
-    torch.testing.assert_close(mirrored, flip_pose(ours))
-    plain = predict(model, given, inputs, flip=False)
-    torch.testing.assert_close(plain, model(given))
-    assert not torch.allclose(plain, ours)
-
-
-def test_averaged_weights_are_their_definition():
-    linear = nn.Linear(2, 2)
-    model = nn.Sequential(linear, nn.BatchNorm1d(2))
-    average = AveragedWeights(model, 0.9)
-    expected = linear.weight.detach().double().clone()
-    for step in range(1, 6):
-        with torch.no_grad():
-            linear.weight += torch.randn(2, 2)
-        average.update(model)
-        decay = min(0.9, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * linear.weight.detach().double()
-    torch.testing.assert_close(average.weights["0.weight"].double(), expected, rtol=1e-5, atol=1e-6)
-    own = linear.weight.detach().clone()
-    with average.used_by(model):
-        assert torch.equal(linear.weight, average.weights["0.weight"])
-    assert torch.equal(linear.weight, own)
-
-
-def test_the_schedules_are_the_papers():
-    pavllo = hyperparameters("video_pose3d")
-    assert [learning_rate(pavllo, e, 999) for e in range(3)] == pytest.approx([1e-3, 0.95e-3, 0.95**2 * 1e-3])
-    # VideoPose3D's own formula: initial * exp(-epoch / epochs * ln(initial / final)).
-    ours = [batch_norm_momentum(pavllo, e, 80) for e in range(80)]
-    assert ours == pytest.approx([0.1 * np.exp(-e / 80 * np.log(0.1 / 0.001)) for e in range(80)])
-    martinez = hyperparameters("simple_baseline")
-    assert learning_rate(martinez, 50, 99_999) == 1e-3
-    assert learning_rate(martinez, 50, 100_000) == pytest.approx(0.96e-3)
-    assert batch_norm_momentum(martinez, 3, 10) is None
+# What a setting changes -----------------------------------------------------------------------------------------------
 
 
 def test_the_momentum_of_batch_norm_is_the_models_own_as_it_trains(store: str, tmp_path: Path):
@@ -444,29 +317,6 @@ def test_the_momentum_of_batch_norm_is_the_models_own_as_it_trains(store: str, t
     own = final_variance(())
     fast = final_variance(("schedule.batch_norm_momentum=[0.9, 0.9]",))
     assert (own - 1).abs().mean() < 0.8 * (fast - 1).abs().mean()  # it begins at 1 and goes where the data are
-
-
-@pytest.mark.parametrize(
-    "text", ["xy", "uadd", "xycd/paper", "uadd@root", "xycd/quantile@root", "xy@scaled", "uadd@root@scaled=0.85"]
-)
-def test_names_of_inputs_are_read_as_they_are_written(text: str):
-    assert name_of_inputs(inputs_by_name(text)) == text
-    setup = Setup(("a.zarr",), "poseformer", inputs_by_name(text), window=9)
-    assert Setup.from_dict(json.loads(json.dumps(setup.as_dict()))) == setup
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("uadd@rot", "no option '@rot'; there are @root and @scaled"),
-        ("uadd@root=1", "no option '@root=1'"),
-        ("xy@scaled=big", "'big' is no number"),
-        ("xy@scaled=-1", "must be above 0"),
-    ],
-)
-def test_an_option_of_inputs_that_cannot_be_is_an_error(text: str, words: str):
-    with pytest.raises(InvalidValueError, match=words):
-        inputs_by_name(text)
 
 
 def test_a_run_on_scaled_inputs_is_evaluated_on_scaled_inputs(store: str, tmp_path: Path):

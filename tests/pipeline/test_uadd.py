@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tracemalloc
 from typing import Any
@@ -10,99 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auglift.pipeline import disks_device, disks_host
-from auglift.pipeline.networks import choose_presets
 from auglift.pipeline.uadd import PRESETS, Preset, Uadd, compute, radius
-from auglift.stores.errors import AugliftError, InvalidValueError
-from auglift.stores.schema import UADD_STATISTICS
+from auglift.stores.errors import AugliftError
 
-JOINTS = 17
-PELVIS, THORAX = 0, 8
-
-
-# The oracle ----------------------------------------------------------------------------------------------------------
-
-
-def upsample(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) to (H, W) float64: corners on corners. A pixel has no depth where a cell it needs has none."""
-
-    def cells(pixel: int, length: int, count: int) -> list[tuple[int, float]]:
-        place = pixel * (count - 1) / (length - 1) if length > 1 else 0.0
-        below = math.floor(place)
-        parts = [(below, 1 - (place - below)), (below + 1, place - below)]
-        return [(cell, weight) for cell, weight in parts if weight > 0]
-
-    width, height = size
-    columns = [cells(u, width, depth.shape[1]) for u in range(width)]
-    out = np.empty((height, width))
-    for v in range(height):
-        rows = cells(v, height, depth.shape[0])
-        for u in range(width):
-            out[v, u] = sum(wr * wc * float(depth[r, c]) for r, wr in rows for c, wc in columns[u])
-    return out
-
-
-def percentile(ordered: list[float], p: float) -> float:
-    place = p * (len(ordered) - 1) / 100
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
-
-
-def oracle_radius(name: str, xy: np.ndarray, c: np.ndarray, joint: int) -> float:
-    if not (np.isfinite(xy[joint]).all() and np.isfinite(c[joint])):
-        return math.nan
-    trust = min(max(float(c[joint]), 0.0), 1.0)
-    if name == "fixed":
-        return 3.0
-    if name == "paper":
-        return 3 + (1 - trust) * 27
-    torso = math.dist(xy[THORAX].tolist(), xy[PELVIS].tolist())
-    found = 0.04 * torso * (1 + 3 * (1 - trust)) ** 1.5
-    return math.nan if math.isnan(found) else min(max(found, 3.0), 30.0)
-
-
-def oracle_disk(full: np.ndarray, xy: np.ndarray, r: float) -> list[tuple[float, int, int]]:
-    """(depth, u, v) of the pixels in a disk that have a depth, in row-major order."""
-    found = []
-    x, y = float(xy[0]), float(xy[1])
-    for v in range(full.shape[0]):
-        for u in range(full.shape[1]):
-            away = (u - x) ** 2 + (v - y) ** 2
-            if away != r * r and abs(away - r * r) < 1e-9 * (1 + r * r):
-                assume(False)  # too close to the rim to say
-            if away <= r * r and math.isfinite(full[v, u]):
-                found.append((float(full[v, u]), u, v))
-    return found
-
-
-def check_joint(name: str, full: np.ndarray, xy: np.ndarray, r: float, got: np.ndarray) -> None:
-    disk = oracle_disk(full, xy, r) if math.isfinite(r) else []
-    if not disk:
-        assert np.isnan(got).all(), (name, xy, r, got)
-        return
-    ordered = sorted(z for z, _, _ in disk)
-    if name == "fixed":
-        wanted = [ordered[0]]
-    elif name == "paper":
-        wanted = [percentile(ordered, 50), ordered[0], ordered[-1]]
-    else:
-        height, width = full.shape
-        u = min(max(int(xy[0]), 0), width - 1)
-        v = min(max(int(xy[1]), 0), height - 1)
-        own = full[v, u] if math.isfinite(full[v, u]) else math.nan
-        d = own if name == "quantile" else percentile(ordered, 50)
-        wanted = [d, percentile(ordered, 10), percentile(ordered, 90)]
-    np.testing.assert_allclose(got[: len(wanted)], wanted, rtol=1e-5, atol=1e-7, err_msg=f"{name} {xy} {r}")
-    if name == "spatial":
-        where = {(u, v): z for z, u, v in disk}
-        for place, target in ((got[3:5], wanted[1]), (got[5:7], wanted[2])):
-            found = where[int(place[0]), int(place[1])]
-            nearest = min(abs(z - target) for z in ordered)
-            assert abs(found - target) <= nearest + 1e-5 * abs(target) + 1e-7
-
+from .uadd_oracle import JOINTS, check_joint, oracle_radius, upsample
 
 # Shapes --------------------------------------------------------------------------------------------------------------
 
@@ -415,21 +329,6 @@ def test_the_radius_is_the_same_bits_in_any_batch_and_never_leaves_its_bounds(co
         assert (one <= 30).all()
 
 
-def test_the_presets_name_the_statistics_the_store_has_fields_for():
-    assert {name: preset.stats for name, preset in PRESETS.items()} == UADD_STATISTICS
-    assert [preset.name for preset in PRESETS.values()] == list(PRESETS)
-
-
-def test_a_preset_is_described_as_json_that_tells_every_constant():
-    for preset in PRESETS.values():
-        assert json.loads(json.dumps(preset.describe())) == preset.describe()
-        for key, value in preset.constants.items():
-            step = -0.5 if key in ("r_max", "high") else 0.5
-            if preset.low == 0 and key == "low":
-                step = 1
-            assert preset.replace(**{key: value + step}).describe() != preset.describe()
-
-
 def test_a_preset_of_the_own_pixel_alone_is_told_too():
     preset = Preset("own", PRESETS["fixed"].radius, d="pixel")
     depth = torch.arange(16.0).view(1, 4, 4)
@@ -444,26 +343,6 @@ def test_replaced_constants_are_used():
     found = run(depth, keypoints, np.zeros_like(confidence), size, presets=[wide])["paper"]
     assert (found.radius == 40).all()
     assert PRESETS["quantile"].replace(low=5).low == 5
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"r_min": 0}, "r_min is 0 px"),
-        ({"r_min": 31}, "r_min 31 is over r_max 30"),
-        ({"r_max": math.nan}, "r_max is nan; it must be a finite number"),
-        ({"r_max": 1e6}, "at most 256"),
-        ({"beta": -1}, "beta is -1; it must not be negative"),
-        ({"gamma": "2"}, "gamma is '2'"),
-        ({"low": 101}, "low is 101; a percentile is 0 to 100"),
-        ({"low": 0.001}, "in steps of 0.01"),
-        ({"low": 95}, "low 95 is over high 90"),
-        ({"radius": 4}, "has no constant 'radius'; it has k, beta, gamma, r_min, r_max, low, high"),
-    ],
-)
-def test_constants_that_cannot_be_are_refused(change, says):
-    with pytest.raises(AugliftError, match=says):
-        PRESETS["quantile"].replace(**change)
 
 
 def test_shapes_sizes_and_names_that_cannot_be_are_refused():
@@ -481,22 +360,3 @@ def test_shapes_sizes_and_names_that_cannot_be_are_refused():
     for arguments, says in calls:
         with pytest.raises(AugliftError, match=says):
             compute(*arguments)
-
-
-def test_presets_are_chosen_by_name_with_constants_of_their_own():
-    assert [preset.name for preset in choose_presets("all")] == list(PRESETS)
-    (fixed,) = choose_presets("fixed:r=2")
-    assert fixed.constants == {"r": 2.0}
-    paper, spatial = choose_presets("spatial, paper:r_min=1:r_max=8")
-    assert paper == PRESETS["paper"].replace(r_min=1, r_max=8)
-    assert spatial == PRESETS["spatial"]
-    assert choose_presets("all,paper:r_min=1")[0].constants["r_min"] == 1
-    assert len(choose_presets("all,paper:r_min=1")) == len(PRESETS)
-
-
-@pytest.mark.parametrize(
-    "names", ["papr", "", "paper:r_min", "paper:r_min=x", "paper:radius=3", "paper:r_min=40", "all:r=1"]
-)
-def test_presets_that_cannot_be_are_refused(names):
-    with pytest.raises(InvalidValueError):
-        choose_presets(names)

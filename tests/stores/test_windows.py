@@ -18,32 +18,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from auglift.stores.errors import (
-    AugliftError,
-    CorruptStoreError,
-    InvalidValueError,
-    MissingFieldError,
-    MissingFileError,
-    StoreIncompleteError,
-)
-from auglift.stores.layout import GROUP, array_key
-from auglift.stores.location import locate
+from auglift.stores.errors import AugliftError, CorruptStoreError, InvalidValueError, StoreIncompleteError
+from auglift.stores.layout import array_key
 from auglift.stores.store import FeatureStore
 from auglift.stores.windows import WindowLoader
-from tests.fakes.stores import MadeStore, make_store
+from tests.fakes.stores import MadeStore, ids, make_store
 
 FIELDS = ("keypoints", "score", "uadd/paper", "source_frame", "target/pose3d")
-LENGTHS = (700, 3, 411, 352, 900, 1, 633)
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory) -> list[FeatureStore]:
-    """Two stores, one of 12 shards and one of a single one."""
-    folder = tmp_path_factory.mktemp("stores")
-    return [
-        make_store(folder / "a.zarr", lengths=LENGTHS, shard_frames=256),
-        make_store(folder / "b.zarr", lengths=(400, 380), shard_frames=1024, seed=1),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +52,6 @@ def cut(values: np.ndarray, start: int, stop: int, centre: int, window: int, cau
     there = values[max(first, start) : min(last, stop)]
     widths = (max(start - first, 0), max(last - stop, 0))
     return np.pad(there, [widths, *[(0, 0)] * (values.ndim - 1)], mode="edge")
-
-
-def ids(batches) -> list[tuple[int, int]]:
-    return [pair for batch in batches for pair in zip(batch["store"].tolist(), batch["frame"].tolist(), strict=True)]
 
 
 def copied(batches) -> list[dict[str, bytes]]:
@@ -368,101 +345,6 @@ def test_a_store_still_being_written_gives_its_finished_shards(tmp_path):
                 expected = cut(values, sequence.start, sequence.stop, int(frame), 9, False)
                 np.testing.assert_array_equal(batch["score"][index], expected)
     assert loader.table.finished == ((4, 8),)
-
-
-def change_attributes(path, **changes) -> None:
-    location = locate(path)
-    group = json.loads(location.read(GROUP))
-    group["attributes"] |= changes
-    location.write(GROUP, json.dumps(group).encode())
-
-
-class TestBadInput:
-    def test_a_missing_field_is_told_what_there_is(self, stores):
-        with pytest.raises(MissingFieldError, match=r"has no uadd/fixed; it holds keypoints, score"):
-            WindowLoader(stores[0], ["keypoints", "uadd/fixed"], 9)
-
-    @pytest.mark.parametrize("window", [0, -1, 2, 80, 353])
-    def test_windows_are_odd_and_at_most_351(self, stores, window):
-        with pytest.raises(InvalidValueError, match=r"odd, 1 to 351"):
-            WindowLoader(stores, ["score"], window)
-
-    def test_a_window_longer_than_every_sequence(self, stores):
-        with pytest.raises(InvalidValueError, match="longer than every sequence chosen; the longest has 3 frames"):
-            WindowLoader(stores[0], ["score"], 5, where=pc.field("length") <= 3)
-
-    @pytest.mark.parametrize("stride", [0, -3])
-    def test_a_stride_below_one(self, stores, stride):
-        with pytest.raises(InvalidValueError, match="stride"):
-            WindowLoader(stores, ["score"], 9, stride)
-
-    @pytest.mark.parametrize("options", [{"select": {"split": "val"}}, {"where": pc.field("fps") > 60}])
-    def test_an_empty_selection_is_shown_what_there_is(self, stores, options):
-        with pytest.raises(InvalidValueError, match=r"a\.zarr: no sequence has .*split: 'test', 'train'"):
-            WindowLoader(stores, ["score"], 9, **options)
-
-    def test_a_selection_without_a_valid_centre(self, tmp_path):
-        for seed in range(100):
-            made = MadeStore(lengths=(1, 3), seed=seed)
-            if not made.values(next(f for f in made.layout.fields if f.name == "valid"))[0]:
-                break
-        store = make_store(tmp_path / "s.zarr", lengths=(1, 3), seed=seed)
-        with pytest.raises(InvalidValueError, match=r"no window is left of the 1 frames chosen.*keep_invalid"):
-            WindowLoader(store, ["score"], 1, where=pc.field("length") == 1)
-
-    def test_stores_of_different_skeletons(self, stores, tmp_path):
-        make_store(tmp_path / "c.zarr")
-        change_attributes(tmp_path / "c.zarr", skeleton={"name": "coco-17", "joints": []})
-        with pytest.raises(InvalidValueError, match=r"c\.zarr have different skeletons \(.*name: .*coco-17"):
-            WindowLoader([stores[0], tmp_path / "c.zarr"], ["score"], 3)
-
-    def test_stores_of_different_presets(self, tmp_path):
-        for name, radius in (("a", 30), ("b", 20)):
-            make_store(tmp_path / name, configuration={"uadd": {"paper": {"r_max": radius}}})
-        with pytest.raises(InvalidValueError, match=r"different presets 'paper' \(r_max: 30 in .*a, 20 there\)"):
-            WindowLoader([tmp_path / "a", tmp_path / "b"], ["uadd/paper"], 3)
-        assert WindowLoader([tmp_path / "a", tmp_path / "b"], ["score"], 3).windows
-
-    def test_a_store_without_the_preset_of_the_other(self, tmp_path):
-        for name, preset in (("a", "paper"), ("b", "fixed")):
-            make_store(tmp_path / name, presets=(preset,))
-        with pytest.raises(MissingFieldError, match=r"b has no uadd/paper; it holds .*uadd/fixed"):
-            WindowLoader([tmp_path / "a", tmp_path / "b"], ["uadd/paper"], 3)
-
-    def test_a_store_of_a_newer_format(self, tmp_path):
-        make_store(tmp_path / "s.zarr")
-        change_attributes(tmp_path / "s.zarr", format_version=99)
-        with pytest.raises(InvalidValueError, match="upgrade auglift"):
-            WindowLoader(tmp_path / "s.zarr", ["score"], 3)
-
-    def test_no_store_at_all(self, tmp_path):
-        with pytest.raises(MissingFileError, match="there is no store"):
-            WindowLoader(tmp_path / "nowhere", ["score"], 3)
-        with pytest.raises(InvalidValueError, match="no store was given"):
-            WindowLoader([], ["score"], 3)
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [
-            ({"batch_size": 0}, "batch size 0"),
-            ({"rank": 2, "world_size": 2}, "rank 2 of 2"),
-            ({"weights": [1]}, "must be 2, one a store"),
-            ({"weights": [1, 0]}, "above 0"),
-            ({"memory": "2GB"}, "number of bytes"),
-            ({"memory": 1000}, r"memory of 0\.0 MB is too small .* give at least"),
-            ({"centre_fields": ["keypoints"]}, "must be among the fields"),
-        ],
-    )
-    def test_options_that_make_no_sense(self, stores, options, message):
-        with pytest.raises(InvalidValueError, match=message):
-            WindowLoader(stores, ["score"], 3, **options)
-
-    def test_the_least_memory_that_is_asked_for_is_enough(self, stores):
-        with pytest.raises(InvalidValueError) as refused:
-            WindowLoader(stores, ["score"], 9, memory=1000)
-        megabytes = float(str(refused.value).split("at least ")[1].split(" MB")[0])
-        loader = WindowLoader(stores, ["score"], 9, memory=int(megabytes * 1e6) + 100_000)
-        assert sorted(ids(loader)) == sorted(ids(WindowLoader(stores, ["score"], 9)))
 
 
 def readers() -> int:
