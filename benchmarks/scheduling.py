@@ -5,8 +5,8 @@ is the share of the time between the moment when the last worker began its first
 one ended its last: what scheduling loses, without starting and ending. What a shard costs the driver is the processor
 time of its process, Ray's threads included.
 
-The driver alone, without Ray: workers that answer at once, so that nothing is measured but giving out shards and
-hearing of them. With W workers and shards of S seconds the driver is busy for a share of cost x W / S of its time.
+The driver alone, without Ray: workers that return at once, so that nothing is measured but assigning shards and
+handling their results. With W workers and shards of S seconds the driver is busy for cost x W / S of its time.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from auglift.pipeline.cluster import Cluster
-from auglift.pipeline.pool import Job, Pool
+from auglift.pipeline.pool import Job, Scheduler
 from auglift.pipeline.ray_executor import RayExecutor
 from auglift.pipeline.results import ShardFailure, ShardResult, Silent
 from auglift.pipeline.roster import Place
-from auglift.pipeline.worker import Loaded, Pulse
-from auglift.pipeline.workers import Crowd
+from auglift.pipeline.worker import Heartbeat, Loaded
+from auglift.pipeline.workers import WorkerGroup
 
 from .harness import Row, main
 
@@ -46,24 +46,24 @@ class Waiting:
 
     def calibrate(self, plan: Any) -> None: ...
 
-    def do(self, shard: int, pulse: Pulse) -> ShardResult:
+    def do(self, shard: int, heartbeat: Heartbeat) -> ShardResult:
         begin = time.time()
-        pulse.enter("depth")
+        heartbeat.enter("depth")
         time.sleep(self.seconds)
-        pulse.batch(FRAMES)
+        heartbeat.batch(FRAMES)
         return ShardResult(shard, FRAMES, {}, [], {"begin": begin, "end": time.time()})
 
 
 def on_ray(cluster: Cluster, workers: int, rounds: int) -> list[Row]:
     """A job of so many shards a worker."""
     job = Job(pickle.dumps((None, None)), lambda shard: None)
-    with RayExecutor(cluster, Crowd(workers, 1.0, 1), Waiting(SECONDS)) as executor:
-        pool = executor.pool
-        pool.prepare()
-        while len(pool.members) < workers or any(member.state == "loading" for member in pool.members.values()):
-            pool._turn()
+    with RayExecutor(cluster, WorkerGroup(workers, 1.0, 1), Waiting(SECONDS)) as executor:
+        scheduler = executor.scheduler
+        scheduler.start()
+        while len(scheduler.workers) < workers or any(w.state == "loading" for w in scheduler.workers.values()):
+            scheduler._step()
         begin = time.process_time()
-        with closing(pool.run(job, range(workers * rounds), Silent())) as results:
+        with closing(scheduler.run(job, range(workers * rounds), Silent())) as results:
             done = [result for result in results if isinstance(result, ShardResult)]
         spent = time.process_time() - begin
     if len(done) < workers * rounds:
@@ -86,41 +86,41 @@ def busy(done: Sequence[ShardResult]) -> float:
 
 
 class AtOnce:
-    """A worker that answers before it is asked twice."""
+    """A worker whose calls return at once."""
 
     def call(self, method: str, *arguments: Any) -> Future[Any]:
-        answer: Future[Any] = Future()
+        result: Future[Any] = Future()
         if method == "load":
-            answer.set_result(Loaded({}, {}, "here", 1, 0.0))
+            result.set_result(Loaded({}, {}, "here", 1, 0.0))
         elif method == "do":
-            answer.set_result(ShardResult(arguments[0], FRAMES, {}, [], {}))
+            result.set_result(ShardResult(arguments[0], FRAMES, {}, [], {}))
         elif method == "begin":
-            answer.set_result(None)
-        return answer  # `status` is never answered
+            result.set_result(None)
+        return result  # of `status`, never set
 
     def kill(self) -> None: ...
 
 
-class CrewAtOnce:
+class BackendAtOnce:
     def __init__(self, workers: int):
         self._places = [Place(str(n), "here", 0) for n in range(workers)]
 
     def places(self) -> Sequence[Place]:
         return self._places
 
-    def hire(self, number: int, place: Place) -> AtOnce:
+    def start(self, number: int, place: Place) -> AtOnce:
         return AtOnce()
 
-    def why(self, error: BaseException) -> str:
+    def explain(self, error: BaseException) -> str:
         return str(error)
 
 
 def alone(workers: int, shards: int) -> Row:
-    pool = Pool(CrewAtOnce(workers))
-    pool.prepare()
+    scheduler = Scheduler(BackendAtOnce(workers))
+    scheduler.start()
     begin = time.process_time()
     failed = [
-        r for r in pool.run(Job(None, lambda shard: None), range(shards), Silent()) if isinstance(r, ShardFailure)
+        r for r in scheduler.run(Job(None, lambda shard: None), range(shards), Silent()) if isinstance(r, ShardFailure)
     ]
     spent = (time.process_time() - begin) / shards
     if failed:

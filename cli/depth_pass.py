@@ -1,4 +1,4 @@
-"""What every dataset's command shares: the options of a depth pass, and the pass itself."""
+"""The depth pass: its options, which every dataset's command has, and the pass itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALLEST_SHARD = 32
 
 
 def _needed(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """A command that only looks (`--check`) writes nothing."""
+    """Require --out, except with --check, which writes nothing."""
     if value is None and not context.params.get("check"):
         raise click.MissingParameter(ctx=context, param=option)
     return value
@@ -66,14 +66,16 @@ _OPTIONS = [
         help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost next to nothing. Their radii "
         "are for frames of about 1000 px; for others, say so: paper:r_min=0.8:r_max=8.",
     ),
-    click.option("--fps", type=float, help="Take so many frames a second. Default: all there are."),
+    click.option("--fps", type=float, help="Frames a second to take. Default: all."),
     click.option("--limit", type=click.IntRange(min=1), help="At most so many frames of each source."),
-    click.option("--shard-frames", type=click.IntRange(min=1), help="Frames a shard. Default: 8192; small jobs, less."),
-    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Frames a forward pass."),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads a worker. Default: all cores it has."),
+    click.option(
+        "--shard-frames", type=click.IntRange(min=1), help="Frames of a shard. Default: 8192; less for small jobs."
+    ),
+    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Frames of a forward pass."),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a worker. Default: all its cores."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
     *WORKER_OPTIONS,
-    click.option("--dry-run", is_flag=True, help="Say what would be done; load no network, write nothing."),
+    click.option("--dry-run", is_flag=True, help="Show what would be done: load no network, write nothing."),
     click.option(
         "--calibrate",
         is_flag=True,
@@ -84,7 +86,7 @@ _OPTIONS = [
 
 
 def depth_pass_options(command: Callable | None = None, **defaults: str) -> Callable:
-    """The options that every dataset's command has; `defaults`, where this dataset's differ."""
+    """Add the options of a depth pass to a command. defaults: those of this dataset, if they differ."""
 
     def decorate(command: Callable) -> Callable:
         for option in reversed(_OPTIONS):
@@ -97,7 +99,7 @@ def depth_pass_options(command: Callable | None = None, **defaults: str) -> Call
 
 
 def require_prep() -> None:
-    """MissingExtraError where what the depth pass needs was not installed."""
+    """Raise MissingExtraError if a package that the depth pass needs is not installed."""
     needed = ("av", "cv2", "numba", "transformers", "safetensors", "mmengine", "mmcv", "mmdet", "mmpose", "pycocotools")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
@@ -107,9 +109,9 @@ def require_prep() -> None:
 
 
 def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> int:
-    """Plan, then do: the part that all datasets share. Returns the exit code.
+    """Make a plan and run it, the same way for every dataset. Returns the exit code.
 
-    truth   what was found of the ground truth, for the store to tell
+    truth   what was found about the ground truth, for the store's attributes
     """
     from ..pipeline.ground_truth import require_truth
     from ..pipeline.networks import NetworkOptions, choose_presets, warnings
@@ -134,17 +136,17 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
     networks = NetworkOptions(
         presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
     )
-    with ready(options, networks) as crew:
-        plan = Plan(tuple(clips), crew.settings, presets, shard_frames, warnings(crew.settings), truth or {})
+    with ready(options, networks) as loaded:
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, warnings(loaded.settings), truth or {})
         for warning in plan.warnings:
             stderr.print(f"[bold yellow]{warning}[/]")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):
-                timed = crew.calibrate(plan)
-            show_plan(plan, options["json"], Estimate(timed.seconds_of_plan / crew.workers, crew.workers, timed))
+                timed = loaded.calibrate(plan)
+            show_plan(plan, options["json"], Estimate(timed.seconds_of_plan / loaded.workers, loaded.workers, timed))
             return 0
         with progress_for(options["json"], stderr) as progress:
-            outcome = execute(plan, locate(options["out"]), crew.executor, progress)
+            outcome = execute(plan, locate(options["out"]), loaded.executor, progress)
     checks: dict[str, Any] = {"agreement": None, "relief": None}
     if not outcome.failures:
         store = FeatureStore.open(options["out"])
@@ -154,6 +156,6 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
 
 
 def _shard_frames(frames: int) -> int:
-    """Shards of 8,192 frames; of a small job, a power of two that cuts it into about eight."""
-    wish = 1 << max(frames // SHARDS_OF_A_SMALL_JOB, 1).bit_length() - 1
-    return max(SMALLEST_SHARD, min(wish, SHARD_FRAMES))
+    """Return 8,192 frames for each shard; for a small job, a power of two that makes about eight shards."""
+    size = 1 << max(frames // SHARDS_OF_A_SMALL_JOB, 1).bit_length() - 1
+    return max(SMALLEST_SHARD, min(size, SHARD_FRAMES))

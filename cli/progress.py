@@ -1,4 +1,4 @@
-"""What a running job shows: a bar on a terminal, log lines elsewhere, a JSON line a shard for scripts."""
+"""Shows a running job: a bar on a terminal, plain lines in a log file, a JSON line for each shard for scripts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..pipeline.results import ShardFailure, ShardResult, WorkerView
 
 LOG_EVERY_SECONDS = 10
 WORKERS_EVERY_SECONDS = 60
-# The bar, the table's frame and what the shell keeps: the rest of the screen is for workers.
+# Lines for the bar, the table's head and the shell; the rest of the screen is for workers.
 LINES_BESIDE_WORKERS = 8
 
 
 @contextmanager
 def progress_for(as_json: bool, console: Console) -> Iterator[JobProgress]:
-    """The display that fits: JSON lines on stdout, a bar on a terminal, plain lines in a log file."""
+    """Yield the display that fits: JSON lines on stdout, a bar on a terminal, plain lines in a log file."""
     if as_json:
         yield JsonLines()
     elif console.is_terminal:
@@ -51,7 +51,7 @@ def _bar(console: Console) -> Progress:
 
 
 class Rate:
-    """Frames a second since the job began, what an earlier run did left out."""
+    """Frames a second since the job began, without those of an earlier run."""
 
     def __init__(self) -> None:
         self.begun = time.monotonic()
@@ -69,7 +69,7 @@ class Rate:
 
 
 class Bar:
-    """A bar for the job and, where there are several, a line a worker."""
+    """A bar for the job and, if there are several workers, a line for each."""
 
     def __init__(self, bar: Progress, console: Console):
         self.bar = bar

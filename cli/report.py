@@ -1,4 +1,4 @@
-"""What a depth pass says before it begins and after it ended: tables for people, one JSON line for scripts."""
+"""Reports of a depth pass, before it begins and after it ends: tables for people, one JSON line for scripts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOWEST, LISTED = 5, 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a job would take. `seconds` with all `workers`, loading and writing left out."""
+    """How long a job would take: `seconds` with all `workers`, without loading and writing."""
 
     seconds: float
     workers: int
@@ -32,7 +32,7 @@ class Estimate:
 
     @property
     def rate(self) -> float:
-        """Frames a second of one worker."""
+        """Return the frames a second of one worker."""
         return self.timed.frames / self.timed.seconds
 
 
@@ -70,7 +70,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: Mapping[str, Any]) -> None:
-    """checks   by name, what `agreement` and `relief` say of the store"""
+    """Show how a depth pass ended. checks: the results of `agreement` and `relief`, by name."""
     if as_json:
         summary = {
             "event": "end",
@@ -106,11 +106,11 @@ def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: 
 
 
 def show_checks(table: Table, checks: Mapping[str, Any]) -> None:
-    """Rows of what a store's ground truth says of its joints and of its depth, as far as both are there."""
-    if told := checks.get("agreement"):
-        table.add_row("detected against true", agreement.in_words(told))
-    if told := checks.get("relief"):
-        table.add_row("depth against true", relief.in_words(told))
+    """Add rows that compare joints and depth with the ground truth, as far as the store has it."""
+    if values := checks.get("agreement"):
+        table.add_row("detected against true", agreement.in_words(values))
+    if values := checks.get("relief"):
+        table.add_row("depth against true", relief.in_words(values))
 
 
 def _show_times(outcome: Outcome) -> None:
@@ -120,7 +120,7 @@ def _show_times(outcome: Outcome) -> None:
         return
     rate = outcome.frames / max(outcome.wall, 1e-9)
     stdout.print(f"{outcome.frames} frames in {duration(outcome.wall)}, {rate:.3g} frames/s")
-    # Decoding runs beside the networks: only what they waited for it counts.
+    # Decoding runs at the same time as the networks: only the time that they wait for it counts.
     times = Table("stage", "seconds", "share", title="Time by stage, all workers together")
     for stage, spent in seconds.items():
         times.add_row(stage, f"{spent:.2f}", "beside" if stage == "decode" else f"{spent / total:.0%}")

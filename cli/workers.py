@@ -1,4 +1,4 @@
-"""Who does the work: this process, or workers of Ray. Options that mean the same for every dataset."""
+"""Runs a depth pass in this process or on Ray: the options for workers, the same for every dataset."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ WORKER_OPTIONS = [
         type=click.Choice(["auto", "serial", "ray"]),
         default="auto",
         show_default=True,
-        help="serial: one worker, here. auto takes Ray for more than one.",
+        help="serial: one worker in this process. auto: Ray if there is more than one.",
     ),
-    click.option("--gpus", type=click.IntRange(min=0), help="GPUs to use, a worker each. Of a cluster: all there are."),
-    click.option("--workers", type=click.IntRange(min=1), help="With --gpus 0: so many workers without a GPU."),
+    click.option("--gpus", type=click.IntRange(min=0), help="GPUs to use, one worker each. Default in a cluster: all."),
+    click.option("--workers", type=click.IntRange(min=1), help="Number of workers without a GPU; needs --gpus 0."),
     click.option(
         "--workers-per-gpu", type=click.IntRange(min=1), default=1, show_default=True, help="Workers that share a GPU."
     ),
     click.option(
         "--cpus-per-worker",
         type=click.IntRange(min=1),
-        help="Cores a worker of Ray. Default: --threads; with GPUs at most 4, without as many as there are.",
+        help="Cores of a Ray worker. Default: --threads; else up to 4 with a GPU, an equal share without.",
     ),
     click.option(
         "--address",
         envvar="RAY_ADDRESS",
         metavar="HOST:PORT",
-        help="Of a Ray cluster that runs, or `auto` on one of its nodes. Default: RAY_ADDRESS, or a Ray of our own.",
+        help="A running Ray cluster; `auto` on one of its nodes. Default: RAY_ADDRESS, or Ray is started here.",
     ),
     click.option(
         "--heartbeat",
@@ -49,21 +49,21 @@ WORKER_OPTIONS = [
         default=600,
         show_default=True,
         metavar="SECONDS",
-        help="A worker of Ray that shows no sign of life for so long is killed and its shard given to another.",
+        help="Kill a Ray worker that makes no progress for so long, and give its shard to another one.",
     ),
     click.option(
-        "--logs", metavar="DIR", help="Folder for a log file a worker of Ray. Default: STORE.logs beside a local store."
+        "--logs", metavar="DIR", help="Folder for log files of Ray workers. Default: STORE.logs beside a local store."
     ),
 ]
 
 
 @dataclass(frozen=True)
-class Ready:
+class ReadyExecutor:
     """An executor whose networks are loaded.
 
     settings    of the networks, for the plan
-    workers     how many there are to be
-    calibrate   times a few batches of a plan with one of them
+    workers     number of workers
+    calibrate   times a few batches of a plan with one worker
     """
 
     executor: Executor
@@ -73,8 +73,8 @@ class Ready:
 
 
 @contextmanager
-def ready(options: Mapping[str, Any], networks: NetworkOptions) -> Iterator[Ready]:
-    """The executor that the options ask for, its networks loaded; whatever it started ends with the `with`."""
+def ready(options: Mapping[str, Any], networks: NetworkOptions) -> Iterator[ReadyExecutor]:
+    """Load the networks and yield the executor that the options choose; all that it started ends with the `with`."""
     from ..pipeline.workers import WorkerOptions
 
     names = ("executor", "gpus", "workers", "workers_per_gpu", "cpus_per_worker", "address")
@@ -89,18 +89,18 @@ def ready(options: Mapping[str, Any], networks: NetworkOptions) -> Iterator[Read
     networks = replace(networks, device=_device(networks.device, wanted.gpus)) if wanted.gpus is not None else networks
     with stderr.status("loading the networks"):
         extractor = networks.build()
-    _tell_of_idle_gpus(extractor.device.type, wanted)
+    _warn_of_idle_gpus(extractor.device.type, wanted)
     settings = networks.settings(extractor)
-    yield Ready(SerialExecutor(lambda: extractor), settings, 1, lambda plan: calibrate(extractor, plan))
+    yield ReadyExecutor(SerialExecutor(lambda: extractor), settings, 1, lambda plan: calibrate(extractor, plan))
 
 
 @contextmanager
-def _on_ray(wanted: WorkerOptions, options: Mapping[str, Any], networks: NetworkOptions) -> Iterator[Ready]:
+def _on_ray(wanted: WorkerOptions, options: Mapping[str, Any], networks: NetworkOptions) -> Iterator[ReadyExecutor]:
     from ..pipeline.cluster import Cluster
-    from ..pipeline.pool import Patience
+    from ..pipeline.pool import Timeouts
     from ..pipeline.ray_executor import RayExecutor
     from ..pipeline.worker import ExtractorWork
-    from ..pipeline.workers import crowd
+    from ..pipeline.workers import worker_group
 
     networks = replace(networks, device=_device(networks.device, wanted.gpus))
     if wanted.address is None and wanted.gpus != 0:
@@ -109,18 +109,18 @@ def _on_ray(wanted: WorkerOptions, options: Mapping[str, Any], networks: Network
         wanted.check_gpus(torch.cuda.device_count())
     starting = "starting Ray" if wanted.address is None else f"joining Ray at {wanted.address}"
     with stderr.status(starting) as status, Cluster(wanted.address) as cluster:
-        asked = crowd(wanted, cluster.nodes(), options["threads"])
-        networks = replace(networks, threads=options["threads"] or asked.cpus)
-        patience = Patience(beat=options["heartbeat"])
-        with RayExecutor(cluster, asked, ExtractorWork(networks), _logs(options), patience) as executor:
-            status.update(f"loading the networks in the first of {asked.count} workers")
+        group = worker_group(wanted, cluster.nodes(), options["threads"])
+        networks = replace(networks, threads=options["threads"] or group.cpus)
+        timeouts = Timeouts(heartbeat=options["heartbeat"])
+        with RayExecutor(cluster, group, ExtractorWork(networks), _logs(options), timeouts) as executor:
+            status.update(f"loading the networks in the first of {group.count} workers")
             settings = executor.settings()
             status.stop()
-            yield Ready(executor, settings, asked.count, executor.calibrate)
+            yield ReadyExecutor(executor, settings, group.count, executor.calibrate)
 
 
 def _device(device: str, gpus: int | None) -> str:
-    """The device of a worker; which of the GPUs it is, is not for the user to say."""
+    """Return the device of a worker, `cpu` or `cuda`: Ray chooses which GPU it is."""
     if gpus == 0:
         if device not in ("auto", "cpu"):
             raise InvalidValueError(f"--device {device} and --gpus 0 contradict each other; leave one out")
@@ -135,9 +135,9 @@ def _logs(options: Mapping[str, Any]) -> str | None:
     return options["logs"] or (None if "://" in out else f"{out.rstrip('/')}.logs")
 
 
-def _tell_of_idle_gpus(device: str, wanted: WorkerOptions) -> None:
+def _warn_of_idle_gpus(device: str, wanted: WorkerOptions) -> None:
     import torch
 
     if device == "cuda" and wanted.gpus is None and torch.cuda.device_count() > 1:
         count = torch.cuda.device_count()
-        stderr.print(f"1 of {count} GPUs is used; --gpus {count} takes them all", soft_wrap=True)
+        stderr.print(f"1 of {count} GPUs is used; --gpus {count} uses all", soft_wrap=True)

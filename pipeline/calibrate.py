@@ -1,4 +1,4 @@
-"""How long a job will take: a few batches of each frame size, timed as the job itself does them."""
+"""Calibration: estimates how long a job takes from a few batches of each frame size, timed as the job runs them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .plan import Clip, Plan, Segment
 from .work import decoded
 
 BATCHES = 3
-# Of more frame sizes than this only the commonest are timed.
+# If there are more frame sizes, only the commonest are timed.
 SIZES = 3
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured with one worker.
+    """Speed of one worker.
 
-    frames            timed
-    seconds           they took, decoding and networks together; nothing was written
-    seconds_of_plan   all frames of the plan at that speed, with one worker
+    frames            that were timed
+    seconds           that they took, decoding and networks together; nothing was written
+    seconds_of_plan   that all frames of the plan would take, with one worker
     """
 
     frames: int
@@ -30,7 +30,7 @@ class Calibration:
 
 
 def calibrate(extractor: Extractor, plan: Plan) -> Calibration:
-    """Time BATCHES batches of the commonest frame sizes, after one that warms up."""
+    """Time BATCHES batches of each of the commonest frame sizes, after one batch to warm up."""
     sizes: dict[tuple[int, int], int] = {}
     for clip in plan.clips:
         size = (clip.info.width, clip.info.height)
@@ -47,7 +47,7 @@ def calibrate(extractor: Extractor, plan: Plan) -> Calibration:
 
 
 def _time(extractor: Extractor, plan: Plan, size: tuple[int, int]) -> tuple[int, float]:
-    """(frames, seconds) of the longest clip of a size."""
+    """Time batches of the longest clip of a size; return (frames, seconds)."""
     clip = max((c for c in plan.clips if (c.info.width, c.info.height) == size), key=lambda c: c.count)
     wanted = min(clip.count, plan.settings["batch"] * (BATCHES + 1))
     frames, begin = _pass(extractor, plan, clip, wanted)
@@ -55,7 +55,7 @@ def _time(extractor: Extractor, plan: Plan, size: tuple[int, int]) -> tuple[int,
 
 
 def _pass(extractor: Extractor, plan: Plan, clip: Clip, wanted: int) -> tuple[int, float]:
-    """Frames after the first batch, and when that ended; of a single batch, that batch and when it began."""
+    """Return the frames after the first batch and when it ended; of a single batch, its frames and when it began."""
     limit, times = ForwardLimit(), StageTimes(extractor.device)
     counts: list[int] = []
     begin = started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Ray itself: one of our own on this machine, or a cluster that runs; what it has, and workers in it."""
+"""Ray: starts it on this machine or connects to a running cluster, lists its nodes and starts workers on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 from ..stores.errors import InvalidValueError, MissingExtraError
 from .roster import Place
 from .worker import ShardWorker
-from .workers import Crowd, Node, settings_of
+from .workers import Node, WorkerGroup, describe_node
 
 # Only a plan and small results pass through Ray's memory; this is about the least it accepts.
 OBJECT_STORE_BYTES = 80 << 20
@@ -31,10 +31,8 @@ _SETTINGS = {
     # How long Ray waits for its own node. A node that has not come up by then has given up itself (see `_start`).
     "RAY_raylet_start_wait_time_s": "40",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray would print a paragraph a dead worker to stdout, which may carry our JSON; the pool says it in a line.
+    # Ray would print a paragraph for each dead worker to stdout, where our JSON may go. The scheduler prints a line.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
-    # No worker may be hired twice because Ray brings it back: the pool does that.
-    "RAY_enable_worker_prestart": "0",
 }
 
 
@@ -55,8 +53,8 @@ class Cluster:
     """A connection to Ray, for the length of a `with`.
 
     address      `auto`, or the host:port of a running cluster; None starts Ray on this machine and ends it again
-    cpus, gpus   what a Ray of our own is told that it has; None for what the machine has
-    A process that is connected to Ray already stays so, whatever is asked for here.
+    cpus, gpus   what a Ray that we start may use; None for all that the machine has
+    If this process is connected to Ray already, that connection is used, whatever the arguments are.
     """
 
     def __init__(self, address: str | None = None, cpus: int | None = None, gpus: int | None = None):
@@ -91,13 +89,13 @@ class Cluster:
             os.environ.pop(_AUTHENTICATION, None)
 
     def nodes(self) -> list[Node]:
-        """The nodes that are alive, in a fixed order."""
-        alive = [settings_of(node) for node in self.ray.nodes() if node["Alive"]]
+        """Return the nodes that are alive, in a fixed order."""
+        alive = [describe_node(node) for node in self.ray.nodes() if node["Alive"]]
         return sorted(alive, key=lambda node: (node.host, node.id))
 
 
 def _show_token() -> bool:
-    """`ray start` protects a cluster where it finds a token; who joins has to be told, before Ray is imported."""
+    """Turn on Ray's authentication if there is a token: `ray start` does so, and Ray reads this when it is imported."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if _AUTHENTICATION in os.environ or "ray" in sys.modules or not (given or TOKEN.is_file()):
         return False
@@ -114,53 +112,53 @@ class RayHandle:
 
     def call(self, method: str, *arguments: Any) -> Future[Any]:
         remote = getattr(self.actor, method)
-        # Asked in a thread of its own: it answers while the worker works.
+        # It runs in a thread of its own, so that it returns while the worker does a shard.
         remote = remote.options(concurrency_group="status") if method == "status" else remote
         return remote.remote(*arguments).future()
 
     def kill(self) -> None:
-        with contextlib.suppress(Exception):  # it is dead, or its node is
-            self.ray.kill(self.actor, no_restart=True)
+        with contextlib.suppress(Exception):  # it is dead already
+            self.ray.kill(self.actor)
 
 
-class RayCrew:
-    """Workers in a cluster, each an actor nailed to its node.
+class RayBackend:
+    """Workers in a Ray cluster: actors, each bound to one node.
 
-    sealed   the pickled `Work` that each gets
-    logs     folder for their log files
+    pickled_work  the pickled `Work` of each
+    logs          folder for their log files
     """
 
-    def __init__(self, cluster: Cluster, crowd: Crowd, sealed: bytes, logs: str | None):
+    def __init__(self, cluster: Cluster, group: WorkerGroup, pickled_work: bytes, logs: str | None):
         self.cluster = cluster
-        self.crowd = crowd
+        self.group = group
         self.logs = logs
         ray = cluster.ray
-        self._sealed = ray.put(sealed)
-        # Ray would bring a dead actor back by itself and run its shard again: only the pool decides that.
+        self._pickled_work = ray.put(pickled_work)
+        # Ray must not restart a dead actor or repeat its shard: the scheduler decides that (see pool.py).
         self._actor = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"status": 1})(ShardWorker)
 
     def places(self) -> Sequence[Place]:
-        return self.crowd.places(self.cluster.nodes())
+        return self.group.places(self.cluster.nodes())
 
-    def hire(self, number: int, place: Place) -> RayHandle:
+    def start(self, number: int, place: Place) -> RayHandle:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         options = self._actor.options(
-            num_cpus=self.crowd.cpus,
-            num_gpus=self.crowd.gpus,
+            num_cpus=self.group.cpus,
+            num_gpus=self.group.gpus,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=place.node, soft=False),
         )
-        return RayHandle(self.cluster.ray, options.remote(number, self._sealed, str(Path.cwd()), self.logs))
+        return RayHandle(self.cluster.ray, options.remote(number, self._pickled_work, str(Path.cwd()), self.logs))
 
-    def why(self, error: BaseException) -> str:
-        """Ray's errors fill a page; in a line, with the reason that is in it."""
+    def explain(self, error: BaseException) -> str:
+        """Shorten one of Ray's errors, which fill a page, to one line with the reason."""
         from ray import exceptions
 
         text = str(error)
         for kind, meaning in (
             (exceptions.OutOfMemoryError, "was killed by Ray, since its node's memory was full"),
             (exceptions.ActorUnschedulableError, "could not be placed: its node is gone"),
-            (exceptions.ActorUnavailableError, "cannot be reached"),
+            (exceptions.ActorUnavailableError, "is unavailable"),
         ):
             if isinstance(error, kind):
                 return meaning
@@ -173,7 +171,7 @@ class RayCrew:
 
 
 def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
-    """A Ray of our own. It and its processes end with this one, however it ends."""
+    """Start Ray on this machine. Its processes end with this one, however it ends."""
     if SHARED_MEMORY.is_dir():
         free = shutil.disk_usage(SHARED_MEMORY).free
         if free < OBJECT_STORE_BYTES:
@@ -229,7 +227,7 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """The root of a chain of exceptions says what really happened."""
+    """Return the first cause of a chain of exceptions, in one line: the others only say that something failed."""
     while error.__cause__ is not None:
         error = error.__cause__
     return _first_line(error)
@@ -241,7 +239,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _our_signals() -> Iterator[None]:
-    """Ray sets handlers of its own that would end this process without a word; ours stay."""
+    """Keep our signal handlers: Ray sets its own, which would end this process without a message."""
     try:
         kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         yield

@@ -1,4 +1,4 @@
-"""Run a plan: create or resume the store, do what is missing, finish it. The serial executor lives here."""
+"""Runs a plan: creates or resumes the store, does the missing shards, finishes it. With the serial executor."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["ATTEMPTS", "Executor", "Outcome", "Progress", "SerialExecutor", "Sha
 
 
 class Executor(Protocol):
-    """Does shards, in any order. Closing the generator ends whatever is under way."""
+    """Does shards, in any order. Closing the generator stops those that are under way."""
 
     def run(self, plan: Plan, location: Location, shards: list[int], progress: Progress) -> Results: ...
 
 
 @dataclass
 class SerialExecutor:
-    """One shard after another, in this process. The networks are built when the first shard needs them."""
+    """Does one shard after another, in this process. Builds the networks when the first shard needs them."""
 
     build: Callable[[], Extractor]
 
@@ -48,7 +48,7 @@ class SerialExecutor:
 def attempt(
     extractor: Extractor, plan: Plan, index: int, writer: ShardWriter, progress: Progress, limit: ForwardLimit
 ) -> ShardResult | ShardFailure:
-    """Do a shard, up to ATTEMPTS times. A store that cannot be written ends the job: no other shard fares better."""
+    """Do a shard, in up to ATTEMPTS attempts. StoreWriteError ends the job: every other shard would fail too."""
     for count in range(1, ATTEMPTS + 1):
         seen = 0
 
@@ -73,10 +73,10 @@ class Outcome:
     """How a job ended.
 
     results    of the shards done in this run
-    failures   of the shards that could not be done; the store is complete only where there are none
-    resumed    shards that were there already
-    wall       seconds by the clock
-    counts     of the whole store, once it is complete
+    failures   of the shards that failed; the store is complete only if there are none
+    resumed    number of shards that were there already
+    wall       seconds of the whole run
+    counts     of the whole store, if it is complete
     """
 
     results: list[ShardResult] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Outcome:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Time by stage over all shards of this run."""
+        """Seconds by stage, over all shards of this run."""
         total: dict[str, float] = {}
         for result in self.results:
             for stage, seconds in result.seconds.items():
@@ -101,10 +101,10 @@ class Outcome:
 
 
 def execute(plan: Plan, location: Location, executor: Executor, progress: Progress | None = None) -> Outcome:
-    """Do what the store at `location` lacks of a plan, and finish it.
+    """Do the shards of a plan that the store at `location` does not have yet, and finish the store.
 
-    Raises StoreLockedError where another job is at it, or took it over; InvalidValueError where the store is of another
-    plan; StoreWriteError where it cannot be written. What is in the ledger stays, whatever happens.
+    Raises StoreLockedError if another job writes it or took it over, InvalidValueError if the store has another plan,
+    StoreWriteError if it cannot be written. Shards in the ledger stay, whatever happens.
     """
     progress = progress or Silent()
     outcome = Outcome()
@@ -116,7 +116,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
         outcome.resumed = len(done)
         progress.begin(plan.frames, sum(s.stop - s.start for s in plan.shards if s.index in done))
         missing = [shard.index for shard in plan.shards if shard.index not in done]
-        # Closed before the lock is let go: nobody may still write when another job begins.
+        # Closed before the lock is released: no worker may still write when another job begins.
         with closing(executor.run(plan, location, missing, progress)) as results:
             for result in results:
                 lock.require()
@@ -126,7 +126,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
                     outcome.failures.append(result)
                 progress.done(result)
         if missing:
-            sweep_unfinished(location)  # what workers that died in this run left
+            sweep_unfinished(location)  # partial files of workers that died in this run
         if not outcome.failures:
             lock.require()
             store = FeatureStore.open(location, allow_incomplete=True)

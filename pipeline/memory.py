@@ -1,4 +1,4 @@
-"""When a batch does not fit on the GPU: extract it in halves, and remember how much does fit."""
+"""Extracts a batch that does not fit on the GPU in smaller parts, and remembers how many frames fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .extract import Extractor, StageTimes
 
 
 class ForwardLimit:
-    """How many frames go through the networks at once: the whole batch, until the device runs out of memory.
+    """The number of frames in one forward pass: the whole batch, until the device runs out of memory.
 
     The plan's batch stays what it is: it decides which frames are decoded together, and it is part of the
     fingerprint. Only the forward pass is cut, which is possible because every frame is treated by itself. Sums of a

@@ -1,8 +1,17 @@
-"""Run a job on workers that may die, hang, come late or be lost with their machine. The driver's one loop; no Ray.
+"""The scheduler: gives the shards of a job to workers that may die, hang or disappear together with their node.
 
-What a worker is and where it runs is the crew's business (`ray_executor.py`). Here: who is hired, who gets which
-shard, who is given up. Every answer of a worker arrives as an event in one queue, so what an answer costs does not
-depend on how many workers there are.
+It runs in the driver and knows no Ray: a backend (`backend.py`) starts the workers. Every result of a call arrives as
+an event in one queue, so what a result costs does not depend on the number of workers.
+
+Why Ray does not do this for us (compared with Ray 2.60). `max_restarts` and `max_task_retries` repeat a failed call on
+the actor that it killed, even if another one is idle; here the shard goes to another worker, and after three failures
+the job goes on without it. Ray notices processes and nodes that die, but not a process that hangs: a call to a stopped
+actor was still pending after 90 s, without an error. Ray's placement (SPREAD, placement groups) goes by free resources:
+it would choose a broken GPU or a node with other libraries again, cannot let one worker of a node load the weights
+before the others, and leaves an actor that fits nowhere pending without an error. `ray.wait` looks at all pending calls
+each time; callbacks of futures do not. Ray Serve came to the same end: its deployment actors have `max_restarts=0`, and
+its controller checks and recreates them. What Ray does as well is left to it: processes on other nodes with a GPU each,
+calls and their queues, news of dead processes and nodes, and the end of all workers when the driver dies.
 """
 
 from __future__ import annotations
@@ -12,145 +21,101 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..stores.errors import InvalidValueError, StoreIncompleteError, StoreWriteError
-from ..stores.fingerprint import differing_keys
-from .assignment import Assignment
-from .results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent, WorkerView
-from .roster import Place, Roster
-from .worker import Loaded, Status, Trouble
+from .assignment import ShardQueue
+from .backend import Backend
+from .results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent
+from .roster import Place, Placement
+from .worker import Failure, Loaded, Status
+from .worker_state import WorkerState, incompatibility
 
 TICK_SECONDS = 1.0
-# Workers are asked how they are at most so often together, so that a thousand of them cost the driver no more.
-QUESTIONS_A_SECOND = 50
-
-
-class Handle(Protocol):
-    """A worker somewhere, alive or not."""
-
-    def call(self, method: str, *arguments: Any) -> Future[Any]:
-        """Call a method of its `ShardWorker`. The future fails where the worker is gone."""
-        ...
-
-    def kill(self) -> None: ...
-
-
-class Crew(Protocol):
-    """Where workers come from."""
-
-    def places(self) -> Sequence[Place]:
-        """Where workers can be, as things are now; of every node the lower indices first."""
-        ...
-
-    def hire(self, number: int, place: Place) -> Handle: ...
-
-    def why(self, error: BaseException) -> str:
-        """In a line, why a call failed."""
-        ...
+# Of all workers together. With many workers each is queried less often, so that the driver's load stays the same.
+QUERIES_PER_SECOND = 50
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds to wait.
 
-    beat      for a sign of life of a worker that does a shard
-    loading   for one that loads its networks, which may be fetched first
-    nodes     for new nodes, where every worker was lost
+    heartbeat   for progress of a worker that does a shard
+    loading     for a worker that loads its networks, whose weights may have to be fetched first
+    nodes       for new nodes, after every worker was lost
     """
 
-    beat: float = 600.0
+    heartbeat: float = 600.0
     loading: float = 1800.0
     nodes: float = 60.0
 
 
-@dataclass
-class _Member:
-    """A worker as the driver knows it. `state`: loading, loaded, checking, working."""
-
-    number: int
-    place: Place
-    handle: Handle
-    sign: float
-    state: str = "loading"
-    pid: int | None = None
-    status: Status | None = None
-    asked: bool = False
-    next_question: float = 0.0
-    finished: int = 0
-    seen: int = 0
-    name: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name = f"worker {self.number} on {self.place.host}"
-
-
 @dataclass(frozen=True)
 class Job:
-    """What the workers are told once.
+    """What the scheduler and the workers need to know about a job.
 
-    parcel     what `ShardWorker.begin` gets
-    recorded   the result of a shard whose record exists, whoever wrote it
+    payload    the argument of `ShardWorker.begin`
+    recorded   returns the result of a shard that has a record, whoever wrote it, else None
     """
 
-    parcel: Any
+    payload: Any
     recorded: Callable[[int], ShardResult | None]
 
 
-class Pool:
-    """The workers of one job, from the first that is hired to the last that is dismissed."""
+class Scheduler:
+    """Starts the workers of one job, gives them shards, replaces those that fail, and stops all at the end."""
 
-    def __init__(self, crew: Crew, patience: Patience | None = None, clock: Callable[[], float] = time.monotonic):
-        self.crew = crew
-        self.patience = patience or Patience()
+    def __init__(self, backend: Backend, timeouts: Timeouts | None = None, clock: Callable[[], float] = time.monotonic):
+        self.backend = backend
+        self.timeouts = timeouts or Timeouts()
         self.clock = clock
-        self.members: dict[int, _Member] = {}
+        self.workers: dict[int, WorkerState] = {}
         self.first: Loaded | None = None
-        self.roster = Roster(crew.places, self.patience.nodes)
+        self.placement = Placement(backend.places, self.timeouts.nodes)
         self._events: queue.SimpleQueue[tuple[int, str, int | None, Future[Any]]] = queue.SimpleQueue()
-        self._hired = 0
+        self._started = 0
         self._working: set[int] = set()
         self._next_tick = 0.0
         self._last_loss = ""
         self._job: Job | None = None
-        self._assignment = Assignment((), ATTEMPTS)
-        self._losers: dict[int, list[str]] = {}
-        self._out: deque[ShardResult | ShardFailure] = deque()
+        self._queue = ShardQueue((), ATTEMPTS)
+        self._failed_on: dict[int, list[str]] = {}
+        self._results: deque[ShardResult | ShardFailure] = deque()
         self._progress: Progress = Silent()
-        self._unsaid: list[str] = []
+        self._early_messages: list[str] = []
 
-    # What the driver calls ------------------------------------------------------------------------------------------
+    # What the executor calls ----------------------------------------------------------------------------------------
 
-    def prepare(self) -> Loaded:
-        """Hire, and wait for the first worker that is ready: all others must be like it."""
+    def start(self) -> Loaded:
+        """Start workers and wait for the first that has loaded its networks: all others must have the same ones."""
         while self.first is None:
-            self._turn()
+            self._step()
         return self.first
 
     def run(self, job: Job, shards: Sequence[int], progress: Progress) -> Results:
-        """Do the shards and yield each as it ends, in any order. Closing the generator dismisses the workers."""
+        """Do the shards and yield each result, in the order in which they end. Closing the generator stops all."""
         self._job, self._progress = job, progress
-        self._assignment = Assignment(shards, ATTEMPTS)
-        for message in self._unsaid:
+        self._queue = ShardQueue(shards, ATTEMPTS)
+        for message in self._early_messages:
             progress.say(message)
         try:
-            for member in list(self.members.values()):
-                self._tell(member)
-            while self._assignment.unfinished:
-                self._turn()
-                while self._out:
-                    yield self._out.popleft()
+            for worker in list(self.workers.values()):
+                self._send_job(worker)
+            while self._queue.unfinished:
+                self._step()
+                while self._results:
+                    yield self._results.popleft()
         finally:
-            self.dismiss()
+            self.stop()
 
-    def dismiss(self, seconds: float = 5.0) -> None:
-        """Kill every worker, and wait until those that were at a shard are known to be dead."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Kill every worker, and wait until those that were doing a shard are known to be dead."""
         pending = set()
-        for member in self.members.values():
-            pending |= {(member.number, shard) for shard in self._assignment.flying.get(member.number, [])}
-            member.handle.kill()
-        self.members.clear()
+        for worker in self.workers.values():
+            pending |= {(worker.number, shard) for shard in self._queue.in_flight.get(worker.number, [])}
+            worker.handle.kill()
+        self.workers.clear()
         end = time.monotonic() + seconds
         while pending and time.monotonic() < end:
             try:
@@ -161,8 +126,8 @@ class Pool:
 
     # The loop -------------------------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
-        """Whatever is due, then one event and all that came with it."""
+    def _step(self) -> None:
+        """Do what is due, then handle one event and all others that have arrived."""
         now = self.clock()
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
@@ -172,195 +137,174 @@ class Pool:
         except queue.Empty:
             return
         while True:
-            self._hear(*event)
+            self._handle(*event)
             try:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
 
     def _tick(self, now: float) -> None:
-        for member in list(self.members.values()):
-            limit = self.patience.loading if member.state == "loading" else self.patience.beat
-            if now - member.sign > limit:
-                self._lose(member, f"gave no sign of life for {limit:.0f} s and was killed")
-            elif not member.asked and now >= member.next_question:
-                member.asked = True
-                member.next_question = now + max(TICK_SECONDS, len(self.members) / QUESTIONS_A_SECOND)
-                self._ask(member, "status")
-        self._fill(now)
-        self._progress.workers([_view(member) for member in self.members.values()])
+        for worker in list(self.workers.values()):
+            limit = self.timeouts.loading if worker.state == "loading" else self.timeouts.heartbeat
+            if now - worker.last_progress > limit:
+                self._lose(worker, f"made no progress for {limit:.0f} s and was killed")
+            elif not worker.query_pending and now >= worker.next_query:
+                worker.query_pending = True
+                worker.next_query = now + max(TICK_SECONDS, len(self.workers) / QUERIES_PER_SECOND)
+                self._call(worker, "status")
+        self._start_workers(now)
+        self._progress.workers([worker.view() for worker in self.workers.values()])
 
-    def _ask(self, member: _Member, method: str, *arguments: Any, shard: int | None = None) -> None:
-        number = member.number
-        future = member.handle.call(method, *arguments)
+    def _call(self, worker: WorkerState, method: str, *arguments: Any, shard: int | None = None) -> None:
+        number = worker.number
+        future = worker.handle.call(method, *arguments)
         future.add_done_callback(lambda done: self._events.put((number, method, shard, done)))
 
-    def _hear(self, number: int, method: str, shard: int | None, future: Future[Any]) -> None:
-        member = self.members.get(number)
-        if member is None:
-            return  # it was given up before it answered
+    def _handle(self, number: int, method: str, shard: int | None, future: Future[Any]) -> None:
+        worker = self.workers.get(number)
+        if worker is None:
+            return  # it was lost before this result arrived
         try:
-            answer = future.result()
+            result = future.result()
         except Exception as error:
-            self._lose(member, self.crew.why(error))
+            self._lose(worker, self.backend.explain(error))
             return
         if method != "status":
-            member.sign = self.clock()
+            worker.last_progress = self.clock()
         if method == "load":
-            self._loaded(member, answer)
+            self._on_loaded(worker, result)
         elif method == "begin":
-            self._began(member, answer)
+            self._on_begun(worker, result)
         elif method == "status":
-            self._said(member, answer)
+            self._on_status(worker, result)
         elif shard is not None:
-            self._ended(member, shard, answer)
+            self._on_shard(worker, shard, result)
 
-    # Hiring ---------------------------------------------------------------------------------------------------------
+    # Starting workers -----------------------------------------------------------------------------------------------
 
-    def _fill(self, now: float) -> None:
-        for place in self.roster.hire(self._taken(), now):
-            member = _Member(self._hired, place, self.crew.hire(self._hired, place), now)
-            self._hired += 1
-            self.members[member.number] = member
-            self._ask(member, "load")
-        if self.roster.hopeless(self._taken(), now):
-            reason = next(iter(self.roster.left_out.values()), self._last_loss or "no node has a place for one")
+    def _start_workers(self, now: float) -> None:
+        for place in self.placement.startable(self._occupied(), now):
+            worker = WorkerState(self._started, place, self.backend.start(self._started, place), now)
+            self._started += 1
+            self.workers[worker.number] = worker
+            self._call(worker, "load")
+        if self.placement.exhausted(self._occupied(), now):
+            reason = next(iter(self.placement.excluded.values()), self._last_loss or "no node has a place for one")
             if self._job is None:
                 raise InvalidValueError(f"no worker could start: {reason}")
             raise StoreIncompleteError(
                 f"no worker is left ({reason}); what is finished is kept: run the same command again"
             )
 
-    def _taken(self) -> set[Place]:
-        return {member.place for member in self.members.values()}
+    def _occupied(self) -> set[Place]:
+        return {worker.place for worker in self.workers.values()}
 
-    def _loaded(self, member: _Member, answer: Loaded | Trouble) -> None:
-        if isinstance(answer, Loaded):
-            misfit = None if self.first is None else _misfit(self.first, answer)
-            if misfit is None:
-                self.first = self.first or answer
-                self.roster.loaded(member.place)
-                self._next_tick = 0.0  # the node's other workers need not wait
-                member.state, member.pid = "loaded", answer.pid
-                self._tell(member)
+    def _on_loaded(self, worker: WorkerState, result: Loaded | Failure) -> None:
+        if isinstance(result, Loaded):
+            reason = None if self.first is None else incompatibility(self.first, result)
+            if reason is None:
+                self.first = self.first or result
+                self.placement.loaded(worker.place)
+                self._next_tick = 0.0  # the node's other workers start at once
+                worker.state, worker.pid = "loaded", result.pid
+                self._send_job(worker)
                 return
-            answer = Trouble("worker", misfit)
-        self._leave_out(member, answer.reason)
+            result = Failure("worker", reason)
+        self._exclude(worker, result.reason)
 
-    def _tell(self, member: _Member) -> None:
-        if self._job is not None and member.state == "loaded":
-            member.state = "checking"
-            self._ask(member, "begin", self._job.parcel)
+    def _send_job(self, worker: WorkerState) -> None:
+        if self._job is not None and worker.state == "loaded":
+            worker.state = "checking"
+            self._call(worker, "begin", self._job.payload)
 
-    def _began(self, member: _Member, answer: Trouble | None) -> None:
-        if answer is not None:
-            self._leave_out(member, answer.reason)
+    def _on_begun(self, worker: WorkerState, result: Failure | None) -> None:
+        if result is not None:
+            self._exclude(worker, result.reason)
             return
-        member.state = "working"
-        self._working.add(member.number)
-        self._give(member)
+        worker.state = "working"
+        self._working.add(worker.number)
+        self._assign(worker)
 
-    def _leave_out(self, member: _Member, reason: str) -> None:
-        if self.roster.leave_out(member.place, reason):
-            self._say(f"{member.place.host} is left out: {reason}")
-        self._remove(member)
+    def _exclude(self, worker: WorkerState, reason: str) -> None:
+        if self.placement.exclude(worker.place, reason):
+            self._say(f"{worker.place.host} is left out: {reason}")
+        self._remove(worker)
 
     # Shards ---------------------------------------------------------------------------------------------------------
 
-    def _give(self, member: _Member) -> None:
-        while (shard := self._assignment.next_for(member.number, len(self._working))) is not None:
-            self._ask(member, "do", shard, shard=shard)
+    def _assign(self, worker: WorkerState) -> None:
+        while (shard := self._queue.next_for(worker.number, len(self._working))) is not None:
+            self._call(worker, "do", shard, shard=shard)
 
-    def _give_all(self) -> None:
-        """After shards came back: somebody may be idle."""
+    def _assign_all(self) -> None:
+        """Assign shards that came back to workers that may be idle."""
         for number in self._working:
-            self._give(self.members[number])
+            self._assign(self.workers[number])
 
-    def _said(self, member: _Member, status: Status) -> None:
-        member.asked = False
-        member.status = status
-        member.sign = max(member.sign, self.clock() - status.still)
-        if status.shard is not None and status.shard == self._assignment.running(member.number):
-            self._progress.frames(status.shard, status.frames - member.seen)
-            member.seen = status.frames
+    def _on_status(self, worker: WorkerState, status: Status) -> None:
+        worker.query_pending = False
+        worker.status = status
+        worker.last_progress = max(worker.last_progress, self.clock() - status.stalled)
+        if status.shard is not None and status.shard == self._queue.running(worker.number):
+            self._progress.frames(status.shard, status.frames - worker.frames_shown)
+            worker.frames_shown = status.frames
 
-    def _ended(self, member: _Member, shard: int, answer: ShardResult | Trouble) -> None:
-        if isinstance(answer, ShardResult):
-            self._finished(member, shard, answer)
-            self._give(member)
+    def _on_shard(self, worker: WorkerState, shard: int, result: ShardResult | Failure) -> None:
+        if isinstance(result, ShardResult):
+            self._finish(worker, shard, result)
+            self._assign(worker)
             return
-        if answer.kind == "store":
-            self._assignment.done(member.number, shard)
-            raise StoreWriteError(answer.reason)
-        self._failed(member, shard, answer.reason)
-        if answer.kind == "worker":
-            self._lose(member, f"cannot go on: {answer.reason}", settled=True)
-        self._give_all()
+        if result.kind == "store":
+            self._queue.done(worker.number, shard)
+            raise StoreWriteError(result.reason)
+        self._fail(worker, shard, result.reason)
+        if result.kind == "worker":
+            self._lose(worker, f"cannot go on: {result.reason}", settled=True)
+        self._assign_all()
 
-    def _finished(self, member: _Member, shard: int, result: ShardResult) -> None:
-        self._progress.frames(shard, result.frames - member.seen)
-        member.seen = 0
-        member.finished += 1
-        self.roster.finished(member.place)
-        self._assignment.done(member.number, shard)
-        self._out.append(replace(result, worker=member.number))
+    def _finish(self, worker: WorkerState, shard: int, result: ShardResult) -> None:
+        self._progress.frames(shard, result.frames - worker.frames_shown)
+        worker.frames_shown = 0
+        self.placement.finished(worker.place)
+        self._queue.done(worker.number, shard)
+        self._results.append(replace(result, worker=worker.number))
 
-    def _failed(self, member: _Member, shard: int, reason: str) -> None:
-        self._progress.frames(shard, -member.seen)
-        member.seen = 0
-        self._losers.setdefault(shard, []).append(member.name)
-        given_up = self._assignment.failed(member.number, shard)
-        if given_up is None:
-            self._say(f"shard {shard} failed with {member.name} and will be tried again: {reason}")
+    def _fail(self, worker: WorkerState, shard: int, reason: str) -> None:
+        self._progress.frames(shard, -worker.frames_shown)
+        worker.frames_shown = 0
+        self._failed_on.setdefault(shard, []).append(worker.name)
+        attempts = self._queue.failed(worker.number, shard)
+        if attempts is None:
+            self._say(f"shard {shard} failed with {worker.name} and will be tried again: {reason}")
         else:
-            self._out.append(ShardFailure(shard, reason, given_up, tuple(self._losers[shard])))
+            self._results.append(ShardFailure(shard, reason, attempts, tuple(self._failed_on[shard])))
 
-    def _lose(self, member: _Member, reason: str, settled: bool = False) -> None:
-        """A worker is gone, or as good as gone: another one takes its place, and others its shards.
+    def _lose(self, worker: WorkerState, reason: str, settled: bool = False) -> None:
+        """Give up a worker: a new one takes its place, and its shards go to others.
 
-        settled   what it was at has been accounted for
+        settled   the shard that it was doing has been counted as failed already
         """
-        running = None if settled else self._assignment.running(member.number)
+        running = None if settled else self._queue.running(worker.number)
         if running is not None and self._job is not None:
             result = self._job.recorded(running)
-            if result is not None:  # it died between its last write and its answer
-                self._finished(member, running, result)
+            if result is not None:  # it died after its last write, before the driver had its result
+                self._finish(worker, running, result)
             else:
-                self._failed(member, running, f"its worker {reason}")
-        self._last_loss = f"{member.name} {reason}"
+                self._fail(worker, running, f"its worker {reason}")
+        self._last_loss = f"{worker.name} {reason}"
         self._say(self._last_loss)
-        self._remove(member)
-        self.roster.died(member.place, self.clock())
+        self._remove(worker)
+        self.placement.died(worker.place, self.clock())
         self._next_tick = 0.0
-        self._give_all()
+        self._assign_all()
 
-    def _remove(self, member: _Member) -> None:
-        member.handle.kill()
-        self.members.pop(member.number, None)
-        self._working.discard(member.number)
-        self._assignment.lost(member.number)
+    def _remove(self, worker: WorkerState) -> None:
+        worker.handle.kill()
+        self.workers.pop(worker.number, None)
+        self._working.discard(worker.number)
+        self._queue.lost(worker.number)
 
     def _say(self, message: str) -> None:
         if self._job is None:
-            self._unsaid.append(message)
+            self._early_messages.append(message)
         self._progress.say(message)
-
-
-def _view(member: _Member) -> WorkerView:
-    status = member.status
-    stage = status.stage if status is not None and member.state == "working" else member.state
-    shard, rate, memory = (status.shard, status.rate, status.memory) if status else (None, 0.0, 0)
-    return WorkerView(member.number, member.place.host, stage, shard, rate, memory)
-
-
-def _misfit(first: Loaded, other: Loaded) -> str | None:
-    """Why what this worker computes would not be what the first one computes; None where it would be."""
-    for what, ours, theirs in (
-        ("networks", first.settings, other.settings),
-        ("versions", first.versions, other.versions),
-    ):
-        found = next(differing_keys(theirs, ours), None)
-        if found is not None:
-            key, here, there = found
-            return f"its {what} differ from those on {first.host}: {key} is {here}, not {there}"
-    return None

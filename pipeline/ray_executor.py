@@ -1,4 +1,4 @@
-"""Run a plan on Ray: one worker a GPU, or several without, here or in a cluster. Same interface, same bytes."""
+"""Runs a plan on Ray: one worker for each GPU, or several without, here or in a cluster. Same bytes as serial."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..stores.errors import InvalidValueError
 from ..stores.fingerprint import describe_difference
 from ..stores.location import Location
 from ..stores.shards import ShardWriter
-from .cluster import Cluster, RayCrew
-from .pool import Job, Patience, Pool
+from .cluster import Cluster, RayBackend
+from .pool import Job, Scheduler, Timeouts
 from .results import Progress, Results, ShardFailure
-from .worker import Trouble, Work
-from .workers import Crowd
+from .worker import Failure, Work
+from .workers import WorkerGroup
 
 if TYPE_CHECKING:
     from .calibrate import Calibration
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 class RayExecutor:
     """Workers in a Ray cluster, from `__enter__` to `__exit__`.
 
-    with Cluster() as cluster, RayExecutor(cluster, crowd, work) as executor:
+    with Cluster() as cluster, RayExecutor(cluster, group, work) as executor:
         plan = Plan(clips, executor.settings(), ...)
         execute(plan, location, executor, progress)
 
-    crowd      how many workers, with what each
-    work       what each of them loads and does; it travels pickled
-    logs       folder for a log file a worker and the records of failed shards, on every node; None for neither
-    Workers load their networks while the driver goes on; it needs none of its own, nor a GPU.
+    group      how many workers, with how many cores and GPUs each
+    work       what each of them loads and does; it is sent pickled
+    logs       folder for the workers' log files and the records of failed shards, on every node; None for neither
+    The driver needs neither networks nor a GPU.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        crowd: Crowd,
+        group: WorkerGroup,
         work: Work,
         logs: str | Path | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
     ):
         self.logs = None if logs is None else Path(logs).absolute()
-        crew = RayCrew(cluster, crowd, pickle.dumps(work), None if self.logs is None else str(self.logs))
-        self.pool = Pool(crew, patience)
+        backend = RayBackend(cluster, group, pickle.dumps(work), None if self.logs is None else str(self.logs))
+        self.scheduler = Scheduler(backend, timeouts)
         self._put = cluster.ray.put
 
     def __enter__(self) -> RayExecutor:
@@ -59,14 +59,14 @@ class RayExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.pool.dismiss()
+        self.scheduler.stop()
 
     def settings(self) -> Mapping[str, Any]:
-        """What a plan's fingerprint holds of the workers' networks, from the first one that has loaded them.
+        """Wait for the first worker that has loaded its networks; return their part of a plan's fingerprint.
 
-        A worker whose networks or libraries differ is left out of the job. InvalidValueError where none can start.
+        A worker whose networks or libraries differ is left out of the job. InvalidValueError if none can start.
         """
-        return self.pool.prepare().settings
+        return self.scheduler.start().settings
 
     def run(self, plan: Plan, location: Location, shards: list[int], progress: Progress) -> Results:
         from .work import recorded
@@ -76,26 +76,26 @@ class RayExecutor:
         loaded = self.settings()
         known = {name: plan.settings.get(name) for name in loaded}
         if known != dict(loaded):
-            raise InvalidValueError(f"the plan is not of these workers: {describe_difference(known, loaded)}")
+            raise InvalidValueError(f"the plan is for other networks: {describe_difference(known, loaded)}")
         writer = ShardWriter(location, plan.layout, plan.fingerprint)
         job = Job(self._put(pickle.dumps((plan, location))), lambda shard: recorded(writer, shard))
-        with closing(self.pool.run(job, shards, progress)) as results:
+        with closing(self.scheduler.run(job, shards, progress)) as results:
             for result in results:
                 if isinstance(result, ShardFailure):
                     self._record(result)
                 yield result
 
     def calibrate(self, plan: Plan) -> Calibration:
-        """How long a plan would take with one of the workers, from a few batches."""
+        """Estimate how long a plan takes with one worker, from a few batches."""
         self.settings()
-        member = next(member for member in self.pool.members.values() if member.state != "loading")
-        answer = member.handle.call("calibrate", pickle.dumps(plan)).result()
-        if isinstance(answer, Trouble):
-            raise InvalidValueError(f"the calibration failed on {member.name}: {answer.reason}")
-        return answer
+        worker = next(worker for worker in self.scheduler.workers.values() if worker.state != "loading")
+        result = worker.handle.call("calibrate", pickle.dumps(plan)).result()
+        if isinstance(result, Failure):
+            raise InvalidValueError(f"the calibration failed on {worker.name}: {result.reason}")
+        return result
 
     def _record(self, failure: ShardFailure) -> None:
-        """A failed shard's record: beside the workers' logs, for the store holds nothing but what was computed."""
+        """Write the record of a failed shard into the folder of the logs: the store holds only what was computed."""
         if self.logs is None:
             return
         try:

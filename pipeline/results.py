@@ -1,4 +1,4 @@
-"""What comes of a shard, and who is told. Plain data that crosses process borders, and no torch."""
+"""The result of a shard, and the interface of a progress display. Plain data for other processes; no torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ATTEMPTS = 3
 class ShardResult:
     """A shard that is in the store.
 
-    seconds   by stage, and `total`; empty where the shard was there already
-    split     0, or how many frames fitted on the GPU where a whole batch did not (memory.py)
-    worker    who did it, where there are several
+    seconds   by stage, and `total`; empty if the shard was there already
+    split     0, or how many frames fitted on the GPU when a whole batch did not (memory.py)
+    worker    number of the worker that did it, or None if there is only one
     """
 
     shard: int
@@ -30,7 +30,7 @@ class ShardResult:
 
 @dataclass(frozen=True)
 class ShardFailure:
-    """A shard that could not be done: why, in one line, after how many attempts, with which workers."""
+    """A shard that failed in every attempt: why, in one line, how often, and with which workers."""
 
     shard: int
     reason: str
@@ -40,7 +40,7 @@ class ShardFailure:
 
 @dataclass(frozen=True)
 class WorkerView:
-    """What is shown of a worker: `memory` is bytes of its GPU, `rate` frames a second."""
+    """What a display shows of a worker: `memory` is bytes of its GPU, `rate` frames a second."""
 
     number: int
     host: str
@@ -51,29 +51,29 @@ class WorkerView:
 
 
 class Progress(Protocol):
-    """Whoever wants to know how a job goes."""
+    """Shows how a job goes."""
 
     def begin(self, frames: int, finished: int) -> None:
-        """The job has so many frames, and so many are in the store from an earlier run."""
+        """Begin to show a job of so many frames, of which `finished` are in the store from an earlier run."""
         ...
 
     def frames(self, shard: int, count: int) -> None:
-        """So many more frames of a shard went through the networks; fewer than none where they must be done again."""
+        """Count frames of a shard that went through the networks; a negative count, if they must be done again."""
         ...
 
     def done(self, result: ShardResult | ShardFailure) -> None: ...
 
     def say(self, message: str) -> None:
-        """Something happened that whoever watches should know."""
+        """Show a message: something happened that the user should know."""
         ...
 
     def workers(self, workers: Sequence[WorkerView]) -> None:
-        """How the workers are, about once a second, where there are several."""
+        """Show the state of the workers; called about once a second if there are several."""
         ...
 
 
 class Silent:
-    """No progress shown."""
+    """Shows nothing."""
 
     def begin(self, frames: int, finished: int) -> None: ...
 

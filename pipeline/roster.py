@@ -1,4 +1,4 @@
-"""Where workers may be hired: which places there are, which have failed too often, which nodes cannot do the job."""
+"""Placement: where the next worker may start, given which nodes exist, which are excluded and where workers died."""
 
 from __future__ import annotations
 
@@ -6,83 +6,90 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-PLACES_SECONDS = 5.0
-# A place where workers die so often in a row, before one of them finished a shard, is left alone.
-STRIKES = 5
-# The first deaths may be chance; after that the next worker waits 2^strikes seconds.
-FREE_STRIKES = 2
+# Seconds between two looks at which nodes exist.
+REFRESH_SECONDS = 5.0
+# After so many deaths in a row, with no shard finished in between, no worker starts at a place any more.
+MAX_DEATHS = 5
+# The first deaths may be chance: the next worker starts at once. After that it waits 2 ** deaths seconds.
+DEATHS_WITHOUT_DELAY = 2
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker can be: the index-th of a node."""
+    """Room for one worker: the index-th of its node."""
 
     node: str
     host: str
     index: int
 
 
-class Roster:
+class Placement:
     """The places of a job.
 
-    look    where workers can be, as things are now; of every node the lower indices first
-    nodes   seconds to wait for new nodes where every node was lost
+    list_places   returns where workers can run now; on every node, lower indices come first
+    nodes         seconds to wait for new nodes after every node was lost
     """
 
-    def __init__(self, look: Callable[[], Sequence[Place]], nodes: float):
-        self.left_out: dict[str, str] = {}  # node -> why no worker is hired there any more
-        self._look = look
+    def __init__(self, list_places: Callable[[], Sequence[Place]], nodes: float):
+        self.excluded: dict[str, str] = {}  # node -> why no worker starts there any more
+        self._list_places = list_places
         self._nodes = nodes
         self._places: Sequence[Place] = ()
-        self._next_look = 0.0
-        self._strikes: Counter[Place] = Counter()
+        self._next_refresh = 0.0
+        self._deaths: Counter[Place] = Counter()
         self._not_before: dict[Place, float] = {}
-        self._scouted: set[str] = set()
+        # Nodes that are ready for more than their first worker.
+        self._first_loaded: set[str] = set()
         self._empty_since: float | None = None
 
-    def hire(self, taken: Collection[Place], now: float) -> list[Place]:
-        """Where to hire now. Of a node one worker loads first: what it fetched and read is at hand for the rest."""
-        if now >= self._next_look:
-            self._next_look = now + PLACES_SECONDS
-            self._places = self._look()
+    def startable(self, occupied: Collection[Place], now: float) -> list[Place]:
+        """Return the places where a worker should start now.
+
+        One worker of each node loads first: it fetches and reads the weights, and the others find them in the cache.
+        """
+        if now >= self._next_refresh:
+            self._next_refresh = now + REFRESH_SECONDS
+            self._places = self._list_places()
         return [
             place
-            for place in self._open(taken)
-            if (place.index == 0 or place.node in self._scouted) and now >= self._not_before.get(place, 0.0)
+            for place in self._usable(occupied)
+            if (place.index == 0 or place.node in self._first_loaded) and now >= self._not_before.get(place, 0.0)
         ]
 
-    def hopeless(self, taken: Collection[Place], now: float) -> bool:
-        """Nobody is hired and nobody can be. Nodes that were lost may come back; what is broken stays broken."""
-        if taken or self._open(taken):
+    def exhausted(self, occupied: Collection[Place], now: float) -> bool:
+        """Tell whether no worker runs and none can start. Lost nodes may come back; broken nodes stay broken."""
+        if occupied or self._usable(occupied):
             self._empty_since = None
             return False
         self._empty_since = now if self._empty_since is None else self._empty_since
         return bool(self._places) or now - self._empty_since >= self._nodes
 
     def loaded(self, place: Place) -> None:
-        self._scouted.add(place.node)
+        """Note that a worker has loaded its networks: the node's other workers may start."""
+        self._first_loaded.add(place.node)
 
     def finished(self, place: Place) -> None:
-        """A worker finished a shard there: whatever happened before was not the place's fault."""
-        self._strikes.pop(place, None)
+        """Note that a worker finished a shard: the place was not the cause of earlier deaths."""
+        self._deaths.pop(place, None)
 
     def died(self, place: Place, now: float) -> None:
-        self._strikes[place] += 1
-        strikes = self._strikes[place]
-        self._not_before[place] = now + (0 if strikes <= FREE_STRIKES else 2**strikes)
-        if strikes == STRIKES:
-            self._scouted.add(place.node)  # its neighbours may still do
-        self._next_look = 0.0
+        """Note that a worker died: the next one waits longer, or is not started at all."""
+        self._deaths[place] += 1
+        deaths = self._deaths[place]
+        self._not_before[place] = now + (0 if deaths <= DEATHS_WITHOUT_DELAY else 2**deaths)
+        if deaths == MAX_DEATHS:
+            self._first_loaded.add(place.node)  # the node's other places may still work
+        self._next_refresh = 0.0
 
-    def leave_out(self, place: Place, reason: str) -> bool:
-        """What is wrong with this worker is wrong with its node. Whether that is news."""
-        news = place.node not in self.left_out
-        self.left_out.setdefault(place.node, f"{reason} ({place.host})")
-        return news
+    def exclude(self, place: Place, reason: str) -> bool:
+        """Exclude the whole node of a place, and tell whether it was not excluded before."""
+        new = place.node not in self.excluded
+        self.excluded.setdefault(place.node, f"{reason} ({place.host})")
+        return new
 
-    def _open(self, taken: Collection[Place]) -> list[Place]:
+    def _usable(self, occupied: Collection[Place]) -> list[Place]:
         return [
             place
             for place in self._places
-            if place not in taken and place.node not in self.left_out and self._strikes[place] < STRIKES
+            if place not in occupied and place.node not in self.excluded and self._deaths[place] < MAX_DEATHS
         ]

@@ -1,4 +1,4 @@
-"""One shard from its sources to the store: decode ahead, extract batch by batch, write, enter in the ledger."""
+"""One shard, from its sources to the store: decodes ahead, extracts batch by batch, writes, adds a ledger record."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PROBLEMS_LISTED = 100
 
 
 @dataclass
-class _Watched(StageTimes):
-    """Seconds by stage, and word of every stage that begins."""
+class _ReportedTimes(StageTimes):
+    """Measures the seconds of each stage, and reports every stage that begins."""
 
     on_stage: Callable[[str], None] = field(default=lambda name: None)
 
@@ -55,14 +55,14 @@ def process_shard(
     on_stage: Callable[[str], None] = lambda name: None,
     limit: ForwardLimit | None = None,
 ) -> ShardResult:
-    """Do one shard. Batches never cross a segment, so the same plan always makes the same batches.
+    """Do one shard. A batch never crosses a segment, so the same plan always makes the same batches.
 
-    on_frames   called with the number of frames each time a batch is done
-    on_stage    called with its name each time a stage begins
-    limit       what is known of the device's memory; kept from shard to shard
+    on_frames   called with the number of frames when a batch is done
+    on_stage    called with the name of a stage when it begins
+    limit       how many frames fit on the device at a time; kept from shard to shard
     """
     begin = time.perf_counter()
-    times = _Watched(extractor.device, on_stage=on_stage)
+    times = _ReportedTimes(extractor.device, on_stage=on_stage)
     limit = limit or ForwardLimit()
     arrays = {spec.name: spec.empty(shard.stop - shard.start) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def process_shard(
 
 
 def recorded(writer: ShardWriter, shard: int) -> ShardResult | None:
-    """The result of a shard that is in this plan's ledger already; None where it is not, or its record is no good."""
+    """Return the result of a shard that is in this plan's ledger; None if it is not, or if its record is not valid."""
     key = ledger_key(shard)
     try:
         record = ShardRecord.from_json(writer.location.read(key), key)
@@ -108,9 +108,9 @@ def recorded(writer: ShardWriter, shard: int) -> ShardResult | None:
 
 
 def require_visible(plan: Plan, location: Location) -> None:
-    """MissingFileError where this machine sees not the store that was begun, or not the sources.
+    """Raise MissingFileError if this machine does not see the store or the sources.
 
-    One source a folder is looked for: what is not mounted is not mounted for all of them.
+    It looks for one source of each folder: if a folder is not mounted, none of its sources is there.
     """
     where = f"seen from {platform.node()}"
     if not location.exists(PLAN):
@@ -124,7 +124,7 @@ def require_visible(plan: Plan, location: Location) -> None:
 def decoded(
     plan: Plan, clip: Clip, segment: Segment, times: StageTimes
 ) -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
-    """The segment's frames in batches, each with what is known of them, decoded in a thread ahead of the networks."""
+    """Yield the segment's frames in batches, each with its ground truth. A thread decodes ahead of the networks."""
     wanted = clip.source_frames(segment.first, segment.count)
 
     def batches() -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
@@ -150,7 +150,7 @@ def decoded(
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of what computes a shard, for its record."""
+    """Return the versions of the libraries that compute a shard, for its record."""
     found = {"python": platform.python_version()}
     for name in ("auglift", "torch", "numpy", "zarr", "numcodecs", "transformers", "mmdet", "mmpose", "av"):
         try:

@@ -1,6 +1,6 @@
-"""One worker: a process with networks of its own that does the shards it is given and can be asked how it goes.
+"""A worker: a process with its own networks that does one shard after another and reports its progress.
 
-Nothing here imports torch or Ray: a worker that cannot import what it needs must still be able to say so.
+Nothing here imports torch or Ray: a worker that cannot import what it needs must still be able to report that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A worker that has its networks: what they are, and the versions of what computes."""
+    """What a worker reports when its networks are loaded: their settings, and the versions of the libraries."""
 
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -38,11 +38,12 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What went wrong in a worker, in one line.
+class Failure:
+    """What a worker reports when it fails.
 
-    kind   `shard`: this shard, this time; `worker`: nothing will go well with this worker; `store`: nothing will
-           go well anywhere
+    kind     what failed: `shard` (it may be tried again), `worker` (this worker cannot go on) or `store` (no worker
+             can go on)
+    reason   why, in one line
     """
 
     kind: str
@@ -53,23 +54,23 @@ class Trouble:
 class Status:
     """What a worker is doing now.
 
-    shard    None where it does none
-    frames   of that shard that went through the networks
-    still    seconds since something last changed
-    rate     frames a second, over all that it did so far
-    memory   bytes of GPU memory it holds
+    shard     None if it is idle
+    frames    of that shard that went through the networks
+    stalled   seconds since the last progress
+    rate      frames a second, over all shards so far
+    memory    bytes of GPU memory that it holds
     """
 
     stage: str
     shard: int | None
     frames: int
-    still: float
+    stalled: float
     rate: float
     memory: int
 
 
-class Pulse:
-    """What a worker is doing, kept up to date by the thread that does it and read by another."""
+class Heartbeat:
+    """What a worker is doing: written by the thread that does it, read by the thread that reports it."""
 
     def __init__(self) -> None:
         self.stage = "idle"
@@ -102,32 +103,32 @@ class Pulse:
         now = time.monotonic()
         busy = self._busy + (now - self._begun if self.shard is not None else 0.0)
         rate = (self._total + self.frames) / max(busy, 1e-9)
-        still = 0.0 if self.stage == "idle" else now - self._changed
-        return Status(self.stage, self.shard, self.frames, still, rate, _gpu_memory())
+        stalled = 0.0 if self.stage == "idle" else now - self._changed
+        return Status(self.stage, self.shard, self.frames, stalled, rate, _gpu_memory())
 
 
 class Work(Protocol):
-    """What a worker does. It is made by the driver and travels to the worker before anything is loaded."""
+    """What a worker does. The driver makes it and sends it to the worker, which then loads the networks."""
 
     def load(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-        """Settings and versions. Takes long; an exception says why this worker cannot work."""
+        """Load the networks and return settings and versions. An exception says why this worker cannot work."""
         ...
 
     def begin(self, plan: Any, location: Any) -> None:
-        """Be told the job. An exception says why it cannot be done from here."""
+        """Prepare for a job. An exception says why it cannot be done from this node."""
         ...
 
-    def do(self, shard: int, pulse: Pulse) -> ShardResult: ...
+    def do(self, shard: int, heartbeat: Heartbeat) -> ShardResult: ...
 
     def calibrate(self, plan: Any) -> Any:
-        """How long a plan will take. Optional: only `auglift-prep --dry-run --calibrate` asks."""
+        """Estimate how long a plan takes. Only `auglift-prep --dry-run --calibrate` calls it."""
         ...
 
 
 class ExtractorWork:
-    """The depth pass: networks built once, then shard after shard into the store.
+    """The depth pass: builds the networks once, then writes one shard after another.
 
-    networks   `NetworkOptions`, or anything with its `build` and `settings`
+    networks   `NetworkOptions`, or an object with the same `build` and `settings`
     """
 
     def __init__(self, networks: Any):
@@ -149,10 +150,10 @@ class ExtractorWork:
         self.plan = plan
         self.writer = ShardWriter(location, plan.layout, plan.fingerprint)
 
-    def do(self, shard: int, pulse: Pulse) -> ShardResult:
+    def do(self, shard: int, heartbeat: Heartbeat) -> ShardResult:
         from .work import process_shard, recorded
 
-        # Who had it before may have died, or seemed to, between its last write and its answer.
+        # An earlier worker may have been lost after its last write, before the driver had its result.
         there = recorded(self.writer, shard)
         if there is not None:
             return there
@@ -161,8 +162,8 @@ class ExtractorWork:
             self.plan,
             self.plan.shards[shard],
             self.writer,
-            on_frames=pulse.batch,
-            on_stage=pulse.enter,
+            on_frames=heartbeat.batch,
+            on_stage=heartbeat.enter,
             limit=self.limit,
         )
 
@@ -173,51 +174,51 @@ class ExtractorWork:
 
 
 class ShardWorker:
-    """What runs in the worker's process. Every method answers; none raises what the driver could not read.
+    """Runs in the worker's process. No method raises an exception: each returns its result or a `Failure`.
 
-    number   of the worker, in its log's name
-    sealed   a pickled `Work`: opened by `load`, so that what cannot be imported here is an answer like any other
-    folder   the driver's working directory, which relative paths are meant from
-    logs     folder for the worker's log file, or None
+    number        of the worker; part of its log file's name
+    pickled_work  a pickled `Work`; `load` unpickles it, so that a failed import is a `Failure` like any other
+    folder        the driver's working directory: relative paths start there
+    logs          folder for the worker's log file, or None
     """
 
-    def __init__(self, number: int, sealed: bytes, folder: str, logs: str | None):
+    def __init__(self, number: int, pickled_work: bytes, folder: str, logs: str | None):
         self.number = number
-        self.sealed = sealed
+        self.pickled_work = pickled_work
         self.folder = folder
-        self.pulse = Pulse()
+        self.heartbeat = Heartbeat()
         self.log = _logger(number, logs)
 
-    def load(self) -> Loaded | Trouble:
+    def load(self) -> Loaded | Failure:
         begin = time.perf_counter()
-        with contextlib.suppress(OSError):  # not there on this node: absolute paths still work
+        with contextlib.suppress(OSError):  # this node does not have it: absolute paths still work
             os.chdir(self.folder)
         self.log.info("process %d on %s, Python %s", os.getpid(), platform.node(), platform.python_version())
-        with self._pulse("loading"):
+        with self._stage("loading"):
             try:
-                self.work: Work = pickle.loads(self.sealed)
+                self.work: Work = pickle.loads(self.pickled_work)
                 settings, versions = self.work.load()
             except Exception as error:
-                return self._trouble("worker", error)
+                return self._failure("worker", error)
         seconds = time.perf_counter() - begin
         self.log.info("ready after %.1f s; %s", seconds, ", ".join(f"{k} {v}" for k, v in versions.items()))
         return Loaded(settings, versions, platform.node(), os.getpid(), seconds)
 
-    def begin(self, job: bytes) -> Trouble | None:
-        """job   pickled (plan, location)"""
+    def begin(self, job: bytes) -> Failure | None:
+        """Check that the job can be done from this node. job: pickled (plan, location)."""
         try:
             self.work.begin(*pickle.loads(job))
         except Exception as error:
-            return self._trouble("worker", error)
+            return self._failure("worker", error)
         return None
 
-    def do(self, shard: int) -> ShardResult | Trouble:
+    def do(self, shard: int) -> ShardResult | Failure:
         self.log.info("shard %d", shard)
-        with self._pulse("begin", shard):
+        with self._stage("begin", shard):
             try:
-                result = self.work.do(shard, self.pulse)
+                result = self.work.do(shard, self.heartbeat)
             except Exception as error:
-                return self._trouble(_kind(error), error)
+                return self._failure(_kind(error), error)
         spent = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in result.seconds.items())
         self.log.info("shard %d done: %d frames; seconds: %s", shard, result.frames, spent)
         if result.split:
@@ -225,30 +226,30 @@ class ShardWorker:
         return result
 
     def calibrate(self, plan: bytes) -> Any:
-        """plan   pickled; a `Calibration` comes back, or what went wrong"""
+        """Return a `Calibration`. plan: pickled."""
         try:
             return self.work.calibrate(pickle.loads(plan))
         except Exception as error:
-            return self._trouble("worker", error)
+            return self._failure("worker", error)
 
     def status(self) -> Status:
-        return self.pulse.status()
+        return self.heartbeat.status()
 
     @contextlib.contextmanager
-    def _pulse(self, stage: str, shard: int | None = None) -> Iterator[None]:
-        self.pulse.begin(stage, shard)
+    def _stage(self, stage: str, shard: int | None = None) -> Iterator[None]:
+        self.heartbeat.begin(stage, shard)
         try:
             yield
         finally:
-            self.pulse.end()
+            self.heartbeat.end()
 
-    def _trouble(self, kind: str, error: Exception) -> Trouble:
+    def _failure(self, kind: str, error: Exception) -> Failure:
         self.log.error("%s", "".join(traceback.format_exception(error)).rstrip())
-        return Trouble(kind, one_line(error))
+        return Failure(kind, one_line(error))
 
 
 def one_line(error: BaseException) -> str:
-    """An error's kind and the first line of what it says; of our own errors, all that they say."""
+    """Return an error's type and the first line of its message; of an `AugliftError`, the whole message."""
     from ..stores.errors import AugliftError
 
     if isinstance(error, AugliftError):

@@ -1,4 +1,4 @@
-"""A crew whose workers are threads of this process: they die, hang and fail on command, and cost nothing to hire."""
+"""A backend whose workers are threads of this process: they die, hang and fail on command, and start at once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from auglift.pipeline.results import ShardResult
 from auglift.pipeline.roster import Place
-from auglift.pipeline.worker import Pulse, ShardWorker
+from auglift.pipeline.worker import Heartbeat, ShardWorker
 
 FRAMES = 4
 
 
 class Death(BaseException):
-    """What a work raises to take its worker with it, as SIGKILL would."""
+    """Raised by a work to end its worker, as SIGKILL would."""
 
 
 class Gone(Exception):
-    """What calls to a dead worker fail with."""
+    """The error of calls to a dead worker."""
 
 
 class ScriptedWork:
@@ -29,7 +29,7 @@ class ScriptedWork:
 
     log      every (worker, shard) begun, in order
     written  shards that have a record
-    loading  what loading does, by worker: `ok`, `fail`, `die` or the settings it says it has
+    loading  what loading does, by worker: `ok`, `fail`, `die`, or a dict of settings to return
     """
 
     def __init__(self, script: Callable[[int, int, int], str], loading: Callable[[int], Any] = lambda worker: "ok"):
@@ -51,41 +51,41 @@ class _WorkOf:
         self.shared, self.worker = shared, worker
 
     def load(self):
-        answer = self.shared.loading(self.worker)
-        if answer == "die":
+        outcome = self.shared.loading(self.worker)
+        if outcome == "die":
             raise Death
-        if answer == "fail":
+        if outcome == "fail":
             raise ImportError("No module named 'networks'")
-        return (answer if isinstance(answer, dict) else {}), {}
+        return (outcome if isinstance(outcome, dict) else {}), {}
 
     def begin(self, plan: Any, location: Any) -> None: ...
 
     def calibrate(self, plan: Any) -> None: ...
 
-    def do(self, shard: int, pulse: Pulse) -> ShardResult:
+    def do(self, shard: int, heartbeat: Heartbeat) -> ShardResult:
         from auglift.stores.errors import StoreWriteError
 
         attempt = sum(done == shard for _, done in self.shared.log)
         self.shared.log.append((self.worker, shard))
-        what = self.shared.script(self.worker, shard, attempt)
-        pulse.batch(FRAMES - 1)
-        if what == "fail":
+        outcome = self.shared.script(self.worker, shard, attempt)
+        heartbeat.batch(FRAMES - 1)
+        if outcome == "fail":
             raise RuntimeError("no luck\nand a second line")
-        if what == "die":
+        if outcome == "die":
             raise Death
-        if what == "hang":
+        if outcome == "hang":
             self.shared.freed.wait(20)
             raise Death
-        if what == "store":
+        if outcome == "store":
             raise StoreWriteError("the disk is full")
         self.shared.written.append(shard)
-        if what == "die after":
+        if outcome == "die after":
             raise Death
         return ShardResult(shard, FRAMES, {}, [], {})
 
 
 class ThreadHandle:
-    """A `ShardWorker` in a thread, its status asked in the caller's."""
+    """A `ShardWorker` in a thread. Its status is read in the thread of the caller."""
 
     def __init__(self, number: int, work: _WorkOf):
         self.worker = ShardWorker(number, b"", ".", None)
@@ -117,52 +117,52 @@ class ThreadHandle:
         for future in pending:
             future.set_exception(Gone("killed"))
 
-    def _settle(self, future: Future[Any], answer: Any) -> None:
+    def _settle(self, future: Future[Any], result: Any) -> None:
         with self.lock:
-            mine = future in self.pending
-            if mine:
+            open_call = future in self.pending
+            if open_call:
                 self.pending.remove(future)
-        if mine:
-            future.set_result(answer)
+        if open_call:
+            future.set_result(result)
 
     def _live(self) -> None:
         while not self.dead and (call := self.calls.get()) is not None:
             method, arguments, future = call
             try:
-                self._settle(future, self._answer(method, *arguments))
+                self._settle(future, self._run(method, *arguments))
             except Death:
                 self.kill()
 
-    def _answer(self, method: str, *arguments: Any) -> Any:
+    def _run(self, method: str, *arguments: Any) -> Any:
         if method == "load":
-            # As the worker itself does, but the work is at hand and need not be unpacked.
-            self.worker.sealed = pickle.dumps(None)
+            # As `ShardWorker.load` does, but without unpickling: the work is an object of this process.
+            self.worker.pickled_work = pickle.dumps(None)
             self.worker.work = self.work
-            with self.worker._pulse("loading"):
-                from auglift.pipeline.worker import Loaded, Trouble, one_line
+            with self.worker._stage("loading"):
+                from auglift.pipeline.worker import Failure, Loaded, one_line
 
                 try:
                     return Loaded(*self.work.load(), "here", 0, 0.0)
                 except Exception as error:
-                    return Trouble("worker", one_line(error))
+                    return Failure("worker", one_line(error))
         return getattr(self.worker, method)(*arguments)
 
 
-class ThreadCrew:
-    """Hires threads at the places it is told; `places_now` may change."""
+class ThreadBackend:
+    """Starts threads as workers. A test may change `places_now`."""
 
     def __init__(self, work: ScriptedWork, workers: int = 2, nodes: int = 1):
         self.work = work
         self.places_now = [Place(f"n{n}", f"host{n}", i) for i in range(workers) for n in range(nodes)]
-        self.hired: dict[int, tuple[Place, ThreadHandle]] = {}
+        self.started: dict[int, tuple[Place, ThreadHandle]] = {}
 
     def places(self) -> Sequence[Place]:
         return self.places_now
 
-    def hire(self, number: int, place: Place) -> ThreadHandle:
+    def start(self, number: int, place: Place) -> ThreadHandle:
         handle = ThreadHandle(number, self.work.of(number))
-        self.hired[number] = (place, handle)
+        self.started[number] = (place, handle)
         return handle
 
-    def why(self, error: BaseException) -> str:
+    def explain(self, error: BaseException) -> str:
         return "died"

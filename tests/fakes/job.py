@@ -32,7 +32,7 @@ def fake_plan(sources: list[Path], extractor: Extractor, shard_frames: int = 8, 
 
 
 def run_fake(out: str | Path, sources: list[Path], seconds: float = 0.0, progress=None, **changes) -> Outcome:
-    """Run the whole pass here; `seconds` a frame are slept."""
+    """Run the whole pass in this process. Each frame sleeps for `seconds`."""
     fake = fake_extractor()
     extractor = Extractor(fake.detector, fake.pose, SlowDepth(seconds), fake.presets, fake.device)
     return execute(fake_plan(sources, extractor, **changes), locate(out), SerialExecutor(lambda: extractor), progress)

@@ -1,6 +1,6 @@
 """Kill a job inside each of its writes, run it again, compare: python -m tests.fakes.killed FOLDER
 
-One process, so that the imports are paid once: each job is a fork of it. Prints a line a kill point.
+One process, so that the imports are paid once: each job is a fork of it. Prints a line for each kill point.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SMALL = MadeStore(lengths=(5, 6), shard_frames=6, only=("keypoints", "valid"))
 
 
 class KilledAt(LocalLocation):
-    """Dies in its n-th write, half of it on disk under its temporary name."""
+    """Dies in its n-th write: half of it is on disk, under its temporary name."""
 
     def __init__(self, path: Path, fatal: int):
         super().__init__(path)
@@ -41,7 +41,7 @@ class KilledAt(LocalLocation):
 
 
 def in_a_fork(job: Callable[[], object]) -> int:
-    """The exit status of a process that does the job: negative, the signal that ended it."""
+    """Do the job in a forked process and return its exit status; if negative, the signal that ended it."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -59,9 +59,9 @@ def run_and_list_imports(out: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    # Not done here, but in a fork: Zarr's event loop, a thread, would not survive the forks that follow.
+    # In a fork too: Zarr's event loop is a thread and would not survive the later forks.
     assert in_a_fork(lambda: run_and_list_imports(folder / "undisturbed")) == 0
-    for name in (folder / "imports").read_text().split():  # what a job imports late is imported once
+    for name in (folder / "imports").read_text().split():  # so that the later forks need not import it
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     undisturbed = digest_of_folder(folder / "undisturbed")

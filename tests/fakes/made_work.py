@@ -1,4 +1,4 @@
-"""Work that writes a made-up store, shard by shard: real files and a real ledger, and no torch to load."""
+"""Work that writes a made-up store shard by shard: real files, a real ledger, and no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auglift.pipeline.results import ShardResult
-from auglift.pipeline.worker import Pulse
+from auglift.pipeline.worker import Heartbeat
 from auglift.stores.layout import LEDGER, ledger_key
 from auglift.stores.location import LocalLocation
 from auglift.stores.shards import ShardWriter
@@ -17,10 +17,10 @@ from auglift.stores.shards import ShardWriter
 from .stores import MadeStore
 
 
-class Dawdling(LocalLocation):
-    """Takes its time between a shard's arrays and its record, and leaves a note that it is there.
+class SlowRecords(LocalLocation):
+    """Waits between a shard's arrays and its record, and writes a note before it waits.
 
-    notes   folder of the notes, one a shard, each the process id of the writer; None for none
+    notes   folder of the notes: one for each shard, with the process id of the writer; None for none
     """
 
     def __init__(self, path: Path, seconds: float = 0.0, notes: Path | None = None):
@@ -38,7 +38,7 @@ class Dawdling(LocalLocation):
 
 @dataclass
 class MadeWork:
-    """Writes the shards of a `MadeStore`, with a wait before each."""
+    """Writes the shards of a `MadeStore`, and waits before each."""
 
     store: MadeStore = field(default_factory=MadeStore)
     seconds: float = 0.0
@@ -49,13 +49,13 @@ class MadeWork:
     def begin(self, plan: None, location: LocalLocation) -> None:
         self.writer = ShardWriter(location, self.store.layout, self.store.plan["fingerprint"])
 
-    def do(self, shard: int, pulse: Pulse) -> ShardResult:
+    def do(self, shard: int, heartbeat: Heartbeat) -> ShardResult:
         start, stop = self.store.layout.bounds(shard)
         result = ShardResult(shard, stop - start, {}, [], {})
         if not self.writer.location.exists(ledger_key(shard)):
             time.sleep(self.seconds)
             self.store.write_shard(self.writer, shard)
-            pulse.batch(stop - start)
+            heartbeat.batch(stop - start)
         return result
 
     def calibrate(self, plan: None) -> None: ...

@@ -15,20 +15,20 @@ from typing import Any
 from auglift.pipeline.cluster import Cluster
 from auglift.pipeline.execute import Outcome, Progress, execute
 from auglift.pipeline.extract import Extractor, describe
-from auglift.pipeline.pool import Pool
+from auglift.pipeline.pool import Scheduler
 from auglift.pipeline.ray_executor import RayExecutor
 from auglift.pipeline.worker import ExtractorWork
-from auglift.pipeline.workers import Crowd
+from auglift.pipeline.workers import WorkerGroup
 from auglift.stores.location import LocalLocation
 
 from .job import SlowDepth, fake_plan
-from .made_work import Dawdling
+from .made_work import SlowRecords
 from .networks import fake_extractor
 
 
 @dataclass
 class FakeNetworks:
-    """What `NetworkOptions` is to the real networks. `seconds` a frame are slept."""
+    """Stands in for `NetworkOptions`. Each frame sleeps for `seconds`."""
 
     seconds: float = 0.0
     batch: int = 4
@@ -49,15 +49,15 @@ def run_ray(
     seconds: float = 0.0,
     progress: Progress | None = None,
     logs: Path | None = None,
-    watch: Callable[[Pool], None] | None = None,
+    watch: Callable[[Scheduler], None] | None = None,
 ) -> Outcome:
-    """`job.run_fake`, on Ray. `watch` is called with the pool, once a worker is ready."""
+    """Run `job.run_fake` on Ray. `watch` gets the scheduler when the first worker is ready."""
     work = ExtractorWork(FakeNetworks(seconds))
-    with RayExecutor(cluster, Crowd(workers, 0.0, 1), work, logs) as executor:
+    with RayExecutor(cluster, WorkerGroup(workers, 0.0, 1), work, logs) as executor:
         plan = fake_plan(sources, fake_extractor())
         assert executor.settings() == plan.settings
         if watch:
-            watch(executor.pool)
+            watch(executor.scheduler)
         return execute(plan, out, executor, progress)
 
 
@@ -66,7 +66,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Cluster(address) as cluster:
-            location = Dawdling(Path(store), 0.02, Path(notes))
+            location = SlowRecords(Path(store), 0.02, Path(notes))
             outcome = run_ray(cluster, location, [Path(p) for p in sources], int(workers), float(seconds))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Work that only waits: a worker that needs neither torch nor a GPU, for the machinery that gives out shards."""
+"""Work that only waits: the worker needs neither torch nor a GPU, to test the scheduler with real processes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from auglift.pipeline.results import ShardResult
-from auglift.pipeline.worker import Pulse
+from auglift.pipeline.worker import Heartbeat
 
 
 @dataclass
 class WaitingWork:
     """A shard of `frames` frames takes `seconds`.
 
-    deadly     the shard that kills whoever does it
-    stopping   a file: who does shard 0 before it exists writes its process id there and stops, as if it hung
-    settings   what it says it would compute
+    deadly     the shard that kills its worker
+    stopping   a file: the worker that does shard 0 before it exists writes its process id there and hangs
+    settings   what its networks are, as `load` returns it
     """
 
     seconds: float = 0.0
@@ -33,23 +33,23 @@ class WaitingWork:
 
     def begin(self, plan: Any, location: Any) -> None: ...
 
-    def do(self, shard: int, pulse: Pulse) -> ShardResult:
+    def do(self, shard: int, heartbeat: Heartbeat) -> ShardResult:
         begin = time.perf_counter()
-        pulse.enter("depth")
+        heartbeat.enter("depth")
         time.sleep(self.seconds)
         if shard == 0 and self.stopping and not self.stopping.exists():
             self.stopping.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)
         if shard == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-        pulse.batch(self.frames)
+        heartbeat.batch(self.frames)
         return ShardResult(shard, self.frames, {}, [], {"total": time.perf_counter() - begin})
 
     def calibrate(self, plan: Any) -> None: ...
 
 
 class BrokenWork(WaitingWork):
-    """Cannot be unpacked where a module is missing."""
+    """Cannot be unpickled: a module is missing."""
 
     def __reduce__(self):
         return _import_and_make, ()

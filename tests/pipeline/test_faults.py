@@ -1,4 +1,4 @@
-"""Real processes killed at random and at the worst moments: the bytes of an undisturbed run, and no shard twice."""
+"""Real processes are killed, at random and at the worst moments: the bytes do not change, no shard is done twice."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 
 from ..fakes.folders import digest_of_folder
 from ..fakes.made_job import run_made
-from ..fakes.made_work import Dawdling, MadeWork
+from ..fakes.made_work import MadeWork, SlowRecords
 from ..fakes.stores import MadeStore
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class LedgerWatch:
-    """Sees every record as it appears. A shard that is done again gets a new file under the same name."""
+    """Notes every record when it appears. A shard that is done again has a new file under the same name."""
 
     def __init__(self, store: Path):
         self.folder = store / "ledger"
@@ -64,14 +64,14 @@ class LedgerWatch:
 
 
 class Killer(threading.Thread):
-    """Kills workers of a pool with SIGKILL: some while they write their ledger, the others at random moments.
+    """Kills workers of a scheduler with SIGKILL: some between arrays and record, the others at random moments.
 
-    notes   where `Dawdling` says who is between arrays and ledger
+    notes   folder where `SlowRecords` writes which worker is between arrays and record
     """
 
-    def __init__(self, pool, notes: Path, in_the_gap: int, at_random: int, seed: int = 0, pause: float = 0.3):
+    def __init__(self, scheduler, notes: Path, in_the_gap: int, at_random: int, seed: int = 0, pause: float = 0.3):
         super().__init__(daemon=True)
-        self.pool, self.notes = pool, notes
+        self.scheduler, self.notes = scheduler, notes
         self.in_the_gap, self.at_random = in_the_gap, at_random
         self.random, self.pause = random.Random(seed), pause
         self.killed: list[str] = []
@@ -90,7 +90,7 @@ class Killer(threading.Thread):
             seen |= notes
             if self.at_random and time.monotonic() > next_kill:
                 next_kill = time.monotonic() + self.random.uniform(0, self.pause)
-                pids = [m.pid for m in list(self.pool.members.values()) if m.pid and m.state == "working"]
+                pids = [w.pid for w in list(self.scheduler.workers.values()) if w.pid and w.state == "working"]
                 if pids:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.random.choice(pids), signal.SIGKILL)
@@ -111,7 +111,7 @@ def wait_for_records(job: subprocess.Popen, store: Path, count: int) -> None:
 
 
 def alive(notes: Path) -> list[str]:
-    """Of the workers that ever wrote a shard, those that still are."""
+    """Return the process ids of workers that wrote a shard and still run."""
     return [pid for pid in {note.read_text() for note in notes.iterdir()} if Path("/proc", pid).exists()]
 
 
@@ -122,12 +122,12 @@ def test_workers_killed_at_random_and_between_arrays_and_ledger_cost_nothing_but
     notes.mkdir()
     killers: list[Killer] = []
 
-    def watch(pool):
-        killers.append(Killer(pool, notes, in_the_gap=1, at_random=1))
+    def watch(scheduler):
+        killers.append(Killer(scheduler, notes, in_the_gap=1, at_random=1))
         killers[0].start()
 
     with LedgerWatch(out) as ledger:
-        outcome = run_made(cluster, Dawdling(out, 0.05, notes), MadeWork(made, 0.1), watch=watch)
+        outcome = run_made(cluster, SlowRecords(out, 0.05, notes), MadeWork(made, 0.1), watch=watch)
     assert sorted(kill.split()[0] for kill in killers[0].killed) == ["gap", "random"]
     assert outcome.failures == []
     assert ledger.done_again == set()
@@ -152,7 +152,7 @@ def test_a_driver_killed_then_interrupted_leaves_a_store_that_goes_on_and_no_wor
         while alive(notes):
             assert time.monotonic() < end, "workers outlived their driver"
             time.sleep(0.05)
-        outcome = run_made(cluster, Dawdling(out), MadeWork(made))
+        outcome = run_made(cluster, SlowRecords(out), MadeWork(made))
     assert outcome.resumed >= 8
     assert ledger.done_again == set()
     assert digest_of_folder(out) == digest_of_folder(tmp_path / "undisturbed.zarr")
@@ -160,13 +160,13 @@ def test_a_driver_killed_then_interrupted_leaves_a_store_that_goes_on_and_no_wor
 
 @pytest.fixture
 def two_nodes():
-    """A Ray cluster of two nodes on this machine: ours, connected, and what can take its second node away."""
+    """A Ray cluster of two nodes on this machine, connected, and a function that takes its second node away."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster as Nodes
 
     from auglift.pipeline.cluster import Cluster
 
-    ray.shutdown()  # another test's
+    ray.shutdown()  # one of another test may still run
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     second = nodes.add_node(num_cpus=2)
     try:
@@ -186,8 +186,8 @@ def test_ten_workers_a_driver_and_a_node_killed_in_one_job_of_forty_shards(two_n
     notes.mkdir()
     killers: list[Killer] = []
 
-    def watch(pool):
-        killers.append(Killer(pool, notes, in_the_gap=4, at_random=6, seed=1, pause=0.8))
+    def watch(scheduler):
+        killers.append(Killer(scheduler, notes, in_the_gap=4, at_random=6, seed=1, pause=0.8))
         killers[0].start()
 
     def lose_the_node_later():
@@ -205,9 +205,9 @@ def test_ten_workers_a_driver_and_a_node_killed_in_one_job_of_forty_shards(two_n
         job.wait()
         assert len(list((out / "ledger").glob("*.json"))) < 40
         loser.start()
-        outcome = run_made(cluster, Dawdling(out, 0.1, notes), MadeWork(made, 0.4), workers=4, watch=watch)
+        outcome = run_made(cluster, SlowRecords(out, 0.1, notes), MadeWork(made, 0.4), workers=4, watch=watch)
         while outcome.failures:  # a shard may have lost its worker three times
-            outcome = run_made(cluster, Dawdling(out), MadeWork(made), workers=2)
+            outcome = run_made(cluster, SlowRecords(out), MadeWork(made), workers=2)
     killers[0].join(1)
     loser.join(60)
     assert lost.is_set()

@@ -1,4 +1,4 @@
-"""pipeline/ray_executor.py and cluster.py: with real workers, the serial executor's bytes; what is missing is said."""
+"""pipeline/ray_executor.py and cluster.py: real workers write the serial executor's bytes; what is missing is named."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from auglift.pipeline import cluster as cluster_module
 from auglift.pipeline.cluster import Cluster, ray_module
 from auglift.pipeline.execute import Silent
-from auglift.pipeline.pool import Job, Patience, Pool
+from auglift.pipeline.pool import Job, Scheduler, Timeouts
 from auglift.pipeline.ray_executor import RayExecutor
 from auglift.pipeline.results import ShardFailure, ShardResult
 from auglift.pipeline.worker import Loaded
-from auglift.pipeline.workers import Crowd
+from auglift.pipeline.workers import WorkerGroup
 from auglift.stores.errors import InvalidValueError, MissingExtraError
 from auglift.stores.location import LocalLocation, locate
 
@@ -37,17 +37,17 @@ def sources(tmp_path_factory) -> list[Path]:
     return [folder / "a.mp4", folder / "b.mp4"]
 
 
-class Kept(Silent):
+class RecordingProgress(Silent):
     def __init__(self):
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.views: list = []
-        self.seen = 0
+        self.counted = 0
 
     def frames(self, shard, count):
-        self.seen += count
+        self.counted += count
 
     def say(self, message):
-        self.said.append(message)
+        self.messages.append(message)
 
     def workers(self, workers):
         self.views.append(list(workers))
@@ -55,50 +55,50 @@ class Kept(Silent):
 
 def test_the_bytes_are_those_of_the_serial_executor(cluster, sources, tmp_path):
     run_fake(tmp_path / "serial.zarr", sources)
-    kept = Kept()
-    outcome = run_ray(cluster, LocalLocation(tmp_path / "ray.zarr"), sources, progress=kept, logs=tmp_path / "logs")
+    progress = RecordingProgress()
+    outcome = run_ray(cluster, LocalLocation(tmp_path / "ray.zarr"), sources, progress=progress, logs=tmp_path / "logs")
     assert digest_of_folder(tmp_path / "ray.zarr") == digest_of_folder(tmp_path / "serial.zarr")
-    assert outcome.counts["frames"] == kept.seen == 51
+    assert outcome.counts["frames"] == progress.counted == 51
     assert outcome.seconds["depth"] > 0
-    assert kept.views[-1][0].host == socket.gethostname()
+    assert progress.views[-1][0].host == socket.gethostname()
     logs = sorted((tmp_path / "logs").glob("worker-*.log"))
     assert sum(log.read_text().count("done: ") for log in logs) == 7
 
 
-def pool_of(cluster, work, workers: int = 2, logs: Path | None = None, beat: float = 60) -> Pool:
-    executor = RayExecutor(cluster, Crowd(workers, 0.0, 1), work, logs, Patience(beat=beat, loading=60, nodes=1))
-    return executor.pool
+def scheduler_of(cluster, work, workers: int = 2, logs: Path | None = None, heartbeat: float = 60) -> Scheduler:
+    timeouts = Timeouts(heartbeat=heartbeat, loading=60, nodes=1)
+    return RayExecutor(cluster, WorkerGroup(workers, 0.0, 1), work, logs, timeouts).scheduler
 
 
-def run_pool(cluster, pool: Pool, shards: int, progress=None) -> list:
+def run_scheduler(cluster, scheduler: Scheduler, shards: int, progress=None) -> list:
     import pickle
 
-    pool.prepare()
+    scheduler.start()
     job = Job(cluster.ray.put(pickle.dumps((None, None))), lambda shard: None)
-    return list(pool.run(job, range(shards), progress or Silent()))
+    return list(scheduler.run(job, range(shards), progress or Silent()))
 
 
 def test_a_worker_that_hangs_is_killed_and_its_shard_done_by_another(cluster, tmp_path):
-    pool = pool_of(cluster, WaitingWork(0.01, stopping=tmp_path / "pid"), beat=3)
-    kept = Kept()
-    results = run_pool(cluster, pool, 4, kept)
+    scheduler = scheduler_of(cluster, WaitingWork(0.01, stopping=tmp_path / "pid"), heartbeat=3)
+    progress = RecordingProgress()
+    results = run_scheduler(cluster, scheduler, 4, progress)
     assert sorted(r.shard for r in results if isinstance(r, ShardResult)) == list(range(4))
-    assert any("no sign of life for 3 s" in message for message in kept.said)
+    assert any("made no progress for 3 s" in message for message in progress.messages)
     pid = (tmp_path / "pid").read_text()
     wait_until(lambda: not Path("/proc", pid).exists())
 
 
-def wait_until(true, seconds: float = 20) -> None:
+def wait_until(condition, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true"
         time.sleep(0.05)
 
 
 def test_a_shard_that_always_kills_its_worker_is_given_up_with_a_record(cluster, tmp_path):
     work = WaitingWork(0.01, deadly=2)
-    executor = RayExecutor(cluster, Crowd(2, 0.0, 1), work, tmp_path)
-    results = run_pool(cluster, executor.pool, 5)
+    executor = RayExecutor(cluster, WorkerGroup(2, 0.0, 1), work, tmp_path)
+    results = run_scheduler(cluster, executor.scheduler, 5)
     (failure,) = [r for r in results if isinstance(r, ShardFailure)]
     assert (failure.shard, failure.attempts, failure.reason) == (2, 3, "its worker died")
     assert sorted(r.shard for r in results if isinstance(r, ShardResult)) == [0, 1, 3, 4]
@@ -108,18 +108,18 @@ def test_a_shard_that_always_kills_its_worker_is_given_up_with_a_record(cluster,
 
 def test_a_worker_that_cannot_import_a_model_says_which_and_where(cluster):
     with pytest.raises(InvalidValueError, match=rf"No module named 'networks_that_are_not'.*{socket.gethostname()}"):
-        pool_of(cluster, BrokenWork()).prepare()
+        scheduler_of(cluster, BrokenWork()).start()
 
 
 def test_a_plan_of_other_networks_is_refused(cluster, sources, tmp_path):
-    executor = RayExecutor(cluster, Crowd(1, 0.0, 1), WaitingWork())
-    executor.pool.first = Loaded({"batch": 5}, {}, "here", 0, 0.0)
+    executor = RayExecutor(cluster, WorkerGroup(1, 0.0, 1), WaitingWork())
+    executor.scheduler.first = Loaded({"batch": 5}, {}, "here", 0, 0.0)
     plan = fake_plan(sources, fake_extractor())
     with pytest.raises(InvalidValueError, match="batch: 4 here, 5"):
         list(executor.run(plan, locate(tmp_path / "s.zarr"), [0], Silent()))
 
 
-# What can be said without starting anything ---------------------------------------------------------------------------
+# Errors before anything is started ---------------------------------------------------------------------------
 
 
 def test_an_address_where_nobody_answers_is_an_error_at_once(cluster, monkeypatch):

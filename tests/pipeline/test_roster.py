@@ -1,63 +1,63 @@
-"""pipeline/roster.py: where workers are hired, and where no more."""
+"""pipeline/roster.py: where workers start, and where they do not start any more."""
 
 from __future__ import annotations
 
-from auglift.pipeline.roster import FREE_STRIKES, PLACES_SECONDS, STRIKES, Place, Roster
+from auglift.pipeline.roster import DEATHS_WITHOUT_DELAY, MAX_DEATHS, REFRESH_SECONDS, Place, Placement
 
 A0, A1, B0 = Place("a", "alpha", 0), Place("a", "alpha", 1), Place("b", "beta", 0)
 
 
-def test_of_each_node_one_worker_loads_first():
-    roster = Roster(lambda: [A0, B0, A1], nodes=60)
-    assert roster.hire([], now=0) == [A0, B0]
-    assert roster.hire([A0, B0], now=1) == []
-    roster.loaded(A0)
-    assert roster.hire([A0, B0], now=2) == [A1]
+def test_one_worker_of_each_node_loads_first():
+    placement = Placement(lambda: [A0, B0, A1], nodes=60)
+    assert placement.startable([], now=0) == [A0, B0]
+    assert placement.startable([A0, B0], now=1) == []
+    placement.loaded(A0)
+    assert placement.startable([A0, B0], now=2) == [A1]
 
 
-def test_a_place_where_workers_keep_dying_waits_longer_and_is_then_left_alone():
-    roster = Roster(lambda: [A0], nodes=60)
+def test_a_place_where_workers_keep_dying_waits_longer_and_is_then_given_up():
+    placement = Placement(lambda: [A0], nodes=60)
     now, waits = 0.0, []
-    for _ in range(STRIKES):
-        roster.died(A0, now)
+    for _ in range(MAX_DEATHS):
+        placement.died(A0, now)
         begin = now
-        while not roster.hire([], now) and not roster.hopeless([], now):
+        while not placement.startable([], now) and not placement.exhausted([], now):
             now += 1
         waits.append(now - begin)
-    assert waits[:FREE_STRIKES] == [0] * FREE_STRIKES
-    assert waits[FREE_STRIKES:-1] == sorted(waits[FREE_STRIKES:-1])
-    assert waits[FREE_STRIKES] > 0
-    assert roster.hopeless([], now)
+    assert waits[:DEATHS_WITHOUT_DELAY] == [0] * DEATHS_WITHOUT_DELAY
+    assert waits[DEATHS_WITHOUT_DELAY:-1] == sorted(waits[DEATHS_WITHOUT_DELAY:-1])
+    assert waits[DEATHS_WITHOUT_DELAY] > 0
+    assert placement.exhausted([], now)
 
 
-def test_a_death_after_finished_shards_is_no_strike_against_the_place():
-    roster = Roster(lambda: [A0], nodes=60)
+def test_a_death_after_a_finished_shard_does_not_count_against_the_place():
+    placement = Placement(lambda: [A0], nodes=60)
     for now in range(20):
-        roster.finished(A0)
-        roster.died(A0, now)
-        assert roster.hire([], now) == [A0]
+        placement.finished(A0)
+        placement.died(A0, now)
+        assert placement.startable([], now) == [A0]
 
 
-def test_a_node_that_cannot_do_the_job_is_left_out_with_all_its_places():
-    roster = Roster(lambda: [A0, B0, A1], nodes=60)
-    roster.loaded(A1)
-    assert roster.leave_out(A0, "no data")
-    assert not roster.leave_out(A1, "no data")
-    assert roster.hire([], now=0) == [B0]
-    assert roster.left_out == {"a": "no data (alpha)"}
+def test_a_node_that_cannot_do_the_job_is_excluded_with_all_its_places():
+    placement = Placement(lambda: [A0, B0, A1], nodes=60)
+    placement.loaded(A1)
+    assert placement.exclude(A0, "no data")
+    assert not placement.exclude(A1, "no data")
+    assert placement.startable([], now=0) == [B0]
+    assert placement.excluded == {"a": "no data (alpha)"}
 
 
-def test_lost_nodes_may_come_back_for_a_while():
+def test_the_job_waits_a_while_for_lost_nodes_to_come_back():
     places = [A0]
-    roster = Roster(lambda: places, nodes=60)
-    assert roster.hire([], now=0) == [A0]
+    placement = Placement(lambda: places, nodes=60)
+    assert placement.startable([], now=0) == [A0]
     places.clear()
-    roster.died(A0, now=1)
-    assert roster.hire([], now=1) == []
-    assert not roster.hopeless([], now=1)
-    assert not roster.hopeless([], now=60)
-    assert roster.hopeless([], now=61)
+    placement.died(A0, now=1)
+    assert placement.startable([], now=1) == []
+    assert not placement.exhausted([], now=1)
+    assert not placement.exhausted([], now=60)
+    assert placement.exhausted([], now=61)
     places.append(Place("a2", "alpha", 0))
-    assert roster.hire([], now=61 + PLACES_SECONDS) == places
-    assert not roster.hopeless(places, now=100)
-    assert not roster.hopeless([], now=101)
+    assert placement.startable([], now=61 + REFRESH_SECONDS) == places
+    assert not placement.exhausted(places, now=100)
+    assert not placement.exhausted([], now=101)

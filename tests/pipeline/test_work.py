@@ -1,4 +1,4 @@
-"""pipeline/work.py: what a worker checks before it begins, and that it does nothing twice."""
+"""pipeline/work.py: what a worker checks before it begins, and that it does no shard twice."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_a_recorded_shard_has_its_result(plan, store):
     assert (result.shard, result.frames, result.counts["frames"]) == (1, 8, 8)
 
 
-@pytest.mark.parametrize("harm", ["gone", "garbage", "another plan"])
-def test_a_shard_without_a_good_record_is_not_recorded(plan, sources, tmp_path, harm):
+@pytest.mark.parametrize("damage", ["gone", "garbage", "another plan"])
+def test_a_shard_without_a_valid_record_is_not_recorded(plan, sources, tmp_path, damage):
     out = tmp_path / "s.zarr"
     run_fake(out, sources)
     record = out / ledger_key(1)
-    if harm == "gone":
+    if damage == "gone":
         record.unlink()
-    if harm == "garbage":
+    if damage == "garbage":
         record.write_text("{}")
-    fingerprint = "0" * 64 if harm == "another plan" else plan.fingerprint
+    fingerprint = "0" * 64 if damage == "another plan" else plan.fingerprint
     assert recorded(ShardWriter(locate(out), plan.layout, fingerprint), 1) is None
 
 
@@ -60,12 +60,12 @@ def test_a_machine_that_sees_store_and_sources_may_begin(plan, store):
     require_visible(plan, store)
 
 
-def test_a_machine_that_does_not_see_the_store_is_told_so(plan, tmp_path):
+def test_a_machine_that_does_not_see_the_store_gets_an_error(plan, tmp_path):
     with pytest.raises(MissingFileError, match=r"nowhere.zarr is not there, seen from"):
         require_visible(plan, locate(tmp_path / "nowhere.zarr"))
 
 
-def test_a_machine_that_does_not_see_the_sources_is_told_which(plan, store, sources):
+def test_a_machine_that_does_not_see_the_sources_gets_an_error_that_names_one(plan, store, sources):
     hidden = sources[1].with_suffix(".hidden")
     sources[1].rename(hidden)
     try:

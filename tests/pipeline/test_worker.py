@@ -1,4 +1,4 @@
-"""pipeline/worker.py: whatever happens in a worker is an answer in plain data, a line in its log, or both."""
+"""pipeline/worker.py: whatever happens in a worker is returned as plain data, a line in its log, or both."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from auglift.pipeline.results import ShardResult
-from auglift.pipeline.worker import Loaded, Pulse, ShardWorker, Trouble
+from auglift.pipeline.worker import Failure, Heartbeat, Loaded, ShardWorker
 from auglift.stores.errors import InvalidValueError, StoreWriteError
 
 from ..fakes.waiting import BrokenWork, WaitingWork
 
 
 class Failing(WaitingWork):
-    """Fails in the way it is told."""
+    """Raises a given error."""
 
     def __init__(self, error: Exception):
         super().__init__()
         self.error = error
 
-    def do(self, shard, pulse):
+    def do(self, shard, heartbeat):
         raise self.error
 
 
@@ -44,20 +44,20 @@ def loaded(work, logs: Path | None = None) -> ShardWorker:
         (KeyError(), "shard", "KeyError"),
     ],
 )
-def test_an_error_says_whose_fault_it_is(error, kind, reason):
-    answer = loaded(Failing(error)).do(0)
-    assert isinstance(answer, Trouble)
-    assert answer.kind == kind
-    assert answer.reason.startswith(reason)
-    assert "\n" not in answer.reason
+def test_a_failure_says_whether_shard_worker_or_store_failed(error, kind, reason):
+    failure = loaded(Failing(error)).do(0)
+    assert isinstance(failure, Failure)
+    assert failure.kind == kind
+    assert failure.reason.startswith(reason)
+    assert "\n" not in failure.reason
 
 
-def test_what_cannot_be_unpacked_is_an_answer():
-    answer = ShardWorker(0, pickle.dumps(BrokenWork()), ".", None).load()
-    assert answer == Trouble("worker", "ModuleNotFoundError: No module named 'networks_that_are_not'")
+def test_work_that_cannot_be_unpickled_is_a_failure():
+    result = ShardWorker(0, pickle.dumps(BrokenWork()), ".", None).load()
+    assert result == Failure("worker", "ModuleNotFoundError: No module named 'networks_that_are_not'")
 
 
-def test_the_log_tells_shards_and_whole_tracebacks(tmp_path):
+def test_the_log_has_shards_and_whole_tracebacks(tmp_path):
     loaded(WaitingWork(), tmp_path).do(7)
     loaded(Failing(InvalidValueError("bad clip")), tmp_path).do(8)
     text = (tmp_path / "worker-0003.log").read_text()
@@ -66,36 +66,36 @@ def test_the_log_tells_shards_and_whole_tracebacks(tmp_path):
     assert "InvalidValueError: bad clip" in text
 
 
-def test_a_log_folder_that_cannot_be_made_stops_nobody(tmp_path):
+def test_a_log_folder_that_cannot_be_made_does_not_stop_the_worker(tmp_path):
     (tmp_path / "file").write_text("")
     assert isinstance(loaded(WaitingWork(), tmp_path / "file" / "logs").do(0), ShardResult)
 
 
-def test_relative_paths_are_meant_from_the_drivers_folder(tmp_path, monkeypatch):
+def test_relative_paths_start_at_the_drivers_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     ShardWorker(0, pickle.dumps(WaitingWork()), str(tmp_path), None).load()
     assert Path.cwd() == tmp_path
 
 
-def test_a_pulse_is_still_only_while_something_should_happen():
-    pulse = Pulse()
+def test_a_heartbeat_stalls_only_while_a_stage_runs():
+    heartbeat = Heartbeat()
     time.sleep(0.02)
-    assert pulse.status().still == 0
-    pulse.begin("begin", 4)
-    pulse.enter("depth")
+    assert heartbeat.status().stalled == 0
+    heartbeat.begin("begin", 4)
+    heartbeat.enter("depth")
     time.sleep(0.02)
-    status = pulse.status()
+    status = heartbeat.status()
     assert (status.stage, status.shard) == ("depth", 4)
-    assert status.still >= 0.02
-    pulse.batch(8)
-    status = pulse.status()
-    assert status.still < 0.02
+    assert status.stalled >= 0.02
+    heartbeat.batch(8)
+    status = heartbeat.status()
+    assert status.stalled < 0.02
     assert (status.frames, status.rate > 0) == (8, True)
-    pulse.end()
-    assert pulse.status().shard is None
+    heartbeat.end()
+    assert heartbeat.status().shard is None
 
 
-def test_a_worker_needs_no_torch_to_say_what_is_missing():
+def test_a_worker_needs_no_torch_to_report_what_is_missing():
     code = "import sys, auglift.pipeline.worker, auglift.pipeline.cluster, auglift.pipeline.ray_executor as r"
     code += "; sys.exit(any(name in sys.modules for name in ('torch', 'mmpose', 'transformers', 'av')))"
     root = Path(__file__).resolve().parents[2]
