@@ -74,8 +74,8 @@ def evaluate(
     torch.set_num_threads(threads)
     plan = CachePlan("test", seed, clips)
     cache = render_cache(frames, plan, mocap, workers)
-    said = predict(cache, weights)
-    results, errors = by_domain(cache, said), standard_errors(cache, said, plan.per_clip)
+    predictions = predict(cache, weights)
+    results, errors = by_domain(cache, predictions), standard_errors(cache, predictions, plan.per_clip)
     if as_json:
         found = results | {"standard_error": errors}
         echo_json({name: {k: None if v != v else v for k, v in each.items()} for name, each in found.items()})

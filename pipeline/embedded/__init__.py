@@ -1,5 +1,5 @@
-"""Networks small enough to ship: trained by us on rendered people alone, and what trains and measures them.
+"""Networks small enough to ship, trained by us on rendered people only, and the code that trains and evaluates them.
 
-`train.py` makes the three `tiny-*.safetensors` that lie here, `evaluate.py` measures them; docs/tiny-models.md has the
-figures. They know rendered people: they are for trying the software, not for photographs.
+`train.py` makes the three `tiny-*.safetensors` in this folder, `evaluate.py` evaluates them; docs/tiny-models.md has
+the figures. They are for trying the software, not for photographs of real people.
 """

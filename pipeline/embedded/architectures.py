@@ -1,4 +1,4 @@
-"""The three tiny networks as plain data: the classes of the large ones, narrow and for small pictures."""
+"""The three tiny networks as plain data: the classes of the large networks, with few channels and small inputs."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def _detector() -> dict[str, Any]:
 
 
 def _pose() -> dict[str, Any]:
-    """RTMPose (Jiang 2023) that looks at three stages at once, the finest of 16 x 12 cells for a crop of 128 x 96.
+    """RTMPose (Jiang 2023) on three stages at once, the finest of 16 x 12 cells for a crop of 128 x 96.
 
-    With the last stage alone, 4 x 3 cells, a crop this small says too little of where a joint is.
+    The last stage alone has 4 x 3 cells for so small a crop: too few to locate a joint.
     """
     codec = {
         "type": "SimCCLabel",
@@ -143,9 +143,9 @@ def _pose() -> dict[str, Any]:
 
 
 def _depth() -> dict[str, Any]:
-    """Depth Anything V2 (Yang 2024), metric, with a quarter of the width and half of the depth of its Small.
+    """Depth Anything V2 (Yang 2024), metric, with a quarter of the channels and half of the layers of its Small.
 
-    The patches are smaller than its 14 px: a person in so small a picture is a few of those wide.
+    Patches are 9 px wide, not 14: a person in so small an image is only a few of them wide.
     """
     hidden, layers = 96, 6
     return {

@@ -1,4 +1,4 @@
-"""Chance in training: what happens to a frame before a network learns from it. Seeded; pictures are (h, w, 3) uint8."""
+"""Augmentation: random changes of a frame before a network learns from it. Seeded; images are (h, w, 3) uint8."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 Rng = np.random.Generator
 Image = np.ndarray
 
-cv2.setNumThreads(0)  # the pictures are small, and the cores are the network's
+cv2.setNumThreads(0)  # the images are small, and the network needs the cores
 
 
 def paint(image: Image, rng: Rng) -> Image:
-    """Other light, other colours, and what cameras and codecs do to a picture: blur, noise, JPEG."""
+    """Change light and colours, and add the errors of cameras and codecs: blur, noise, JPEG."""
     if rng.random() < 0.8:
         image = _colours(image, rng)
     if rng.random() < 0.25:
@@ -28,7 +28,7 @@ def paint(image: Image, rng: Rng) -> Image:
 
 
 def _colours(image: Image, rng: Rng) -> Image:
-    """Saturation, then gain, offset and gamma of each channel."""
+    """Change saturation, then gain, offset and gamma of each channel."""
     if rng.random() < 0.5:
         grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         share = rng.uniform(0.0, 1.4)
@@ -45,10 +45,10 @@ def _colours(image: Image, rng: Rng) -> Image:
 
 
 def cover(image: Image, rng: Rng, most: int, largest: float) -> tuple[Image, np.ndarray]:
-    """Up to `most` rectangles, of one colour, striped, or torn from elsewhere in the picture, laid over it.
+    """Cover a copy of the image with up to `most` rectangles: of one colour, striped, or copied from elsewhere in it.
 
-    largest  side, as a share of the picture's
-    Returns a copy and a mask (h, w) bool of what is covered.
+    largest  side of a rectangle, as a share of the image's
+    Returns the copy and a mask (h, w) bool of the covered pixels.
     """
     image, height, width = image.copy(), *image.shape[:2]
     covered = np.zeros((height, width), dtype=bool)
@@ -73,12 +73,12 @@ def cover(image: Image, rng: Rng, most: int, largest: float) -> tuple[Image, np.
 
 
 def warp(image: Image, matrix: np.ndarray, size: tuple[int, int], border: int) -> Image:
-    """The picture through a (2, 3) affine map of its pixels, to (width, height); grey `border` outside."""
+    """Apply a (2, 3) affine map to the image. size: (width, height); border: grey level outside."""
     return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(border, border, border))
 
 
 def joint_in(mask: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(J,) bool: which of the points (J, 2) lie on set pixels of the mask (h, w); those outside do not."""
+    """Return (J,) bool: which points (J, 2) lie on set pixels of the mask (h, w). Points outside do not."""
     height, width = mask.shape
     at = np.floor(xy).astype(int)
     inside = (at >= 0).all(1) & (at[:, 0] < width) & (at[:, 1] < height)

@@ -1,4 +1,4 @@
-"""Rendered frames kept as flat arrays in a folder, because drawing one costs more than learning from it."""
+"""A cache of rendered frames: flat arrays in a folder, because rendering a frame costs more than training on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..synth.mocap import MocapArchive
 from ..synth.seeding import seeded
 from ..synth.video import render_clip
 
-PEOPLE = 4  # the subject and up to three passers-by: what the domains have
+PEOPLE = 4  # the subject and up to three passers-by, as in the domains
 
 # name -> shape of a frame's entry and type; the meaning is that of `synth.video.Batch`.
 _FIELDS: Mapping[str, tuple[tuple[int, ...], type]] = {
@@ -40,10 +40,10 @@ _FIELDS: Mapping[str, tuple[tuple[int, ...], type]] = {
 
 @dataclass(frozen=True)
 class CachePlan:
-    """What is drawn: the same plan gives the same frames.
+    """What is rendered: the same plan gives the same frames.
 
-    clips      a clip is one person in one place; they are dealt to the domains in turn, the street, which has the
-               most to see, twice as often
+    clips      number of clips, of one subject in one place each; the domains take turns, and the street, which varies
+               most, comes twice as often
     per_clip   frames of a clip, at random instants
     """
 
@@ -76,10 +76,10 @@ class FrameCache:
 
 
 def render_cache(folder: Path, plan: CachePlan, archive: Path | None = None, workers: int = 1) -> FrameCache:
-    """The frames of a plan, from `folder` as far as they are there, else drawn into it.
+    """Return the frames of a plan; those that are not in `folder` yet are rendered into it.
 
-    archive  the motion capture archive, or None: procedural motion alone
-    Interrupted, it goes on where it was. Raises InvalidValueError if the folder holds the frames of another plan.
+    archive  the motion capture archive; None for procedural motion only
+    A second call after an interruption continues. InvalidValueError if the folder holds the frames of another plan.
     """
     if plan.clips < 1 or plan.per_clip < 1:
         raise InvalidValueError(f"a cache needs clips and frames of them, not {plan.clips} and {plan.per_clip}")
@@ -118,17 +118,17 @@ def _create(folder: Path, plan: CachePlan) -> None:
 
 
 _TURNS = ("studio", "street", "greenscreen", "gym", "street")
-_archives: dict[tuple[int, Path], MocapArchive] = {}  # by process: an open file does not survive a fork
+_archives: dict[tuple[int, Path], MocapArchive] = {}  # for each process: an open file does not survive a fork
 
 
 def _draw(folder: Path, plan: CachePlan, archive: Path | None, index: int) -> int:
-    """Draws clip `index` of the plan into the arrays."""
+    """Render clip `index` of the plan into the arrays, and return the index."""
     domain = _TURNS[index % len(_TURNS)]
     captures = None
     if archive is not None:
         key = (os.getpid(), archive)
         captures = _archives[key] if key in _archives else _archives.setdefault(key, MocapArchive(archive))
-    # A clip of its own seed, not the index-th of one plan: that would plan the ones before it again.
+    # Each clip has its own seed: as the index-th clip of one seed, all clips before it would be planned again.
     clip = plan_clips(domain, 1, plan.split, plan.seed * 1_000_003 + index, size=plan.size, archive=captures)[0]
     rng = seeded("frames", plan.split, plan.seed, index)
     frames = np.sort(rng.choice(clip.frames, plan.per_clip, replace=plan.per_clip > clip.frames))

@@ -1,6 +1,6 @@
-"""Measures the tiny networks on rendered people, rooms and motion that none of them was trained on.
+"""Evaluates the tiny networks on rendered people, rooms and motion that none of them was trained on.
 
-`python -m auglift.cli.tiny evaluate --mocap FOLDER` prints a table; docs/tiny-models.md is made of it.
+`python -m auglift.cli.tiny evaluate --mocap FOLDER` prints the table of docs/tiny-models.md.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from ..synth.domains import DOMAINS
 from . import measures
 from .architectures import DEPTH_SIDE
 from .cache import FrameCache
-from .tasks import nearest_depth, thinned, wanted_people
+from .depth_task import nearest_depth, thinned
+from .detector_task import wanted_people
 
-# measure -> (what is aimed at, whether more is better, what it is)
+# measure -> (the aim, whether more is better, what it is)
 AIMS: dict[str, tuple[float, bool, str]] = {
     "ap50": (0.95, True, "detection AP50, everybody not hidden more than 35 %"),
     "ap50_hidden": (0.95, True, "detection AP50, everybody not hidden more than 85 %"),
@@ -33,17 +34,17 @@ AIMS: dict[str, tuple[float, bool, str]] = {
     "joint_depth": (0.80, True, "depth at visible joints relative to the root's: correlation with the joints' own"),
     "joint_rank": (0.80, True, "the same by rank (Spearman), which a limb's rim that shows the wall does not decide"),
 }
-# What no network could exceed: the two measures of exact depth, as fine as the frame and as the network's input.
+# Upper bounds: the two measures for exact depth, at the resolution of the frame and of the network's input.
 CEILINGS = {"": "exact depth", "_coarse": f"exact depth in the network's {DEPTH_SIDE} px, the nearest within a pixel"}
-IN_SIGHT = 0.35  # hidden more than this, a person is usually not counted (CityPersons' "reasonable", Zhang 2017)
+IN_SIGHT = 0.35  # people with a larger share hidden are usually not counted (CityPersons' "reasonable", Zhang 2017)
 _BATCH = 16
 
 
 def predict(cache: FrameCache, weights: Path | None = None, device: str = "cpu") -> dict[str, Any]:
-    """What the three networks say of every frame of a cache, through the same code as any others.
+    """Run the three networks on every frame of a cache, with the same code as any other networks.
 
-    Returns boxes, a list of (n, 5); xy, score: joints (N, 17, 2) px and (N, 17) in the true box of the subject;
-    xy_detected (N, 17, 2): in the detected box that overlaps it most, NaN where none does by half; depth (N, H, W) m.
+    Returns boxes, a list of (n, 5); xy and score, joints (N, 17, 2) px and (N, 17) in the true box of the subject;
+    xy_detected (N, 17, 2), in the detected box that overlaps it most, NaN if none overlaps by half; depth (N, H, W) m.
     """
     detector = build_detector("tiny", weights, device, score_threshold=0.02)
     pose, depth = build_pose("tiny", weights, device), build_depth("tiny", weights, device)
@@ -53,17 +54,17 @@ def predict(cache: FrameCache, weights: Path | None = None, device: str = "cpu")
         index = torch.arange(len(frames), device=device)
         truth = torch.from_numpy(np.array(cache.boxes[start : start + _BATCH, 0])).to(device)
         found = detector.detect(frames)
-        taken = truth.new_full((len(frames), 4), float("nan"))
+        chosen = truth.new_full((len(frames), 4), float("nan"))
         for number, boxes in enumerate(found):
-            sure = boxes[boxes[:, 4] >= 0.3]
-            if len(sure):
-                iou = overlap(sure[:, :4], truth[number].expand(len(sure), 4))
+            confident = boxes[boxes[:, 4] >= 0.3]
+            if len(confident):
+                iou = overlap(confident[:, :4], truth[number].expand(len(confident), 4))
                 if iou.max() >= 0.5:
-                    taken[number] = sure[iou.argmax(), :4]
+                    chosen[number] = confident[iou.argmax(), :4]
         whole = truth.new_tensor([0, 0, *frames.shape[2:0:-1]])
-        known, got = torch.isfinite(truth).all(1), torch.isfinite(taken).all(1)
+        known, got = torch.isfinite(truth).all(1), torch.isfinite(chosen).all(1)
         xy, score = pose.estimate(frames, torch.where(known[:, None], truth, whole), index)
-        again, _ = pose.estimate(frames, torch.where(got[:, None], taken, whole), index)
+        again, _ = pose.estimate(frames, torch.where(got[:, None], chosen, whole), index)
         again = torch.where(got[:, None, None], again, float("nan"))
         metres = F.interpolate(depth.estimate(frames)[:, None], frames.shape[1:3], mode="bilinear", align_corners=True)[
             :, 0
@@ -74,27 +75,30 @@ def predict(cache: FrameCache, weights: Path | None = None, device: str = "cpu")
     return {name: value if name == "boxes" else np.concatenate(value) for name, value in parts.items()}
 
 
-def measure(cache: FrameCache, said: dict[str, Any], which: np.ndarray | None = None) -> dict[str, float]:
-    """The measures of AIMS over the frames `which` (N,) bool, and what exact depth would reach as joint depth."""
+def measure(cache: FrameCache, predictions: dict[str, Any], which: np.ndarray | None = None) -> dict[str, float]:
+    """Return the measures of AIMS over the frames `which` (N,) bool, and joint depth of exact depth maps.
+
+    predictions   as `predict` returns them
+    """
     which = np.arange(len(cache)) if which is None else np.flatnonzero(which)
     boxes, hidden = cache.boxes[which], cache.hidden[which]
     wanted = [wanted_people(*each) for each in zip(boxes, hidden, strict=True)]
-    in_sight = [asked & ~(share > IN_SIGHT) for asked, share in zip(wanted, hidden, strict=True)]
-    found = [said["boxes"][i] for i in which]
+    in_sight = [required & ~(share > IN_SIGHT) for required, share in zip(wanted, hidden, strict=True)]
+    found = [predictions["boxes"][i] for i in which]
     subject = np.array([each[0] for each in wanted])
     shown, size = which[subject], cache.image.shape[1]
     truth, visible = cache.keypoints_coco[shown], cache.visible_coco[shown]
     joints, places = cache.joints_h36m[shown], cache.keypoints_h36m[shown]
     head = measures.HEAD * measures.pixels_a_metre(places, joints)
     in_image = ((truth >= 0) & (truth < size)).all(-1)
-    estimated, exact = said["depth"][shown], cache.depth[shown].astype(np.float32)
+    estimated, exact = predictions["depth"][shown], cache.depth[shown].astype(np.float32)
     person = cache.person[shown] == 1
     relative = [
         float((np.abs(a - b) / b)[mask].mean())
         for a, b, mask in zip(estimated, exact, person, strict=True)
         if mask.any()
     ]
-    # Where a joint's pixel shows the person: a nose is a tip, beside which there is background.
+    # Only joints whose pixel shows the person: beside the tip of a nose there is background.
     on_person = measures.sample(cache.person[shown], places) == 1
     seen = cache.visible_h36m[shown] & on_person & on_person[:, :1]
     seen[:, 0] = False  # the root is what the others are relative to
@@ -106,9 +110,9 @@ def measure(cache: FrameCache, said: dict[str, Any], which: np.ndarray | None = 
         "frames": len(which),
         "ap50": measures.average_precision(found, list(boxes), in_sight),
         "ap50_hidden": measures.average_precision(found, list(boxes), wanted),
-        "pckh": measures.pck(said["xy"][shown], truth, visible, head),
-        "pckh_detected": measures.pck(said["xy_detected"][shown], truth, visible, head),
-        "auc": measures.auc(said["score"][shown][in_image], visible[in_image]),
+        "pckh": measures.pck(predictions["xy"][shown], truth, visible, head),
+        "pckh_detected": measures.pck(predictions["xy_detected"][shown], truth, visible, head),
+        "auc": measures.auc(predictions["score"][shown][in_image], visible[in_image]),
         "abs_rel": float(np.mean(relative)),
         **{f"joint_depth{name}": _correlation(depth, own) for name, depth in relative_depth.items()},
         **{f"joint_rank{name}": _correlation(rankdata(depth), rankdata(own)) for name, depth in relative_depth.items()},
@@ -116,7 +120,7 @@ def measure(cache: FrameCache, said: dict[str, Any], which: np.ndarray | None = 
 
 
 def _coarse(depth: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """Depth (N, H, W) as a depth network without error would give it: at the resolution of its input, upsampled."""
+    """Return depth (N, H, W) as a network without error would: at the resolution of its input, upsampled."""
     small = [thinned(nearest_depth(*each)[0], DEPTH_SIDE) for each in zip(depth, person, strict=True)]
     small = torch.from_numpy(np.stack(small))
     return F.interpolate(small[:, None], depth.shape[1:], mode="bilinear", align_corners=True)[:, 0].numpy()
@@ -126,39 +130,39 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if len(a) > 1 else float("nan")
 
 
-def standard_errors(cache: FrameCache, said: dict[str, Any], per_clip: int, parts: int = 16) -> dict[str, float]:
-    """Of each measure over all frames, by the jackknife: measured again without one part of the clips after the other.
+def standard_errors(cache: FrameCache, predictions: dict[str, Any], per_clip: int, parts: int = 16) -> dict[str, float]:
+    """Return the standard error of each measure over all frames, by the jackknife over parts of the clips.
 
-    The frames of a clip show one person, one room and one motion, and say little more than one of them.
+    The frames of a clip show one person, room and motion, so they are not independent samples.
     """
     clip = np.arange(len(cache)) // per_clip
     parts = min(parts, int(clip[-1]) + 1)
     if parts < 2:
         return dict.fromkeys(AIMS, float("nan"))
-    without = [measure(cache, said, clip % parts != part) for part in range(parts)]
+    without = [measure(cache, predictions, clip % parts != part) for part in range(parts)]
     found = {name: np.array([each[name] for each in without]) for name in AIMS}
     return {name: float(values.std() * np.sqrt(parts - 1)) for name, values in found.items()}
 
 
 def table(results: dict[str, dict[str, float]], errors: dict[str, float]) -> str:
-    """Measures in rows, all frames and each domain in columns, as Markdown; `errors` stand beside the first."""
+    """Format a Markdown table: measures in rows, all frames and each domain in columns. errors: of all frames."""
     lines = [f"| measure | aim | {' | '.join(results)} |", "|---" * (len(results) + 2) + "|"]
     for name, (aim, more, words) in AIMS.items():
         whole, *domains = (f"{each[name]:.3f}" for each in results.values())
         values = " | ".join([f"{whole} ± {errors[name]:.3f}", *domains])
         lines.append(f"| {words} | {'≥' if more else '≤'} {aim:.2f} | {values} |")
     for name, words in CEILINGS.items():
-        for kind, said in (("joint_depth", "correlation"), ("joint_rank", "by rank")):
+        for kind, label in (("joint_depth", "correlation"), ("joint_rank", "by rank")):
             values = " | ".join(f"{each[f'{kind}_exact{name}']:.3f}" for each in results.values())
-            lines.append(f"| {words}: {said} | | {values} |")
+            lines.append(f"| {words}: {label} | | {values} |")
     lines.append(f"| frames | | {' | '.join(str(each['frames']) for each in results.values())} |")
     return "\n".join(lines)
 
 
-def by_domain(cache: FrameCache, said: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """The measures of all frames, and of each domain that is among them."""
-    results = {"all": measure(cache, said)}
+def by_domain(cache: FrameCache, predictions: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return the measures of all frames, and of each domain among them."""
+    results = {"all": measure(cache, predictions)}
     for number, domain in enumerate(DOMAINS):
         if (cache.domain == number).any():
-            results[domain] = measure(cache, said, cache.domain == number)
+            results[domain] = measure(cache, predictions, cache.domain == number)
     return results

@@ -1,6 +1,6 @@
-"""The pictures of docs/tiny-models.md: how training went, and how the networks fare on a real video.
+"""Figures of docs/tiny-models.md: the loss in training, and joints and depth on a real video.
 
-`python -m auglift.cli.tiny curves DIR OUT.svg` draws what `train` left in DIR;
+`python -m auglift.cli.tiny curves DIR OUT.svg` draws the losses that `train` wrote into DIR;
 `... tiny video OUT.png VIDEO...` shows joints over estimated depth, without the video's own frames.
 """
 
@@ -34,7 +34,7 @@ def _pyplot() -> Any:
 
 
 def draw_curves(folder: Path, out: Path) -> None:
-    """Loss in training and on clips kept aside, against minutes: a panel a network."""
+    """Draw the loss in training and on the validation clips over minutes, in one panel for each network."""
     pyplot = _pyplot()
     figure, panels = pyplot.subplots(1, len(TASKS), figsize=(9, 2.4), layout="constrained")
     for panel, name in zip(panels, TASKS, strict=True):
@@ -44,7 +44,7 @@ def draw_curves(folder: Path, out: Path) -> None:
         lines = curves(file)
         for key, label in (("loss", "training"), ("validation", "clips kept aside")):
             points = [(line["seconds"] / 60, line[key]) for line in lines if key in line]
-            # The first averages are still those of random weights.
+            # The first averages still have much of the random weights.
             panel.plot(*zip(*points[2 if key == "validation" else 0 :], strict=True), label=label)
         panel.set(title=f"{name}, {int(lines[-1]['step']):,} steps", xlabel="minutes", yscale="log")
     panels[0].legend(frameon=False)
@@ -53,9 +53,9 @@ def draw_curves(folder: Path, out: Path) -> None:
 
 
 def draw_videos(videos: list[Path], out: Path, weights: Path | None = None, frame: int = 50) -> dict[str, float]:
-    """One frame of each video: depth, with the joints on it, coloured by confidence.
+    """Draw one frame of each video: its depth, and joints coloured by confidence.
 
-    Returns for each video the share of some 20 of its frames in which somebody was found.
+    Returns, for each video, the share of about 20 of its frames in which a person was found.
     """
     pyplot = _pyplot()
     extractor = NetworkOptions("tiny", "tiny", "tiny", weights, device="cpu", batch=4, threads=2).build()

@@ -1,8 +1,9 @@
 """Trains the tiny networks on rendered people: `python -m auglift.cli.tiny train depth --out DIR`.
 
-One network a process, one loop for all three. It draws its frames first, into DIR/frames, which several processes and
-later runs share; every so often it writes DIR/NAME.ckpt, from which it goes on when started again, and, whenever the
-averaged weights are the best so far on clips kept aside, DIR/tiny-NAME.safetensors. DIR/NAME.jsonl has the curves.
+One process trains one network; all three have the same loop. It first renders frames into DIR/frames, which several
+processes and later runs share. At intervals it writes DIR/NAME.ckpt, from which it continues when it is started again,
+and, if the averaged weights are the best so far on the validation clips, DIR/tiny-NAME.safetensors. DIR/NAME.jsonl has
+the losses.
 """
 
 from __future__ import annotations
@@ -23,21 +24,22 @@ from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError
 from ..weights import seeded
+from .batch import Batch
 from .cache import FrameCache
-from .tasks import TASKS, Batch, Task
+from .tasks import TASKS, Task
 
-_WARM_UP = 0.02  # of the run, with a rising learning rate
+_WARM_UP = 0.02  # share of the run with a rising learning rate
 _EMA = 0.998
-_CLIP = 5.0  # norm of the gradient
-_VALIDATION = 0.03  # of the clips, the last ones
+_CLIP = 5.0  # largest norm of the gradient
+_VALIDATION = 0.03  # share of the clips, at the end
 
 
 @dataclass(frozen=True)
 class Run:
-    """What decides a training.
+    """The options of a training.
 
-    minutes  how long; on a CPU of its own time, so that a machine busy otherwise takes longer and learns as much; or
-    steps    how many batches, which makes the outcome a function of the seed: 0 goes by minutes
+    minutes  how long; on a CPU this is processor time, so that a busy machine takes longer and learns as much
+    steps    how many batches, if not 0; then the result depends on the seed only
     """
 
     name: str
@@ -55,7 +57,7 @@ class Run:
 
 
 class Trainer:
-    """A network, its average, its optimiser, and how far they are; `run` goes to the end, whenever it is called."""
+    """A network, its average, its optimiser and their progress. `run` continues from where they are to the end."""
 
     def __init__(
         self,
@@ -94,12 +96,12 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """0 at the start, 1 at the end."""
+        """How much of the training is done, from 0 to 1."""
         done = self.step / self.options.steps if self.options.steps else self.seconds / (60 * self.options.minutes)
         return min(1.0, done)
 
     def run(self, until: float = 1.0) -> None:
-        """Train to `until` of the whole, with checkpoints and curves on the way."""
+        """Train until the progress is `until`, and write checkpoints and losses."""
         due, losses = time.monotonic() + self.options.save_every, []
         clock = time.monotonic if self.device.type == "cuda" else time.thread_time
         before = self.seconds - clock()
@@ -108,12 +110,12 @@ class Trainer:
             self.seconds = before + clock()
             if (now := time.monotonic()) > due:
                 self.save(losses)
-                # On a machine that is busy otherwise, measuring may not take all there is.
+                # On a busy machine, validation must not take all the time.
                 due, losses = time.monotonic() + max(self.options.save_every, 10 * (time.monotonic() - now)), []
         self.save(losses)
 
     def learn(self) -> dict[str, float]:
-        """One step: a batch that depends on the seed and the step alone."""
+        """Do one step, with a batch that depends only on the seed and the step."""
         rng = np.random.default_rng((self.options.seed, self.step))
         indices = rng.choice(self.train, self.options.batch or self.task.batch)
         rate = self.task.rate * _schedule(self.progress)
@@ -125,7 +127,7 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
-            if torch.isfinite(norm):  # a batch that cannot be learnt from is left out
+            if torch.isfinite(norm):  # a batch without a finite gradient is skipped
                 self.optimiser.step()
         self.step += 1
         self._follow()
@@ -146,7 +148,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, most: int = 96) -> float:
-        """The averaged network's loss on clips kept aside, undisturbed."""
+        """Return the averaged network's loss on the validation clips, without augmentation."""
         chosen = self.validation[:: max(1, len(self.validation) // most)]
         self.average.eval()
         losses = []
@@ -156,7 +158,7 @@ class Trainer:
         return float(torch.stack(losses).sum()) / max(1, len(chosen) // 16)
 
     def save(self, losses: list[dict[str, float]]) -> None:
-        """Curves, checkpoint, and the shipped form if it is the best so far."""
+        """Write losses and checkpoint, and the weights to ship if they are the best so far."""
         loss = self.validate()
         line = {"step": self.step, "seconds": round(self.seconds), "validation": round(loss, 5)}
         for name in losses[0] if losses else ():
@@ -185,7 +187,7 @@ class Trainer:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             options = state["options"]
-        except Exception as error:  # torch raises whatever its parts do
+        except Exception as error:  # torch raises many types
             raise InvalidValueError(f"{path} is no checkpoint of a training: delete it to start again") from error
         if options["seed"] != self.options.seed or options["name"] != self.options.name:
             raise InvalidValueError(f"{path} is of seed {options['seed']}, not {self.options.seed}: give another --out")
@@ -199,7 +201,7 @@ class Trainer:
 
 
 def _schedule(progress: float) -> float:
-    """Share of the highest rate: up in a straight line, down along a cosine to a hundredth."""
+    """Return the learning rate as a share of the highest: linear up, then a cosine down to a hundredth."""
     if progress < _WARM_UP:
         return max(0.02, progress / _WARM_UP)
     along = (progress - _WARM_UP) / (1 - _WARM_UP)
@@ -207,13 +209,13 @@ def _schedule(progress: float) -> float:
 
 
 def export(model: nn.Module, path: Path) -> None:
-    """The weights as they are shipped: float16, each shared tensor once, the file whole or not there at all."""
+    """Write the weights to ship: float16, each shared tensor once. The file is written whole or not at all."""
     from safetensors.torch import save_file
 
     kept: dict[tuple[int, torch.Size], str] = {}
     state: dict[str, Tensor] = {}
     for name, value in model.state_dict().items():
-        # Layers that share their weights: the first name stands for all (see weights.fit_state).
+        # Layers that share weights: only the first name is written (see weights.fit_state).
         if value.numel() > 1 and kept.setdefault((value.data_ptr(), value.shape), name) != name:
             continue
         value = value.detach().cpu().contiguous()
@@ -229,5 +231,5 @@ def export(model: nn.Module, path: Path) -> None:
 
 
 def curves(path: Path) -> list[Mapping[str, float]]:
-    """The lines of a training's NAME.jsonl."""
+    """Return the lines of a training's NAME.jsonl."""
     return [json.loads(line) for line in path.read_text().splitlines()]

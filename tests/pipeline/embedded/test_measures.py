@@ -14,31 +14,31 @@ from hypothesis import strategies as st
 from auglift.pipeline.embedded import measures
 
 
-def cocos_own(found, people, wanted) -> float:
-    """AP50 by pycocotools, which leaves out whoever's area is not asked for."""
+def ap50_of_pycocotools(found, people, wanted) -> float:
+    """AP50 by pycocotools. It ignores people whose area is out of its range."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     def xywh(box):
         return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
 
-    truth, answers = [], []
-    for image, (boxes, told, asked) in enumerate(zip(found, people, wanted, strict=True), start=1):
-        for box, counts in zip(told, asked, strict=True):
+    truth, results = [], []
+    for image, (boxes, true_boxes, required) in enumerate(zip(found, people, wanted, strict=True), start=1):
+        for box, counts in zip(true_boxes, required, strict=True):
             if np.isfinite(box).all():
                 base = {"image_id": image, "category_id": 1, "iscrowd": 0, "area": 100.0 if counts else 1e12}
                 truth.append({**base, "bbox": xywh(box), "id": len(truth) + 1})
-        answers += [{"image_id": image, "category_id": 1, "bbox": xywh(box), "score": float(box[4])} for box in boxes]
+        results += [{"image_id": image, "category_id": 1, "bbox": xywh(box), "score": float(box[4])} for box in boxes]
     with contextlib.redirect_stdout(io.StringIO()):
         coco: Any = COCO()
         images = [{"id": image + 1} for image in range(len(found))]
         coco.dataset = {"images": images, "annotations": truth, "categories": [{"id": 1}]}
         coco.createIndex()
-        judge = COCOeval(coco, coco.loadRes(answers), "bbox")
-        judge.params.iouThrs = np.array([0.5])
-        judge.evaluate()
-        judge.accumulate()
-    return float(judge.eval["precision"][0, :, 0, 0, -1].mean())
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return float(evaluation.eval["precision"][0, :, 0, 0, -1].mean())
 
 
 @settings(max_examples=30)
@@ -48,16 +48,18 @@ def test_average_precision_is_cocos(seed):
     found, people, wanted = [], [], []
     for _ in range(int(rng.integers(1, 5))):
         corner = rng.uniform(0, 60, (4, 2))
-        told = np.concatenate([corner, corner + rng.uniform(15, 40, (4, 2))], axis=1)
-        told[rng.random(4) < 0.3] = np.nan
-        near = np.nan_to_num(told, nan=200.0)[rng.integers(0, 4, 6)] + rng.normal(0, 4, (6, 4))
+        true_boxes = np.concatenate([corner, corner + rng.uniform(15, 40, (4, 2))], axis=1)
+        true_boxes[rng.random(4) < 0.3] = np.nan
+        near = np.nan_to_num(true_boxes, nan=200.0)[rng.integers(0, 4, 6)] + rng.normal(0, 4, (6, 4))
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
         found.append(np.concatenate([near, rng.permutation(60)[:6, None] / 60], axis=1))
-        people.append(told)
+        people.append(true_boxes)
         wanted.append(rng.random(4) < 0.8)
-    if not any((np.isfinite(told).all(1) & asked).any() for told, asked in zip(people, wanted, strict=True)):
+    if not any((np.isfinite(boxes).all(1) & required).any() for boxes, required in zip(people, wanted, strict=True)):
         return
-    assert measures.average_precision(found, people, wanted) == pytest.approx(cocos_own(found, people, wanted))
+    assert measures.average_precision(found, people, wanted) == pytest.approx(
+        ap50_of_pycocotools(found, people, wanted)
+    )
 
 
 def test_no_boxes_no_precision():
@@ -86,9 +88,9 @@ def test_a_metre_at_the_roots_distance_is_measured_in_pixels():
 
 def test_a_joint_counts_as_found_within_half_a_head():
     truth = np.zeros((1, 4, 2))
-    said = np.array([[[4.9, 0], [0, 5.1], [np.nan, 0], [90, 0]]])
+    xy = np.array([[[4.9, 0], [0, 5.1], [np.nan, 0], [90, 0]]])
     counted = np.array([[True, True, True, False]])
-    assert measures.pck(said, truth, counted, head=np.array([10.0])) == pytest.approx(1 / 3)
+    assert measures.pck(xy, truth, counted, head=np.array([10.0])) == pytest.approx(1 / 3)
 
 
 def test_depth_is_taken_from_the_pixel_a_point_lies_in():

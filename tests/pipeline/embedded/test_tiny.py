@@ -42,9 +42,9 @@ def test_they_are_float16_on_disk_and_float32_when_run(kind):
     network = BUILDERS[kind]("tiny")
     assert {value.dtype for value in network._model.parameters()} == {torch.float32}
     assert not any(value.requires_grad for value in network._model.parameters())
-    said = network.describe()
-    assert said["name"] == f"tiny-{kind}"
-    assert said["weights"] == f"sha256:{weights.sha256(shipped(kind))}"
+    described = network.describe()
+    assert described["name"] == f"tiny-{kind}"
+    assert described["weights"] == f"sha256:{weights.sha256(shipped(kind))}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,13 +117,13 @@ def test_all_three_make_an_extractor_whose_features_are_finite():
 def test_they_hold_on_people_and_rooms_never_trained_on(tmp_path):
     """Twenty-four frames, six of each clip; bounds looser than the figures of docs/tiny-models.md."""
     cache = render_cache(tmp_path, CachePlan("test", seed=1, clips=4, per_clip=6))
-    said = predict(cache)
-    found = measure(cache, said)
+    predictions = predict(cache)
+    found = measure(cache, predictions)
     for name, (bound, more) in BOUNDS.items():
         assert found[name] >= bound if more else found[name] <= bound, (name, found)
-    errors = standard_errors(cache, said, per_clip=6)
+    errors = standard_errors(cache, predictions, per_clip=6)
     # The error of a mean is known: abs_rel is that of the frames, and each clip has as many.
-    clips = [measure(cache, said, np.arange(24) // 6 == clip)["abs_rel"] for clip in range(4)]
+    clips = [measure(cache, predictions, np.arange(24) // 6 == clip)["abs_rel"] for clip in range(4)]
     assert errors["abs_rel"] == pytest.approx(np.std(clips, ddof=1) / 2)
     assert "| frames | | 24 |" in table({"all": found}, errors)
 

@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 from auglift.pipeline.detect import build_detector
 from auglift.pipeline.embedded import architectures, augment
 from auglift.pipeline.embedded.cache import CachePlan, render_cache
-from auglift.pipeline.embedded.tasks import TASKS, depth_of_part, nearest_depth, wanted_people
+from auglift.pipeline.embedded.depth_task import depth_of_part, nearest_depth
+from auglift.pipeline.embedded.detector_task import wanted_people
+from auglift.pipeline.embedded.tasks import TASKS
 from auglift.pipeline.embedded.train import Run, Trainer, _schedule
 from auglift.stores.errors import InvalidValueError
 
@@ -40,7 +42,7 @@ def test_steps_on_one_batch_lower_its_loss(frames, tmp_path, name):
 
     losses = [step() for _ in range(10)]
     assert np.isfinite(losses).all()
-    if name == "detector":  # its first losses are small: as long as no box overlaps, nothing is asked of any
+    if name == "detector":  # its first losses are small: as long as no box overlaps, none has a target
         losses = losses[int(np.argmax(losses)) :]
     assert losses[-1] < 0.95 * losses[0]
 
@@ -68,7 +70,7 @@ def test_another_seed_gives_other_weights_and_may_not_go_on_with_these(frames, t
         trainer(frames, tmp_path, seed=1)
 
 
-def test_a_damaged_checkpoint_is_said_to_be_one(frames, tmp_path):
+def test_a_damaged_checkpoint_is_an_error_that_says_so(frames, tmp_path):
     (tmp_path / "pose.ckpt").write_bytes(b"PK nothing")
     with pytest.raises(InvalidValueError, match=r"pose\.ckpt is no checkpoint"):
         trainer(frames, tmp_path)
@@ -143,11 +145,11 @@ def test_what_is_thin_and_near_is_not_lost_on_the_way_to_the_depth_networks_size
     depth, person = np.full((9, 9), 7.0, np.float16), np.zeros((9, 9), np.uint8)
     depth[:, 2], person[:, 2] = 3.0, 1
     depth[4, :], person[4, :] = 5.0, 2
-    nearest, whose = nearest_depth(depth, person)
+    nearest, label = nearest_depth(depth, person)
     assert (nearest[0] == [7, 3, 3, 3, 7, 7, 7, 7, 7]).all()
-    assert (whose[0] == [0, 1, 1, 1, 0, 0, 0, 0, 0]).all()
+    assert (label[0] == [0, 1, 1, 1, 0, 0, 0, 0, 0]).all()
     assert (nearest[3] == [5, 3, 3, 3, 5, 5, 5, 5, 5]).all()
-    assert (whose[3] == [2, 1, 1, 1, 2, 2, 2, 2, 2]).all()
+    assert (label[3] == [2, 1, 1, 1, 2, 2, 2, 2, 2]).all()
 
 
 def test_a_part_of_a_picture_knows_where_in_it_it_is(frames):
@@ -178,7 +180,7 @@ def test_parts_that_are_cut_out_are_whole_patches_about_the_subject(frames):
 
 
 def test_chance_keeps_boxes_on_their_people(frames):
-    """A box of the moved picture holds the pixels of its person: told by a picture that shows nothing else."""
+    """A box of the moved image holds the pixels of its person: the image shows nothing else."""
     index = int(np.flatnonzero([wanted_people(b, h)[0] for b, h in zip(frames.boxes, frames.hidden, strict=True)])[0])
     x1, y1, x2, y2 = frames.boxes[index, 0]
     image = np.zeros_like(frames.image[index : index + 1])
@@ -198,7 +200,7 @@ def test_chance_keeps_boxes_on_their_people(frames):
             assert beyond.median() < inside
 
 
-def test_what_is_covered_is_told(frames):
+def test_the_mask_holds_what_is_covered(frames):
     image = np.asarray(frames.image[0])
     covered, mask = augment.cover(image, np.random.default_rng(3), most=3, largest=0.4)
     assert mask.any()
