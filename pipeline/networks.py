@@ -1,4 +1,4 @@
-"""From names to networks: the options of a depth pass, and the extractor they build."""
+"""The networks of a depth pass: the options that choose them, and the extractor that they build."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .weights import locate, random_seed
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What a user chooses; everything here changes the bytes of a store.
+    """The options of a user; each changes the bytes of a store.
 
-    pose       `ground-truth`: joints and box as the dataset knows them; no detector is loaded either
-    depth      `ground-truth`: the dataset's own depth maps
+    pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
+    depth      `ground-truth`: the depth maps of the dataset
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
-    batch      frames a forward pass
-    threads    CPU threads a worker; sums are ordered by them
+    batch      frames of a forward pass
+    threads    CPU threads of a worker; they decide the order of sums
     """
 
     detector: str = DEFAULTS["detector"]
@@ -60,7 +60,7 @@ class NetworkOptions:
         )
 
     def find_weights(self) -> None:
-        """Look for the weights without loading a network, so that hours of drawing are not followed by an error.
+        """Look for the weights without loading a network, before hours of rendering end with an error.
 
         Raises MissingFileError, InvalidValueError (names, digests).
         """
@@ -73,7 +73,7 @@ class NetworkOptions:
                 locate(spec, self.weights)
 
     def settings(self, extractor: Extractor) -> dict[str, Any]:
-        """What a plan's fingerprint holds of these options: plain data."""
+        """Return the part of a plan's fingerprint that these options decide, as plain data."""
         return {
             **describe(extractor),
             "batch": self.batch,
@@ -83,7 +83,7 @@ class NetworkOptions:
 
 
 def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """What whoever reads a store made with these settings must know."""
+    """Return what a reader of a store with these settings must know."""
     random = [
         settings[kind]["name"]
         for kind in ("detector", "pose", "depth")
@@ -93,23 +93,23 @@ def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def choose_presets(names: str) -> tuple[Preset, ...]:
-    """The UADD presets of a comma-separated list, in the table's order; `all` for all.
+    """Return the UADD presets of a comma-separated list, in the table's order; `all` for all.
 
-    A name may be followed by constants: `paper:r_min=1:r_max=8`. InvalidValueError for names, constants and values that
-    cannot be.
+    Constants may follow a name: `paper:r_min=1:r_max=8`. InvalidValueError for unknown names and constants and for
+    impossible values.
     """
-    asked: dict[str, Preset] = {}
+    chosen: dict[str, Preset] = {}
     for part in filter(None, (part.strip() for part in names.split(","))):
         name, *constants = part.split(":")
         if name == "all" and not constants:
-            asked = {**PRESETS, **asked}
+            chosen = {**PRESETS, **chosen}
         elif name not in PRESETS:
             raise InvalidValueError(f"no UADD preset '{name}'; there are all, {', '.join(PRESETS)}")
         else:
-            asked[name] = PRESETS[name].replace(**dict(_constant(part, each) for each in constants))
-    if not asked:
+            chosen[name] = PRESETS[name].replace(**dict(_constant(part, each) for each in constants))
+    if not chosen:
         raise InvalidValueError(f"no UADD preset in '{names}'; there are all, {', '.join(PRESETS)}")
-    return tuple(asked[name] for name in PRESETS if name in asked)
+    return tuple(chosen[name] for name in PRESETS if name in chosen)
 
 
 def _constant(part: str, text: str) -> tuple[str, float]:
@@ -121,7 +121,7 @@ def _constant(part: str, text: str) -> tuple[str, float]:
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto`: a GPU where there is one. InvalidValueError where the device named is not here."""
+    """Return the device of that name; `auto` is a GPU if there is one. InvalidValueError if it is not here."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

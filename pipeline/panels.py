@@ -1,4 +1,4 @@
-"""Frames of a store gathered for a picture: the video's pixels, the depth map, what the store says of the joints."""
+"""Collects frames of a store for a picture: the video's pixels, the depth map, the store's values of the joints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .depth import build_depth
 from .frames import probe, read
 from .ground_truth import GROUND_TRUTH
 
-# Folders between the one that was named and a source, at most: a cache holds some.
+# A source lies at most so many levels below the folder that the user names: a cache has folders in folders.
 LEVELS = 4
 
 DepthMap = Callable[[Path, int, np.ndarray], np.ndarray]
@@ -25,7 +25,7 @@ DepthMap = Callable[[Path, int, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Panel:
-    """One frame and all that is drawn of it.
+    """One frame with all that a picture shows of it.
 
     image      (H, W, 3) uint8 RGB; depth (h, w) metres, of the same view, or None
     keypoints  (17, 2) px; score (17,); radius (17,) px; stats (17, 3) metres: d, d_min, d_max
@@ -44,11 +44,11 @@ class Panel:
 
 
 def choose_frames(store: FeatureStore, count: int) -> list[int]:
-    """`count` frames with a person, evenly spread over the store. InvalidValueError where there is no such frame."""
+    """Choose `count` frames with a person, spread evenly over the store. InvalidValueError if there is none."""
     valid = np.flatnonzero(store.read("valid"))
     if not len(valid):
-        raise InvalidValueError(f"in {store.url} there is no frame in which somebody was found: nothing to draw")
-    # Not in the middle of each part: clips of one length begin there.
+        raise InvalidValueError(f"{store.url} has no frame in which a person was found: there is nothing to draw")
+    # Not the middle of each part: if all clips are equally long, it may be where a clip begins.
     places = (np.arange(min(count, len(valid))) + 0.618) * len(valid) / min(count, len(valid))
     return valid[places.astype(int)].tolist()
 
@@ -56,10 +56,10 @@ def choose_frames(store: FeatureStore, count: int) -> list[int]:
 def panels(
     store: FeatureStore, frames: Sequence[int], videos: Path | None, depth_map: DepthMap | None, preset: str = "paper"
 ) -> list[Panel]:
-    """The frames, counted on the store's axis, with their pictures from below the folder `videos`.
+    """Read frames, by their index in the store; their pixels come from videos below the folder `videos`.
 
-    Raises MissingFileError where a video is not there, InvalidValueError for a frame that is not in the store or in
-    which nobody was found, MissingFieldError where the store has no descriptor of that preset with three statistics.
+    Raises MissingFileError if a video is not there, InvalidValueError for a frame that is not in the store or has no
+    person, MissingFieldError if the store has no descriptor of that preset with three statistics.
     """
     store.require([f"uadd/{preset}", f"radius/{preset}"])
     if store.fields[f"uadd/{preset}"].shape[-1] < 3:
@@ -75,7 +75,7 @@ def _panel(store: FeatureStore, frame: int, videos: Path | None, depth_map: Dept
         return store.read(field, frame, frame + 1)[0]
 
     if not value("valid"):
-        raise InvalidValueError(f"in frame {frame} of {store.url} nobody was found; choose another")
+        raise InvalidValueError(f"no person was found in frame {frame} of {store.url}; choose another")
     row = next(row for row in store.sequences if row.start <= frame < row.stop)
     number = int(value("source_frame"))
     digest = store.configuration["sequences"][row.id]["digest"]
@@ -99,9 +99,9 @@ def _panel(store: FeatureStore, frame: int, videos: Path | None, depth_map: Dept
 
 
 def find_source(row: SequenceRow, digest: str, videos: Path | None) -> Path:
-    """The video or image folder of a sequence, at or a few levels below a folder: the one of this digest.
+    """Find the video or image folder of a sequence, by name and digest, in a folder or a few levels below it.
 
-    Raises MissingFileError where it is not there, and where only others of its name are.
+    MissingFileError if it is not there, or if only others of its name are.
     """
     root = videos or Path()
     others = 0
@@ -129,9 +129,9 @@ def _candidates(root: Path, name: Path) -> Iterator[Path]:
 
 
 def depth_maps(configuration: dict[str, Any], weights: str | Path | None) -> DepthMap:
-    """The depth that a store was made with, again: from its network, or from its ground truth.
+    """Return a function that computes the depth maps of a store again, with its network or its ground truth.
 
-    Raises what building the network does: MissingFileError where its weights are not here.
+    MissingFileError if the network's weights are not here.
     """
     described = configuration["depth"]
     if described["name"] == GROUND_TRUTH:
@@ -150,5 +150,5 @@ def _true_depth(source: Path, number: int, image: np.ndarray) -> np.ndarray:
     from .datasets.synth import SynthTruthWithDepth
 
     if not (source.parent / "depth.zarr").exists():
-        raise MissingFileError(f"beside {source} there are no exact depth maps; --no-depth leaves the map out")
+        raise MissingFileError(f"there are no exact depth maps beside {source}; --no-depth leaves the map out")
     return SynthTruthWithDepth(source.parent, "").depth(np.array([number]))[0]

@@ -1,4 +1,4 @@
-"""A picture of what a store holds: frames with joints and their disks, depth under them, descriptors as bars."""
+"""Draws what a store holds: frames with joints and their disks, the depth map below, descriptors as bars."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..stores.errors import InvalidValueError, MissingExtraError, StoreWriteErro
 from ..stores.skeleton import H36M_17
 from .panels import Panel
 
-# Background farther behind the person than this, in metres, is one colour, and bars that reach it run out of the axes.
+# Metres behind the person: all that is farther has one colour, and bars to it leave the axes.
 BEHIND = 2.5
 INK, PAPER = "#1b2430", "#ffffff"
 CONFIDENCE, DEPTH = "RdYlGn", "magma_r"
-# With the salt and without a date, the same store gives the same file.
+# With a fixed salt and no date, the same store gives the same file.
 _STYLE: Any = {
     "font.size": 9,
     "text.color": INK,
@@ -28,10 +28,10 @@ _NO_DATE = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"Creati
 
 
 def draw(panels: Sequence[Panel], out: Path, preset: str) -> None:
-    """A column a frame; the picture's kind follows the name of the file.
+    """Draw one column for each frame. The ending of the file's name decides its format.
 
-    Raises MissingExtraError without matplotlib, InvalidValueError for a kind of file that is not .png, .svg or .pdf,
-    StoreWriteError where the file cannot be written.
+    Raises MissingExtraError without matplotlib, InvalidValueError if the ending is not .png, .svg or .pdf,
+    StoreWriteError if the file cannot be written.
     """
     try:
         from matplotlib import rc_context
@@ -66,7 +66,7 @@ def draw(panels: Sequence[Panel], out: Path, preset: str) -> None:
 
 
 def view(panel: Panel) -> tuple[float, float, float, float]:
-    """left, top, right, bottom px of a square about the person and the disks, within the frame where it fits."""
+    """Return left, top, right, bottom px of a square about the person and the disks, inside the frame if it fits."""
     height, width = panel.image.shape[:2]
     low = np.nanmin(panel.keypoints - panel.radius[:, None], axis=0)
     high = np.nanmax(panel.keypoints + panel.radius[:, None], axis=0)
@@ -82,7 +82,7 @@ def view(panel: Panel) -> tuple[float, float, float, float]:
 
 
 def _depth_range(panels: Sequence[Panel]) -> tuple[float, float]:
-    """What the colours and the bars' axis reach from and to: the nearest, and a little behind the farthest person."""
+    """Return the range of colours and bars: from the nearest depth to a little behind the farthest person."""
     nearest = min(float(np.nanmin(panel.stats)) for panel in panels)
     person = max(float(np.nanmedian(panel.stats[:, 0])) for panel in panels)
     farthest = max(float(np.nanmax(panel.stats)) for panel in panels)
@@ -114,8 +114,8 @@ def _frame(axes: Any, panel: Panel) -> Any:
         )
     )
     disks = [Circle(tuple(xy), r) for xy, r in zip(panel.keypoints, panel.radius, strict=True) if np.isfinite(r)]
-    there = np.isfinite(panel.radius)
-    colours = _colours(panel)[there]
+    finite = np.isfinite(panel.radius)
+    colours = _colours(panel)[finite]
     axes.add_collection(
         PatchCollection(disks, facecolors=np.c_[colours[:, :3], np.full(len(colours), 0.22)], edgecolors=colours)
     )
@@ -142,7 +142,7 @@ def _depth(axes: Any, panel: Panel, low: float, high: float) -> Any:
 
 
 def _bars(axes: Any, panel: Panel, low: float, high: float, first: bool) -> None:
-    """A bar from d_min to d_max for every joint, its median a line across; nearer is lower."""
+    """Draw for every joint a bar from d_min to d_max, with d as a line across it; nearer is lower."""
     place = np.arange(len(H36M_17.joints))
     d, d_min, d_max = panel.stats.T
     axes.bar(place, np.minimum(d_max, high + 1) - d_min, bottom=d_min, width=0.72, color=_colours(panel), alpha=0.85)

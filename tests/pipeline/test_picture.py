@@ -63,7 +63,7 @@ def test_a_panel_shows_the_frame_of_the_source_that_the_store_describes(store, f
         np.testing.assert_array_equal(panel.stats, store.read("uadd/paper", frame, frame + 1)[0])
 
 
-def test_chosen_frames_show_somebody_and_are_spread(store):
+def test_chosen_frames_show_a_person_and_are_spread(store):
     chosen = choose_frames(store, 5)
     assert chosen == sorted(set(chosen))
     assert not set(chosen) & {4, 5, 6, 7}
@@ -86,7 +86,7 @@ def test_a_video_is_found_below_the_folder_and_told_from_another_of_its_name(sto
 
 
 @pytest.mark.parametrize(
-    ("frame", "message"), [(99, r"frame 99 of .*, which has frames 0 to 23"), (5, r"in frame 5 of .* nobody was found")]
+    ("frame", "message"), [(99, r"frame 99 of .*, which has frames 0 to 23"), (5, r"no person was found in frame 5 of")]
 )
 def test_a_frame_that_cannot_be_drawn_is_an_error(store, footage, frame, message):
     with pytest.raises(InvalidValueError, match=message):
