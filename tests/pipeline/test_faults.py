@@ -197,19 +197,19 @@ def test_ten_workers_a_driver_and_a_node_killed_in_one_job_of_forty_shards(two_n
         lost.set()
 
     lost = threading.Event()
-    loser = threading.Thread(target=lose_the_node_later, daemon=True)
+    remover = threading.Thread(target=lose_the_node_later, daemon=True)
     with LedgerWatch(out) as ledger:
         job = driver("made_job", cluster, out, notes, 40, 0.4)
         wait_for_records(job, out, 5)
         job.kill()
         job.wait()
         assert len(list((out / "ledger").glob("*.json"))) < 40
-        loser.start()
+        remover.start()
         outcome = run_made(cluster, SlowRecords(out, 0.1, notes), MadeWork(made, 0.4), workers=4, watch=watch)
         while outcome.failures:  # a shard may have lost its worker three times
             outcome = run_made(cluster, SlowRecords(out), MadeWork(made), workers=2)
     killers[0].join(1)
-    loser.join(60)
+    remover.join(60)
     assert lost.is_set()
     end = time.monotonic() + 60
     while len(cluster.nodes()) > 1:
