@@ -239,7 +239,7 @@ def _from_folder(
     if seed is None:
         fit_state(model, found.state(), name)
     is_metric = found.config.get("depth_estimation_type") == "metric"
-    max_depth = float(found.config.get("max_depth") or 1) if is_metric else None
+    max_depth = found.config.get("max_depth") or 1 if is_metric else None
     return DepthAnything(
         model, identity, max_depth, device, prepared.side, prepared.multiple, prepared.mean, prepared.std
     )

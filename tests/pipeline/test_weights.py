@@ -104,16 +104,6 @@ def test_ones_own_weights_go_by_the_models_name_and_come_first(cache, tmp_path, 
     assert identity["weights"] == f"sha256:{hashlib.sha256((tmp_path / 'toy.safetensors').read_bytes()).hexdigest()}"
 
 
-def test_a_hub_models_weights_are_found_as_the_hubs_tool_lays_them_out(cache, tmp_path):
-    spec = models.MODELS["depth-anything-v2-small"]
-    folder = tmp_path / "Depth-Anything-V2-Metric-Indoor-Small-hf"
-    folder.mkdir()
-    save_file({"x": torch.ones(2)}, folder / "model.safetensors")
-    loaded, _ = weights.load_state(spec, tmp_path)
-    assert loaded is not None
-    assert list(loaded) == ["x"]
-
-
 @pytest.mark.parametrize("name", ["rtmpose-s", "depth-anything-v2-small"])
 def test_missing_weights_without_a_network_are_one_error_that_says_what_to_do(cache, tmp_path, name):
     spec = models.MODELS[name]
