@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+T = TypeVar("T")
 
 REPOSITORY = "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf"
 
@@ -48,6 +51,31 @@ def published_state(described: Path, seed: int = 0) -> dict[str, Tensor]:
         else:
             state[name] = 0.1 * noise
     return state
+
+
+_RENAMED = (
+    ("attention.attention.query", "attention.q_proj"),
+    ("attention.attention.key", "attention.k_proj"),
+    ("attention.attention.value", "attention.v_proj"),
+    ("attention.output.dense", "attention.o_proj"),
+)
+
+
+def old_names(state: Mapping[str, T]) -> dict[str, T]:
+    """A table of tensors, or of whatever there is of each, under the names that the hub's files have."""
+    return _respelled(state, [(new, old) for old, new in _RENAMED])
+
+
+def new_names(state: Mapping[str, T]) -> dict[str, T]:
+    """The same under transformers 5's names."""
+    return _respelled(state, _RENAMED)
+
+
+def _respelled(state: Mapping[str, T], pairs: Sequence[tuple[str, str]]) -> dict[str, T]:
+    table = dict(state)
+    for one, other in pairs:
+        table = {key.replace(one, other): value for key, value in table.items()}
+    return table
 
 
 def write_repository(folder: Path, described: Path, state: dict[str, Tensor] | None = None) -> Path:

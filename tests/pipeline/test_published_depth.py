@@ -21,9 +21,7 @@ from auglift.pipeline.tensor_names import match_names
 from auglift.pipeline.weights import fit_state, locate, read_state, seeded
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
-from ..fakes.published import PROCESSOR, REPOSITORY, published_state, write_repository
-
-OLD, NEW = (".attention.attention.query.", ".attention.output.dense."), (".attention.q_proj.", ".attention.o_proj.")
+from ..fakes.published import PROCESSOR, REPOSITORY, new_names, old_names, published_state, write_repository
 
 
 @pytest.fixture(scope="module")
@@ -71,25 +69,10 @@ def test_a_repository_and_a_folder_run_as_the_named_model_does(repository, frame
         assert torch.equal(other.estimate(frames), found)
 
 
-def respelled(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The other version's names."""
-    pairs = (
-        ("attention.attention.query", "attention.q_proj"),
-        ("attention.attention.key", "attention.k_proj"),
-        ("attention.attention.value", "attention.v_proj"),
-        ("attention.output.dense", "attention.o_proj"),
-    )
-    is_old = any(pairs[0][0] in key for key in state)
-    for old, new in pairs:
-        state = {key.replace(*((old, new) if is_old else (new, old))): value for key, value in state.items()}
-    return state
-
-
 def test_either_versions_names_load_into_either_versions_architecture(published_depth):
     old = published_state(published_depth)
-    new = respelled(old)
-    assert old.keys() != new.keys()
-    assert respelled(new).keys() == old.keys()
+    new = new_names(old)
+    assert not old.keys() & {key for key in new if ".attention." in key}
     for file in (old, new):
         for architecture in (old, new):
             matched = match_names(file, {key: torch.zeros_like(value) for key, value in architecture.items()})
@@ -97,19 +80,16 @@ def test_either_versions_names_load_into_either_versions_architecture(published_
             assert all(torch.equal(matched[key], architecture[key]) for key in architecture)
 
 
-def test_the_shipped_depth_network_loads_in_both_spellings(tmp_path, frames):
-    path = locate(MODELS["tiny-depth"])
-    state = read_state(path)
+@pytest.mark.parametrize("names", [old_names, new_names])
+def test_the_shipped_depth_network_loads_in_both_spellings(tmp_path, frames, names):
     shipped = build_depth("tiny")
-    save_file(respelled(state), tmp_path / "tiny-depth.safetensors")
-    other = build_depth("tiny", tmp_path)
-    assert respelled(state).keys() != state.keys()
-    assert torch.equal(other.estimate(frames), shipped.estimate(frames))
+    save_file(names(read_state(locate(MODELS["tiny-depth"]))), tmp_path / "tiny-depth.safetensors")
+    assert torch.equal(build_depth("tiny", tmp_path).estimate(frames), shipped.estimate(frames))
 
 
 def test_a_file_with_both_spellings_of_a_tensor_is_refused(published_depth):
     state = published_state(published_depth)
-    doubled = state | {key: value for key, value in respelled(state).items() if ".layer.0." in key}
+    doubled = state | {key: value for key, value in new_names(state).items() if ".layer.0." in key}
     config = MODELS["depth-anything-v2-small"].config
     assert isinstance(config, dict)
     with pytest.raises(InvalidValueError, match=r"unexpected backbone\.encoder\.layer\.0\.attention"):
@@ -171,8 +151,7 @@ def write_model(folder: Path, config: dict[str, Any], processor: dict[str, Any] 
     folder.mkdir(exist_ok=True)
     with seeded(2):
         state = build_depth_anything(config).state_dict()
-    if any(new in key for new in NEW for key in state):
-        state = respelled(state)
+    state = old_names(state)
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps({"architectures": ["DepthAnythingForDepthEstimation"], **config}))
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR if processor is None else processor))

@@ -71,7 +71,7 @@ def test_boxes_are_those_of_onnxruntime(checkpoint, run_graph, scenes, threshold
     detector = build_detector("rtmdet-nano", checkpoint, score_threshold=threshold)
     count = 0
     for name, (frame, _) in scenes.items():
-        frames = torch.from_numpy(np.ascontiguousarray(frame))[None]
+        frames = torch.tensor(frame)[None]
         inputs, scale = detector.inputs(frames)
         expected = run_graph(inputs.numpy())
         expected = expected[expected[:, 4] > threshold] / [*scale, *scale, 1]
@@ -90,13 +90,13 @@ def test_boxes_are_those_of_onnxruntime(checkpoint, run_graph, scenes, threshold
 
 def test_the_people_are_found(detector, scenes):
     for name, (frame, truth) in scenes.items():
-        boxes = detector.detect(torch.from_numpy(np.ascontiguousarray(frame))[None])[0]
+        boxes = detector.detect(torch.tensor(frame)[None])[0]
         expected = torch.from_numpy(truth).float().expand(len(boxes), 4)
         assert len(boxes) >= 1, name
         assert overlap(boxes[:, :4], expected).max() > 0.5, name
 
 
 def test_frames_in_a_batch_have_the_boxes_that_they_have_alone(detector, scenes):
-    frames = torch.stack([torch.from_numpy(scenes[f"cam_03, frame {t}"][0]) for t in FRAMES])
+    frames = torch.stack([torch.tensor(scenes[f"cam_03, frame {t}"][0]) for t in FRAMES])
     for frame, found in zip(frames, detector.detect(frames), strict=True):
         torch.testing.assert_close(detector.detect(frame[None])[0], found, rtol=1e-4, atol=1e-3)
