@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..stores.errors import InvalidValueError, MissingExtraError, MissingFileError
-from .models import DEFAULTS, ModelSpec, resolve
+from ..stores.errors import InvalidValueError, MissingExtraError
+from .model_folder import ModelFolder, find_repository, open_folder, preparation
+from .models import DEFAULTS, resolve
 from .resize import resize_bicubic
-from .weights import fit_state, load_state, random_seed, seeded, sha256
+from .weights import fit_state, load_state, random_seed, seeded
 
 # What the published models were trained with, as transformers' own processor has it: side, patches, colour statistics.
 SIDE, PATCH = 518, 14
@@ -42,16 +43,21 @@ class DepthEstimator(Protocol):
 
 
 class DepthAnything:
-    """Depth Anything V2 (Yang 2024, arXiv 2406.09414), metric, through transformers' implementation of it."""
+    """Depth Anything, V1 or V2 (Yang 2024, arXiv 2401.10891 and 2406.09414), through transformers' implementation.
+
+    max_depth  metres at which it saturates; None for relative depth, which has no unit
+    """
 
     def __init__(
         self,
         model: Any,
         identity: Mapping[str, str],
-        max_depth: float,
+        max_depth: float | None,
         device: torch.device,
         side: int = SIDE,
         patch: int = PATCH,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
     ):
         self.name = identity["name"]
         self._identity = dict(identity)
@@ -62,17 +68,19 @@ class DepthAnything:
         self._autocast = _AUTOCAST.get(device.type)
         # Channels last: an eighth less time on a CPU.
         self._model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        self._mean = torch.tensor(MEAN, device=device).view(3, 1, 1)
-        self._std = torch.tensor(STD, device=device).view(3, 1, 1)
+        self._colours = {} if (mean, std) == (MEAN, STD) else {"mean": list(mean), "std": list(std)}
+        self._mean = torch.tensor(mean, device=device).view(3, 1, 1)
+        self._std = torch.tensor(std, device=device).view(3, 1, 1)
 
     def describe(self) -> dict[str, Any]:
         precision = "float32" if self._autocast is None else str(self._autocast).removeprefix("torch.")
         return {
             **self._identity,
             "side": self._side,
-            "metric": True,
+            "metric": self._max_depth is not None,
             "max_depth": self._max_depth,
             "precision": precision,
+            **self._colours,
         }
 
     def estimate(self, frames: Tensor) -> Tensor:
@@ -151,7 +159,7 @@ def build_depth(
     """The named depth network with its weights, on the device.
 
     name     a row of the table of models; a Hugging Face repository, `owner/name`; or a folder that holds a model as
-             transformers saves it
+             transformers saves it. Any Depth Anything runs as the named ones do, other models as `TransformersDepth`
     weights  as everywhere; `random` also leaves out the weights of a folder or repository, and a repository is looked
              for in the folder `weights`, by its own name, before Hugging Face's cache
     Raises MissingFileError (weights), InvalidValueError (name, weights), MissingExtraError.
@@ -161,24 +169,40 @@ def build_depth(
         return _from_folder(Path(name), name, weights, device)
     spec = resolve(name, "depth")
     if spec.config is None:
-        return _from_folder(_fetch(spec, weights), spec.name, weights, device)
+        return _from_folder(find_repository(spec, weights), spec.name, weights, device)
     assert isinstance(spec.config, dict), spec
     assert spec.max_depth is not None, spec
     state, identity = load_state(spec, weights)
     with seeded(random_seed(weights) or 0):
         model = build_depth_anything(spec.config)
     if state is not None:
-        fit_state(model, state, spec)
+        fit_state(model, state, spec.name)
     patch = int(spec.config.get("patch_size", PATCH))
     return DepthAnything(model, identity, spec.max_depth, device, spec.input_size[0], patch)
+
+
+# The keys of a configuration that decide the architecture; hub files have more, which differ by version.
+_ARCHITECTURE = (
+    "backbone_config",
+    "patch_size",
+    "reassemble_hidden_size",
+    "reassemble_factors",
+    "neck_hidden_sizes",
+    "fusion_hidden_size",
+    "head_in_index",
+    "head_hidden_size",
+    "depth_estimation_type",
+    "max_depth",
+)
 
 
 def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
     """The architecture of a configuration as plain data, with transformers' own random initialisation."""
     transformers = _transformers()
-    plain = {key: value for key, value in config.items() if key != "model_type"}
-    # Newer transformers insist on a whole number of metres, older ones take either.
-    plain["max_depth"] = int(plain["max_depth"]) if float(plain["max_depth"]).is_integer() else plain["max_depth"]
+    plain = {key: config[key] for key in _ARCHITECTURE if config.get(key) is not None}
+    # Newer transformers insist on a whole number of metres, older ones take either; relative depth is scaled by 1.
+    most = float(plain.get("max_depth", 1))
+    plain["max_depth"] = int(most) if most.is_integer() else most
     return transformers.DepthAnythingForDepthEstimation(transformers.DepthAnythingConfig(**plain)).eval()
 
 
@@ -197,69 +221,68 @@ def _whole(length: float, patch: int) -> int:
     return max(patch, round(length / patch) * patch)
 
 
-def _from_folder(folder: Path, name: str, weights: str | Path | None, device: torch.device) -> TransformersDepth:
+def _from_folder(
+    folder: Path, name: str, weights: str | Path | None, device: torch.device
+) -> DepthAnything | TransformersDepth:
     """A model and its processor as transformers saves them; weights from safetensors alone, and no code of theirs."""
-    transformers = _transformers()
+    found = open_folder(folder, weights)
     seed = random_seed(weights)
-    files = sorted(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file() or not (files or seed is not None):
-        raise MissingFileError(
-            f"{folder} holds no depth model: it needs config.json and *.safetensors, as transformers' save_pretrained "
-            "writes them"
-        )
+    identity = {"name": name, "weights": f"random:{seed}" if seed is not None else f"sha256:{found.digest}"}
+    prepared = preparation(found.processor)
+    if prepared is None or prepared.multiple != found.config.get("patch_size") or not _is_depth_anything(found.config):
+        return _from_transformers(found, seed, identity, device)
+    with seeded(seed or 0):
+        try:
+            model = build_depth_anything(found.config)
+        except Exception as error:  # transformers raises whatever its parts do
+            raise InvalidValueError(f"{folder / 'config.json'} is no depth model's: {_first_line(error)}") from error
+    if seed is None:
+        fit_state(model, found.state(), name)
+    is_metric = found.config.get("depth_estimation_type") == "metric"
+    max_depth = found.config.get("max_depth") or 1 if is_metric else None
+    return DepthAnything(
+        model, identity, max_depth, device, prepared.side, prepared.multiple, prepared.mean, prepared.std
+    )
+
+
+def _is_depth_anything(config: Mapping[str, Any]) -> bool:
+    """Whether it is the architecture of the published ones; the giant's other layers are transformers' to convert."""
+    backbone = config.get("backbone_config")
+    return (
+        config.get("model_type") == "depth_anything"
+        and isinstance(backbone, Mapping)
+        and backbone.get("model_type") == "dinov2"
+        and not backbone.get("use_swiglu_ffn")
+    )
+
+
+def _from_transformers(
+    found: ModelFolder, seed: int | None, identity: Mapping[str, str], device: torch.device
+) -> TransformersDepth:
+    transformers = _transformers()
+    # Its loader's argument was renamed with the configuration's property.
+    float32 = {"dtype" if hasattr(transformers.PretrainedConfig(), "dtype") else "torch_dtype": torch.float32}
     missing: list[str] = []
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor = transformers.AutoImageProcessor.from_pretrained(found.path, local_files_only=True)
         with seeded(seed or 0):
             if seed is not None:
-                config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-                model = transformers.AutoModelForDepthEstimation.from_config(config, dtype=torch.float32)
+                config = transformers.AutoConfig.from_pretrained(found.path, local_files_only=True)
+                model = transformers.AutoModelForDepthEstimation.from_config(config, **float32)
             else:
                 model, report = transformers.AutoModelForDepthEstimation.from_pretrained(
-                    folder,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    dtype=torch.float32,
-                    output_loading_info=True,
+                    found.path, local_files_only=True, use_safetensors=True, output_loading_info=True, **float32
                 )
                 missing = sorted(report["missing_keys"])
     except Exception as error:  # transformers raises whatever its parts do
-        raise InvalidValueError(
-            f"{folder} cannot be loaded as a depth model: {(str(error).strip() or repr(error)).splitlines()[0]}"
-        ) from error
+        raise InvalidValueError(f"{found.path} cannot be loaded as a depth model: {_first_line(error)}") from error
     if missing:  # transformers would draw them at random
-        raise InvalidValueError(f"the weights in {folder} lack {missing[0]}, {len(missing)} tensors in all")
-    digest = ",".join(sha256(path) for path in files)
-    identity = {"name": name, "weights": f"random:{seed}" if seed is not None else f"sha256:{digest}"}
+        raise InvalidValueError(f"the weights in {found.path} lack {missing[0]}, {len(missing)} tensors in all")
     return TransformersDepth(model, processor, identity, device)
 
 
-def _fetch(spec: ModelSpec, weights: str | Path | None) -> Path:
-    """The folder of a Hugging Face repository: in the folder `weights`, else in its cache, else from the hub."""
-    repository = spec.repository or ""
-    is_random = random_seed(weights) is not None
-    if weights is not None and not is_random:
-        given = Path(weights) / repository.rsplit("/", 1)[-1]
-        if given.is_dir():
-            return given
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise MissingExtraError("Hugging Face models need huggingface_hub: pip install 'auglift[prep]'") from error
-    wanted = ["*.json"] if is_random else ["*.json", "*.safetensors"]
-    failure: Exception | None = None
-    for only_cache in (True, False):
-        try:
-            return Path(
-                huggingface_hub.snapshot_download(repository, allow_patterns=wanted, local_files_only=only_cache)
-            )
-        except Exception as error:  # its HTTP library's errors have no base class of ours or Python's
-            failure = error
-    reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
-    raise MissingFileError(
-        f"no depth model {repository}: it is not in Hugging Face's cache and could not be fetched ({reason}). Fetch it "
-        "elsewhere and give its folder with --depth FOLDER"
-    ) from failure
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _transformers() -> Any:

@@ -125,7 +125,7 @@ def build_detector(
     config = openmmlab.read_config(spec.config)
     model = openmmlab.build(config, "mmdet", seed)
     if state is not None:
-        fit_state(model, state, spec)
+        fit_state(model, state, spec.name)
     if score_threshold is None:
         score_threshold = SCORE_THRESHOLD if seed is None else RANDOM_SCORE_THRESHOLD
     return RTMDet(model, config, identity, torch.device(device), score_threshold)

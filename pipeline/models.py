@@ -25,8 +25,9 @@ class ModelSpec:
     config      an official configuration file, as a path from the folder that holds the installed packages
                 (`mmdet/.mim/configs/...`), or our own as plain data; None: whatever lies at the origin
     origin      `https://...`, `hf://owner/repository/file`, or `package://file` for weights inside this package
-    sha256      the first hex digits of the weights' SHA-256, as far as they are published; empty: not published
-    megabytes   of the weights in float32
+    sha256      of the weights' file: all 64 hex digits where they are known, else the first 8, from its name; empty:
+                not known
+    megabytes   (10^6 bytes) of the file, where that is known; else of the weights in float32, which it holds at least
     input_size  (width, height) of the network's input in px; for depth, the length of the short side, twice
     max_depth   metres at which a metric depth network saturates; None for other kinds
     """
@@ -40,6 +41,7 @@ class ModelSpec:
     megabytes: float
     input_size: tuple[int, int]
     max_depth: int | None = None
+    is_size_known: bool = True
 
     @property
     def file(self) -> str:
@@ -60,7 +62,8 @@ class ModelSpec:
     def note(self) -> str:
         """One line for a list of choices."""
         terms = "not for commercial use" if "NC" in self.licence else ""
-        return ", ".join(part for part in (f"{self.megabytes} MB", self.licence, terms) if part)
+        size = f"{self.megabytes} MB" + ("" if self.is_size_known else " or more") if self.megabytes else ""
+        return ", ".join(part for part in (size, self.licence, terms) if part)
 
 
 def digest_in_name(file: str) -> str:
@@ -73,23 +76,33 @@ _OPENMMLAB = "https://download.openmmlab.com"
 _PERSON = "mmpose/.mim/demo/mmdetection_cfg"
 
 
-def _detector(name: str, config: str, path: str, megabytes: int, side: int = 640) -> ModelSpec:
+def _openmmlab(
+    name: str, kind: Kind, config: str, path: str, size: tuple[int, int], weighs: float, sha256: str, megabytes: float
+) -> ModelSpec:
+    """`megabytes`: of the file, 0 where that is not known; `weighs`: of the weights alone."""
     url = f"{_OPENMMLAB}/{path}"
-    return ModelSpec(name, "detector", config, url, digest_in_name(url), _APACHE, megabytes, (side, side))
+    digest = sha256 or digest_in_name(url)
+    return ModelSpec(name, kind, config, url, digest, _APACHE, megabytes or weighs, size, None, bool(megabytes))
 
 
-def _rtmdet(size: str, stamp: str, megabytes: int) -> ModelSpec:
+def _detector(
+    name: str, config: str, path: str, weighs: int, sha256: str = "", megabytes: float = 0, side: int = 640
+) -> ModelSpec:
+    return _openmmlab(name, "detector", config, path, (side, side), weighs, sha256, megabytes)
+
+
+def _rtmdet(size: str, stamp: str, weighs: int, sha256: str = "", megabytes: float = 0) -> ModelSpec:
     stem = f"rtmdet_{size}_8xb32-300e_coco"
     config = f"mmdet/.mim/configs/rtmdet/{stem}.py"
-    return _detector(f"rtmdet-{size}", config, f"mmdetection/v3.0/rtmdet/{stem}/{stem}_{stamp}.pth", megabytes)
+    path = f"mmdetection/v3.0/rtmdet/{stem}/{stem}_{stamp}.pth"
+    return _detector(f"rtmdet-{size}", config, path, weighs, sha256, megabytes)
 
 
-def _rtmpose(name: str, size: str, pixels: str, digest: str, megabytes: int) -> ModelSpec:
+def _rtmpose(name: str, size: str, pixels: str, digest: str, weighs: int) -> ModelSpec:
     config = f"mmpose/.mim/configs/body_2d_keypoint/rtmpose/body8/rtmpose-{size}_8xb256-420e_body8-{pixels}.py"
     file = f"rtmpose-{size}_simcc-body7_pt-body7_420e-{pixels}-{digest}_20230504.pth"
     height, width = map(int, pixels.split("x"))
-    url = f"{_OPENMMLAB}/mmpose/v1/projects/rtmposev1/{file}"
-    return ModelSpec(name, "pose", config, url, digest, _APACHE, megabytes, (width, height))
+    return _openmmlab(name, "pose", config, f"mmpose/v1/projects/rtmposev1/{file}", (width, height), weighs, "", 0)
 
 
 @dataclass(frozen=True)
@@ -102,15 +115,34 @@ class _DepthAnything:
     taps: tuple[int, ...]
     neck: tuple[int, ...]
     fusion: int
-    megabytes: int
+    megabytes: float
     licence: str
+    sha256: Mapping[str, str]  # by scene
 
 
 _DEPTH_ANYTHING = {
-    "small": _DepthAnything(384, 6, 12, (3, 6, 9, 12), (48, 96, 192, 384), 64, 99, _APACHE),
-    "base": _DepthAnything(768, 12, 12, (3, 6, 9, 12), (96, 192, 384, 768), 128, 390, _NON_COMMERCIAL),
-    "large": _DepthAnything(1024, 16, 24, (5, 12, 18, 24), (256, 512, 1024, 1024), 256, 1341, _NON_COMMERCIAL),
-}
+    "small": _DepthAnything(
+        384, 6, 12, (3, 6, 9, 12), (48, 96, 192, 384), 64, 99.2, _APACHE,
+        {
+            "Indoor": "e990eb82fbf11b05b7813261196a2b841bdcf5a05f64396724a8987fa90504a3",
+            "Outdoor": "ad065c77a7421ca55159a1f0db9433397a607690f2d76bb8a6fc54b1be7a3124",
+        },
+    ),
+    "base": _DepthAnything(
+        768, 12, 12, (3, 6, 9, 12), (96, 192, 384, 768), 128, 389.9, _NON_COMMERCIAL,
+        {
+            "Indoor": "8b902f5d9a8c8a9520f3a8c6a00afe442b464eff5aaf0cb405d1da721cd9f79f",
+            "Outdoor": "1f2e9ed13ee39126686994669f8d1bfd9cd8f093a4d2a0891e5a0e5263b480c9",
+        },
+    ),
+    "large": _DepthAnything(
+        1024, 16, 24, (5, 12, 18, 24), (256, 512, 1024, 1024), 256, 1341.3, _NON_COMMERCIAL,
+        {
+            "Indoor": "04d3295ff4f9cbee72b8998a85930fe870b45ba4431e7af47415fbded02388ca",
+            "Outdoor": "15f7de4b22f1b1194847ea694ee9ed6395563ba5cd52b70b87901f183c232c9a",
+        },
+    ),
+}  # fmt: skip
 
 
 def _depth_anything(scene: str, size: str, max_depth: int) -> ModelSpec:
@@ -142,7 +174,7 @@ def _depth_anything(scene: str, size: str, max_depth: int) -> ModelSpec:
         kind="depth",
         config=config,
         origin=f"hf://depth-anything/Depth-Anything-V2-Metric-{scene}-{size.title()}-hf/model.safetensors",
-        sha256="",
+        sha256=shape.sha256[scene],
         licence=shape.licence,
         megabytes=shape.megabytes,
         input_size=(518, 518),
@@ -167,26 +199,49 @@ def _tiny(kind: Kind, config: dict[str, Any], sha256: str, megabytes: float, siz
 
 # Addresses: RTMDet from mmdet's metafile.yml, RTMPose from mmpose's rtmpose_body8-coco.yml, rtmdet-m-person from
 # mmpose's default_det_models.py, all inside the installed packages (tests compare). That of rtmdet-nano stands in none
-# of them but on MMPose's RTMPose page. Not verified: nothing could be fetched where this was written, so the digests
-# are those the file names carry, and the hub's files have none here. What was loaded is recorded with its full digest.
+# of them but on MMPose's RTMPose page.
+# Digests and sizes: as public projects pin them that download these files; nothing could be fetched where this was
+# written. The sizes of the files of rtmdet-l, rtmdet-m-person and RTMPose were found nowhere, nor more
+# digits of rtmdet-l and RTMPose than their names carry. What was loaded is recorded with its full digest.
 _ROWS: tuple[ModelSpec, ...] = (
     # RTMDet-nano was trained for persons alone; there is no COCO one.
     _detector(
         "rtmdet-nano",
         f"{_PERSON}/rtmdet_nano_320-8xb32_coco-person.py",
         "mmpose/v1/projects/rtmpose/rtmdet_nano_8xb32-100e_coco-obj365-person-05d8511e.pth",
-        megabytes=4,
+        4,
+        "05d8511e7b3fabc62e27d2f624179e004ad14ee63a86ca9d9d22c88f3db0eee1",
+        42.2,
         side=320,
     ),
-    _rtmdet("tiny", "20220902_112414-78e30dcc", 20),
-    _rtmdet("s", "20220905_161602-387a891e", 36),
-    _rtmdet("m", "20220719_112220-229f527c", 99),
+    _rtmdet(
+        "tiny",
+        "20220902_112414-78e30dcc",
+        20,
+        "78e30dcce0c6f594eaff0d6977b84b4103688b4aff0ad1aa16008a8cc854a7fb",
+        57.5,
+    ),
+    _rtmdet(
+        "s",
+        "20220905_161602-387a891e",
+        36,
+        "387a891e157cf0ab57d76b3ffc17bf77247089d672532427930b3140f9e789d6",
+        91.5,
+    ),
+    _rtmdet(
+        "m",
+        "20220719_112220-229f527c",
+        99,
+        "229f527ca88498e8894a778a62a878a322b4a3ea2cae09ea537d34b7e907792b",
+        224.3,
+    ),
     _rtmdet("l", "20220719_112030-5a0be7c4", 210),
     _detector(
         "rtmdet-m-person",
         f"{_PERSON}/rtmdet_m_640-8xb32_coco-person.py",
         "mmpose/v1/projects/rtmposev1/rtmdet_m_8xb32-100e_coco-obj365-person-235e8209.pth",
-        megabytes=99,
+        99,
+        "235e820939cb2ff33c505441e71f7e9532958c281636a963c6829d100867aed9",
     ),
     _rtmpose("rtmpose-t", "t", "256x192", "026a1439", 13),
     _rtmpose("rtmpose-s", "s", "256x192", "acd4a1ef", 22),

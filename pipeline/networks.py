@@ -15,7 +15,7 @@ from .depth import build_depth
 from .detect import build_detector
 from .extract import Extractor, describe
 from .ground_truth import FromTruth, is_truth
-from .models import DEFAULTS, Kind, resolve
+from .models import DEFAULTS, MODELS, Kind, resolve
 from .pose import build_pose
 from .uadd import PRESETS, Preset
 from .weights import locate, random_seed
@@ -89,7 +89,16 @@ def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
         for kind in ("detector", "pose", "depth")
         if str(settings[kind].get("weights", "")).startswith("random")
     ]
-    return (f"RANDOM WEIGHTS in {', '.join(random)}: THE FEATURES ARE NOISE",) if random else ()
+    own = [settings[kind]["name"] for kind in ("detector", "pose", "depth") if _is_own(settings[kind])]
+    noise = (f"RANDOM WEIGHTS in {', '.join(random)}: THE FEATURES ARE NOISE",) if random else ()
+    return noise + ((f"weights of one's own, not the published ones, in {', '.join(own)}",) if own else ())
+
+
+def _is_own(network: Mapping[str, Any]) -> bool:
+    """Whether a named network has other weights than the table's, as far as those are known."""
+    spec = MODELS.get(str(network["name"]))
+    algorithm, _, digest = str(network.get("weights", "")).partition(":")
+    return spec is not None and algorithm == "sha256" and not digest.startswith(spec.sha256)
 
 
 def choose_presets(names: str) -> tuple[Preset, ...]:

@@ -122,7 +122,7 @@ def build_pose(
     config = openmmlab.read_config(spec.config)
     model = openmmlab.build(config, "mmpose", random_seed(weights))
     if state is not None:
-        fit_state(model, state, spec)
+        fit_state(model, state, spec.name)
     return RTMPose(model, config, identity, torch.device(device), crop_batch)
 
 

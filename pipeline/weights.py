@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import pickle
 import re
-import socket
 import threading
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from ..stores.errors import InvalidValueError, MissingExtraError, MissingFileError, StoreWriteError
 from .models import ModelSpec
+from .tensor_names import constants, match_names
+from .weight_fetch import check_digest, download, fetch_from_hub, is_published, sha256
+from .weight_places import in_caches, in_folder, is_there, torch_cache, wanted
 
 RANDOM = "random"
 _PACKAGE = "package://"
-_CHUNK = 1 << 20
-_TIMEOUT = 30  # seconds without an answer
 
 
 def random_seed(weights: str | Path | None) -> int | None:
@@ -48,149 +42,76 @@ def seeded(seed: int) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def torch_cache() -> Path:
-    """The folder that torch.hub, and so OpenMMLab's own tools, keep checkpoints in; ours go there too."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
 def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
     """The file of a model's weights: from the folder `weights`, then the usual caches, then the origin.
 
-    In the folder, `<name>.safetensors` and `<name>.pth` are the user's own and taken as they are; the file under its
-    published name must have the published digest.
+    In the folder, `<name>.safetensors` and `<name>.pth` are the user's own and taken as they are. So is the file of a
+    Hugging Face repository, if none there is the published one: its name promises nothing, and the store is told
+    (`networks.warnings`). A file whose name has a digest must have that, wherever it lies,
+    and so must what comes from a cache or the origin.
     Raises MissingFileError naming the file, its origin and both ways to supply it; InvalidValueError for a bad digest.
     """
-    folder = None if weights is None else Path(weights)
-    if folder is not None and not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise MissingFileError(f"weights: {folder} {what}; give the folder that holds {_wanted(spec)}, or 'random'")
+    folder = check_folder(weights, wanted(spec))
     for path in [] if folder is None else [folder / f"{spec.name}{end}" for end in (".safetensors", ".pth")]:
-        if path.is_file():
+        if is_there(path):
             return path
-    for path in _published(spec, folder):
-        if path.is_file():
-            _check_digest(spec, path, sha256(path))
+    if spec.origin.startswith(_PACKAGE):
+        return _shipped(spec)
+    mine = [] if folder is None else in_folder(spec, folder)
+    for path in (found := [*mine, *in_caches(spec)]):
+        if is_published(spec, path):
             return path
+    if found:
+        if found[0] not in mine or not spec.repository:
+            check_digest(spec, found[0])
+        return found[0]
+    itself = None if folder is None or not spec.repository else folder / spec.file
+    if itself is not None and itself.is_file() and spec.sha256 and is_published(spec, itself):
+        return itself  # the folder is the repository's own, under another name
     try:
-        return _from_hub(spec) if spec.repository else _download(spec)
+        return fetch_from_hub(spec) if spec.repository else download(spec)
     except (OSError, ValueError) as error:
         if isinstance(error, (InvalidValueError, StoreWriteError)):
             raise
-        if spec.origin.startswith(_PACKAGE):
-            raise MissingFileError(
-                f"no weights for {spec.name}: {path} is part of auglift and is not there: install it again, or make it "
-                f"with `make train-tiny`"
-            ) from error
         cache = "Hugging Face's cache" if spec.repository else str(torch_cache())
         places = cache if folder is None else f"{folder} or {cache}"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MissingFileError(
-            f"no weights for {spec.name}: {_wanted(spec)} is not in {places} and could not be fetched from "
-            f"{spec.address} ({reason}). Fetch it elsewhere, put it in a folder and give that with --weights FOLDER; "
-            f"or give --weights random for a trial that only shows that everything runs, or --{spec.kind} tiny, which "
-            f"is shipped and knows rendered people only"
+            f"no weights for {spec.name}: {wanted(spec)} ({spec.note}) is not in {places} and could not be fetched "
+            f"from {spec.address} ({reason}). Fetch it elsewhere, put it in a folder and give that with --weights "
+            f"FOLDER; or give --weights random for a trial that only shows that everything runs, or --{spec.kind} "
+            "tiny, which is shipped and knows rendered people only"
         ) from error
 
 
-def _wanted(spec: ModelSpec) -> str:
-    """The file's name in a folder the user fills; every Hugging Face repository calls it `model.safetensors`."""
-    return f"{spec.repository.rsplit('/', 1)[-1]}/{spec.file}" if spec.repository else spec.file
+def check_folder(weights: str | Path | None, holding: str) -> Path | None:
+    """The folder that `weights` names, if it names one; MissingFileError where it is none.
+
+    holding  what such a folder holds, for the message
+    """
+    if weights is None:
+        return None
+    folder = Path(weights)
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise MissingFileError(f"weights: {folder} {what}; give the folder that holds {holding}, or 'random'")
+    return folder
 
 
-def _published(spec: ModelSpec, folder: Path | None) -> list[Path]:
-    if spec.origin.startswith(_PACKAGE):
-        return [Path(__file__).parent / spec.origin.removeprefix(_PACKAGE)]
-    places = [] if folder is None else [folder / _wanted(spec)]
-    if not spec.repository:
-        places += [torch_cache() / spec.file, Path.home() / ".cache" / "mim" / spec.file]
-    return places
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _check_digest(spec: ModelSpec, path: Path, digest: str) -> None:
-    if not digest.startswith(spec.sha256):
-        if spec.origin.startswith(_PACKAGE):
-            raise InvalidValueError(
-                f"{path} is damaged: its SHA-256 begins {digest[:8]}, not {spec.sha256}. Install auglift again; "
-                f"weights of your own go in a folder as {path.name}, with --weights"
-            )
-        raise InvalidValueError(
-            f"{path} is damaged or not the published file: its SHA-256 begins {digest[:8]}, not {spec.sha256}. Delete "
-            f"it to fetch it again; weights of your own go in a folder as {spec.name}{path.suffix}, with --weights"
+def _shipped(spec: ModelSpec) -> Path:
+    path = Path(__file__).parent / spec.origin.removeprefix(_PACKAGE)
+    if not path.is_file():
+        raise MissingFileError(
+            f"no weights for {spec.name}: {path} is part of auglift and is not there: install it again, or make it "
+            f"with `make train-tiny`"
         )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Fetching
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def _download(spec: ModelSpec) -> Path:
-    """From the origin into torch's cache: under a name of this process's own, checked, then renamed at once."""
-    if not spec.origin.startswith(("http://", "https://")):
-        raise FileNotFoundError(f"nothing at {spec.origin}")
-    target = torch_cache() / spec.file
-    part = target.with_name(f".{spec.file}.{os.getpid()}.{threading.get_ident()}.part")
-    digest = hashlib.sha256()
-    _resolve_host(spec.origin)
-    with urllib.request.urlopen(spec.origin, timeout=_TIMEOUT) as answer:
-        length = int(answer.headers.get("Content-Length") or 0)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file = part.open("wb")
-        except OSError as error:
-            raise StoreWriteError(f"cannot keep {spec.file} in {target.parent}: {error.strerror}") from error
-        try:
-            with file, Progress(console=Console(stderr=True), transient=True) as progress:
-                task = progress.add_task(spec.file, total=length or None)
-                while chunk := answer.read(_CHUNK):
-                    digest.update(chunk)
-                    _write(file, chunk, target)
-                    progress.advance(task, len(chunk))
-                if length and file.tell() != length:
-                    raise ConnectionError(f"broke off after {file.tell():,} of {length:,} bytes")
-            if not digest.hexdigest().startswith(spec.sha256):
-                raise ConnectionError(f"what came has SHA-256 {digest.hexdigest()[:8]}..., not {spec.sha256}...")
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    return target
-
-
-def _resolve_host(url: str) -> None:
-    """Fail at once where there is no network, not after a client's half minute of retries; a proxy resolves itself."""
-    address = urllib.parse.urlsplit(url)
-    if not urllib.request.getproxies():
-        socket.getaddrinfo(address.hostname, address.port or address.scheme)
-
-
-def _write(file: Any, chunk: bytes, target: Path) -> None:
-    """A full disk is not a missing network."""
-    try:
-        file.write(chunk)
-    except OSError as error:
-        raise StoreWriteError(f"cannot keep {target.name} in {target.parent}: {error.strerror}") from error
-
-
-def _from_hub(spec: ModelSpec) -> Path:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise MissingExtraError("Hugging Face models need huggingface_hub: pip install 'auglift[prep]'") from error
-    repository = spec.repository or ""
-    cached = huggingface_hub.try_to_load_from_cache(repository, spec.file)
-    if isinstance(cached, str):
-        return Path(cached)
-    try:
-        _resolve_host(huggingface_hub.constants.ENDPOINT)
-        return Path(huggingface_hub.hf_hub_download(repository, spec.file))
-    except Exception as error:  # its HTTP library's errors have no base class of ours or Python's
-        raise ConnectionError(str(error)) from error
+    digest = sha256(path)
+    if not digest.startswith(spec.sha256):
+        raise InvalidValueError(
+            f"{path} is damaged: its SHA-256 begins {digest[:8]}, not {spec.sha256[:8]}. Install auglift again; "
+            f"weights of your own go in a folder as {path.name}, with --weights"
+        )
+    return path
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -293,12 +214,22 @@ def _read_checkpoint(path: Path) -> Any:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def fit_state(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) -> None:
+def fit_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load `state` into `model`, all of it and nothing left out; InvalidValueError names what does not fit.
 
-    Layers that share their weights (RTMDet's levels do) may be there once: safetensors keeps one copy.
+    Layers that share their weights (RTMDet's levels do) may be there once: safetensors keeps one copy. Names may be
+    those of another version of the library (`match_names`). What the model takes from its configuration must be the
+    configuration's in the file too.
     """
     own = model.state_dict()
+    state = match_names(state, own)
+    for key, value in constants(model, state).items():
+        stored = state.pop(key)
+        if not _equal(stored, value):
+            raise InvalidValueError(
+                f"these weights are not those of {name}: their {key} is {_numbers(stored)}, its configuration's "
+                f"{_numbers(value)}"
+            )
     places = {key: (value.data_ptr(), value.shape) for key, value in own.items()}
     shared = {places[key]: value for key, value in state.items() if key in own}
     state = {**{key: shared[place] for key, place in places.items() if place in shared}, **state}
@@ -313,5 +244,15 @@ def fit_state(model: nn.Module, state: Mapping[str, Tensor], spec: ModelSpec) ->
         key = shapes[0]
         problems.append(f"{key} is {tuple(state[key].shape)} instead of {tuple(own[key].shape)}")
     if problems:
-        raise InvalidValueError(f"these weights are not those of {spec.name}: {'; '.join(problems)}")
+        raise InvalidValueError(f"these weights are not those of {name}: {'; '.join(problems)}")
     model.load_state_dict(state)
+
+
+def _equal(stored: Tensor, configured: Tensor) -> bool:
+    """The same numbers, whatever their type and shape: half precision rounds, and (3,) may be stored as (3, 1, 1)."""
+    stored, configured = stored.float().flatten(), configured.float().flatten().cpu()
+    return stored.shape == configured.shape and torch.allclose(stored, configured, rtol=1e-3, atol=0)
+
+
+def _numbers(values: Tensor) -> str:
+    return ", ".join(f"{value:.6g}" for value in values.flatten().tolist()[:8])

@@ -35,3 +35,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def published_depth() -> Path:
+    """What a published Depth Anything file holds, tensor by tensor; beside the checkout like the real data."""
+    path = Path(__file__).resolve().parents[2] / "shared" / "spec" / "published" / "depth-anything-v2-small.json"
+    if not path.is_file():
+        pytest.skip(f"needs the list of a published file's tensors at {path}, which is not here")
+    return path

@@ -50,8 +50,8 @@ def test_every_row_is_whole(spec):
     assert ("not for commercial use" in spec.note) is ("NC" in spec.licence)
     if isinstance(spec.config, str):
         assert package_file(spec.config).is_file()
-        assert len(spec.sha256) == 8
-        assert spec.sha256 in spec.file
+        assert len(spec.sha256) in (8, 64)
+        assert spec.sha256.startswith(models.digest_in_name(spec.file))
     else:
         json.dumps(spec.config)
 
@@ -59,11 +59,21 @@ def test_every_row_is_whole(spec):
 @pytest.mark.parametrize(
     "name", [*models.names("detector"), "tiny-pose", "rtmpose-t", "rtmpose-s", "rtmpose-l-384x288"]
 )
-def test_a_rows_size_is_that_of_the_network(name):
+def test_a_rows_size_is_that_of_the_file_or_else_of_the_network(name):
+    """OpenMMLab's detectors' files hold an average of the weights too, and the training's logs."""
     spec = models.MODELS[name]
     package = "mmdet" if spec.kind == "detector" else "mmpose"
     network = openmmlab.build(openmmlab.read_config(spec.config), package)
-    assert megabytes(network) == pytest.approx(spec.megabytes, rel=0.05)
+    if spec.is_size_known and not name.startswith("tiny-"):
+        assert 2 * megabytes(network) < spec.megabytes < 2.2 * megabytes(network) + 40
+    else:
+        assert megabytes(network) == pytest.approx(spec.megabytes, rel=0.05)
+
+
+def test_only_a_size_that_is_known_is_shown_as_the_files():
+    assert models.MODELS["rtmdet-m"].note == "224.3 MB, Apache-2.0"
+    assert models.MODELS["rtmpose-l-384x288"].note == "113 MB or more, Apache-2.0"
+    assert models.resolve("owner/name", "depth").note == "see its page"
 
 
 @pytest.mark.parametrize("name", models.names("depth"))
