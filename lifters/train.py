@@ -288,7 +288,7 @@ class Training:
 
     def _resume(self) -> None:
         path = self.folder / LAST
-        content = checkpoint.load(path, self.device)
+        content = checkpoint.load(path, self.device, ("weights", "optimiser", "average", "progress", "loader"))
         checkpoint.load_weights(self.model, content["weights"], path)
         self.optimiser.load_state_dict(content["optimiser"])
         if self.average is not None:
