@@ -19,6 +19,7 @@ from .batches import TARGET, causal, examples, loader_for, open_stores, predict
 from .checkpoint import Run
 from .holdout import chosen
 from .inputs import Inputs
+from .log import finite
 from .metrics import JOINTS_3DHP_14, MEASURES, errors
 from .models import Lifter
 from .setup import device_of
@@ -61,8 +62,8 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: None where nothing counts."""
         plain = {"store": self.store, "dataset": self.dataset, "frames": self.frames, "left_out": self.left_out}
-        by = {group: {name: _finite(m) for name, m in rows.items()} for group, rows in self.by.items()}
-        return {**plain, "sequences": self.sequences, "measures": _finite(self.measures), "by": by}
+        by = {group: {name: finite(m) for name, m in rows.items()} for group, rows in self.by.items()}
+        return {**plain, "sequences": self.sequences, "measures": finite(self.measures), "by": by}
 
 
 def evaluate(
@@ -177,10 +178,6 @@ def _measures(
     found: Mapping[str, Tensor], part: Callable[[Tensor], Tensor], without: Sequence[str] = ()
 ) -> dict[str, float]:
     return {name: m.reduce(part(found[m.of])) for name, m in MEASURES.items() if m.of not in without}
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def csv_rows(found: Sequence[Evaluation]) -> list[list[Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..stores.store import FeatureStore
 from .checkpoint import LOG, Run, write_atomically
 from .evaluate import evaluate
 from .grid import Grid, Job
-from .log import read_log
+from .log import finite, read_log
 from .setup import FREE, name_of_inputs
 from .train import Watcher, train
 
@@ -54,7 +53,9 @@ def run_job(
         rows = _test(job, here)
     except AugliftError as error:
         return Finished(job.name, [], " ".join(str(error).split()))
-    write_atomically(here / RESULT, (json.dumps({"of": _identity(job), "rows": rows}, indent=1) + "\n").encode())
+    write_atomically(
+        here / RESULT, (json.dumps({"of": _identity(job), "rows": rows}, indent=1, allow_nan=False) + "\n").encode()
+    )
     return Finished(job.name, rows)
 
 
@@ -109,7 +110,7 @@ def _write(grid: Grid, found: Mapping[str, Finished]) -> None:
     rows = [row for job in grid.jobs if job.name in found for row in found[job.name].rows]
     folder = Path(grid.out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RESULTS, (json.dumps(rows, indent=1) + "\n").encode())
+    write_atomically(folder / RESULTS, (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode())
 
 
 def _test(job: Job, here: Path) -> list[dict[str, Any]]:
@@ -118,11 +119,10 @@ def _test(job: Job, here: Path) -> list[dict[str, Any]]:
     rows = []
     for name, store in job.targets.items():
         (result,) = evaluate(run, [store], device=setup.device)
-        measures = {k: v if math.isfinite(v) else None for k, v in result.measures.items()}
         rows.append(
             {
                 **key_of(job, name),
-                **measures,
+                **finite(result.measures),
                 "frames": result.frames,
                 "epochs": setup.epochs,
                 "seconds": round(sum(line["seconds"] for line in log), 1),

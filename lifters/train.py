@@ -62,6 +62,7 @@ class Outcome:
 
     best_mpjpe  mm on the held-out data; NaN where nothing was held out
     finished    False: it was stopped, and the same call goes on
+    leads       this process, of those that train together, is the one that shows and writes
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Outcome:
     best_epoch: int
     best_mpjpe: float
     finished: bool
+    leads: bool = True
 
 
 @dataclass
@@ -309,7 +311,7 @@ class Training:
     def _outcome(self, finished: bool) -> Outcome:
         at = self.progress
         best = at.best_mpjpe if math.isfinite(at.best_mpjpe) else math.nan
-        return Outcome(self.folder, at.epoch, at.best_epoch, best, finished)
+        return Outcome(self.folder, at.epoch, at.best_epoch, best, finished, self.mates.leads)
 
     def _compiled(self, model: nn.Module) -> nn.Module:
         wanted = self.setup.compile

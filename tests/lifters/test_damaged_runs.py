@@ -52,15 +52,15 @@ def test_a_checkpoint_with_a_changed_bit_is_refused_or_means_the_same(checkpoint
     damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path = checkpoint.with_name("flipped.pt")
     path.write_bytes(damaged)
-    good = load(checkpoint)
     try:
         found = load(path)
-    except AugliftError as error:
-        assert "\n" not in str(error)
-    else:  # the bit was of padding, or of a time that nobody reads
-        assert found.keys() == good.keys()
-        assert found["description"] == good["description"]
-        assert torch.equal(found["weights"]["w"], good["weights"]["w"])
+    except AugliftError:
+        return
+    # The bit was of padding, or of a time that nobody reads.
+    good = load(checkpoint)
+    assert found.keys() == good.keys()
+    assert found["description"] == good["description"]
+    assert torch.equal(found["weights"]["w"], good["weights"]["w"])
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"weights": {}}, {"format": 1}, {"format": 2, "weights": {}}])
