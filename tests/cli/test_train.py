@@ -74,7 +74,6 @@ def test_of_processes_that_train_together_one_says_the_end(
         (["--inputs", "uad"], "did you mean 'uadd'"),
         (["--inputs", "spatial"], "has no uadd/spatial"),
         (["--window", "4"], "no centre"),
-        (["--window", "81"], "longer than every sequence"),
         (["--device", "cuda:77"], "--device cpu"),
         (["--lifter", "posformer"], "did you mean 'poseformer'"),
         (["--init", "nowhere"], "no run"),

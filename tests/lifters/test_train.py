@@ -232,8 +232,11 @@ def test_inputs_that_the_store_does_not_hold_are_refused_and_those_it_does_are_n
     train(setup_of(made.url, inputs="xycd/paper", epochs=1), tmp_path / "run")
 
 
-def test_a_window_longer_than_every_sequence_is_refused(store: str, tmp_path: Path):
-    refused(InvalidValueError, "longer than every sequence", setup_of(store, window=61), tmp_path / "run")
+def test_a_window_longer_than_every_sequence_repeats_their_ends_and_it_is_said(store: str, tmp_path: Path):
+    notes = Notes()
+    outcome = train(setup_of(store, window=61), tmp_path, notes)
+    assert math.isfinite(outcome.best_mpjpe)
+    assert any("61 frames is longer than every sequence to train on (the longest has 60)" in n for n in notes.said)
 
 
 def test_a_store_still_being_written_is_refused_unless_allowed(tmp_path: Path):
