@@ -9,6 +9,7 @@ NaN where the joint does not count, so that the figure of any group is the mean 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,8 +102,8 @@ def ordinal_right(predicted: Any, target: Any, mask: Any = None, root: int | Non
 
 def pck(error: Tensor, threshold: float = PCK_THRESHOLD) -> float:
     """Per cent of the joints that count whose error, mm, is strictly below the threshold; NaN where none counts."""
-    counts = ~error.isnan()
-    return 100 * ((error < threshold).sum() / counts.sum()).item()
+    count = int((~error.isnan()).sum())
+    return 100 * int((error < threshold).sum()) / count if count else math.nan
 
 
 def auc(error: Tensor) -> float:
