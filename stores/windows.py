@@ -165,7 +165,7 @@ class WindowLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where this loader is, as plain data: the epoch, how many of its batches were given out, what they are of."""
-        return {"epoch": self.epoch, "batch": self._batch, "memory": self.plan.budget, **self._identity()}
+        return {"epoch": self.epoch, "batch": self._batch, "memory": self.plan.budget, **self.identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another loader was: the next iteration has exactly the batches that remained to it.
@@ -175,7 +175,7 @@ class WindowLoader:
         if self._automatic and state.get("memory") != self.plan.budget:
             self._use(_bytes(state.get("memory")))
             self._columns = None
-        ours = self._identity()
+        ours = self.identity()
         theirs = {key: state.get(key) for key in ours}
         if ours != theirs:
             difference = describe_difference(ours, theirs).replace("in the store", "there")
@@ -183,7 +183,7 @@ class WindowLoader:
         self.epoch, self._batch = int(state["epoch"]), int(state["batch"])
         self._resume = self._batch
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What the order of windows and their batches depends on."""
         return {
             "stores": [store.fingerprint for store in self.stores],
