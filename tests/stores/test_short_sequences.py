@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auglift.stores import blocks
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.store import FeatureStore
 from auglift.stores.windows import WindowLoader
@@ -35,11 +36,12 @@ def whole(short: FeatureStore) -> dict[str, np.ndarray]:
     causal=st.booleans(),
     keep_invalid=st.booleans(),
     least=st.booleans(),
+    some=st.sampled_from([3, 8, 1024]),
     rows=st.sets(st.integers(0, len(LENGTHS) - 1), min_size=1),
     allowed=st.one_of(st.none(), st.sets(st.integers(0, sum(LENGTHS) - 1))),
 )
 def test_every_window_is_what_its_sequence_alone_padded_with_its_edges_has(
-    short, whole, half, stride, causal, keep_invalid, least, rows, allowed
+    short, whole, half, stride, causal, keep_invalid, least, some, rows, allowed
 ):
     """A frame outside its sequence is the nearest one in it, however far outside."""
     chosen = [sequence for number, sequence in enumerate(short.sequences) if number in rows]
@@ -66,7 +68,10 @@ def test_every_window_is_what_its_sequence_alone_padded_with_its_edges_has(
         except InvalidValueError:  # a few frames take less than any block
             break
     seen = []
-    for batch in loader:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "SOME", some)
+        batches = list(loader)
+    for batch in batches:
         for index, frame in enumerate(batch["frame"].tolist()):
             sequence = expected[len(seen)][1]
             wanted = [frame - left + n for n in range(window)]
