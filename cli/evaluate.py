@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
-from ..stores.errors import StoreWriteError
-from .common import AugliftCommand, echo_json, json_option, stderr, stdout
+from ..stores.errors import AugliftError, StoreWriteError
+from .common import DONE, SOME_FAILED, AugliftCommand, echo_json, json_option, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..lifters.evaluate import Evaluation
+
+ROWS = 200  # of a table on the screen
 
 
 @click.command(cls=AugliftCommand)
@@ -29,11 +37,14 @@ from .common import AugliftCommand, echo_json, json_option, stderr, stdout
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every figure to this file.")
 @json_option
-def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path | None, **options: Any) -> None:
+def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path | None, **options: Any) -> int:
     """Measure the best checkpoint of a run on one or more stores.
 
     \b
     auglift-eval runs/uadd h36m.zarr 3dpw.zarr --by action
+
+    Every store is checked before the first one is measured. One that turns out to be damaged while it is read is
+    named, the others are measured, and the exit code is 1.
     """
     import torch
 
@@ -48,18 +59,52 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
         torch.set_num_threads(threads)
     trained = Run(run)
     trained.expect(canonical(lifter) if lifter else None, inputs_by_name(inputs) if inputs else None)
-    found = []
-    for one in evaluate(trained, stores, **options):
-        found.append(one)
-        if not as_json:
-            out = f", {one.left_out} left out: nobody was found in them" if one.left_out else ""
-            stderr.print(f"{one.store}: {one.frames} frames of {one.sequences} sequences{out}", soft_wrap=True)
     if csv_path is not None:
-        try:
-            with csv_path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows(csv_rows(found))
-        except OSError as error:
-            raise StoreWriteError(f"{csv_path} cannot be written ({error.strerror or error})") from error
+        _check_writable(csv_path)
+    found: list[Evaluation] = []
+    failures: list[str] = []
+
+    def failed(store: str, error: AugliftError) -> None:
+        failures.append(f"error: {store}: {' '.join(str(error).split())}")
+
+    evaluations = evaluate(trained, stores, failed=failed, **options)
+    try:
+        for one in evaluations:
+            found.append(one)
+            if not as_json:
+                stderr.print(_counts(one), soft_wrap=True, markup=False)
+    finally:
+        # What was measured is shown, also where a later store, or Ctrl-C, ends it.
+        if found or as_json:
+            _show_all(found, by, as_json)
+            if csv_path is not None:
+                _write(csv_path, csv_rows(found))
+    for failure in failures:
+        stderr.print(failure, soft_wrap=True, markup=False)
+    return SOME_FAILED if failures else DONE
+
+
+def _check_writable(path: Path) -> None:
+    """Before an hour of computing, not after it."""
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise StoreWriteError(f"{path} cannot be written: its folder is not there, or not writable")
+
+
+def _write(path: Path, rows: list[list[Any]]) -> None:
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+    except OSError as error:
+        raise StoreWriteError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _counts(one: Evaluation) -> str:
+    out = f", {one.left_out} left out: nobody was found in them" if one.left_out else ""
+    without = f", {one.without_truth} left out: they have no ground truth" if one.without_truth else ""
+    return f"{one.store}: {one.frames} frames of {one.sequences} sequences{out}{without}"
+
+
+def _show_all(found: list[Evaluation], by: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         echo_json([one.as_dict() for one in found])
         return
@@ -69,13 +114,19 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
             _show(f"{group}, {one.store}" if len(found) > 1 else group, one.by[group])
 
 
-def _show(title: str, rows: dict[str, Any]) -> None:
+def _show(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     from ..lifters.metrics import MEASURES
 
-    table = Table(title, *(f"{name} {m.unit}" for name, m in MEASURES.items()))
-    for name, values in rows.items():
-        table.add_row(name, *(_figure(values.get(measure, math.nan)) for measure in MEASURES))
+    table = Table(escape(title), *(f"{name} {m.unit}" for name, m in MEASURES.items()))
+    shown = list(rows.items())
+    if len(rows) > ROWS:
+        # Nobody reads a longer table on a screen; a row without a figure is as bad as can be.
+        shown = sorted(shown, key=lambda row: -math.inf if math.isnan(row[1]["mpjpe"]) else -row[1]["mpjpe"])[:ROWS]
+    for name, values in shown:
+        table.add_row(escape(name), *(_figure(values.get(measure, math.nan)) for measure in MEASURES))
     stdout.print(table)
+    if len(rows) > ROWS:
+        stdout.print(f"the {ROWS} worst of {len(rows)}; --csv and --json have them all", markup=False)
 
 
 def _figure(value: float) -> str:

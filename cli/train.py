@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import sys
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .common import DONE, INTERRUPTED, AugliftCommand, json_option, stderr, stdout
+from .common import DONE, INTERRUPTED, AugliftCommand, echo_json, json_option, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..lifters.train import Watcher
+    from ..lifters.train import Outcome, Watcher
 
 LOG_EVERY_SECONDS = 10
 SWITCH = click.Choice(["auto", "on", "off"])
@@ -80,16 +79,22 @@ def main(**options: Any) -> None:
     setup = Setup(stores=tuple(options.pop("stores")), inputs=inputs, changes=changes, **options)
     with stopping() as stop, watcher_for(as_json) as watcher:
         outcome = train(setup, out, watcher, stop)
+    if outcome.leads:  # of several processes one speaks
+        _show(outcome, as_json)
+    sys.exit(DONE if outcome.finished else INTERRUPTED)
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         best = outcome.best_mpjpe if math.isfinite(outcome.best_mpjpe) else None
         summary = {"folder": str(outcome.folder), "epochs": outcome.epochs, "finished": outcome.finished}
-        click.echo(json.dumps({"event": "end", **summary, "best_epoch": outcome.best_epoch, "best_mpjpe": best}))
+        echo_json({"event": "end", **summary, "best_epoch": outcome.best_epoch, "best_mpjpe": best})
     elif outcome.finished:
         held = "" if math.isnan(outcome.best_mpjpe) else f", {outcome.best_mpjpe:.1f} mm on the held-out frames"
-        stdout.print(f"{outcome.folder}: {outcome.epochs} epochs, best is {outcome.best_epoch + 1}{held}")
+        done = f"{outcome.folder}: {outcome.epochs} epochs, best is {outcome.best_epoch + 1}{held}"
+        stdout.print(done, soft_wrap=True, markup=False)
     if not outcome.finished:
         stderr.print("interrupted; run the same command again to go on")
-    sys.exit(DONE if outcome.finished else INTERRUPTED)
 
 
 @contextmanager
@@ -159,7 +164,7 @@ class Bar:
         self.begun = time.monotonic()
 
     def say(self, message: str) -> None:
-        self.bar.console.print(message, soft_wrap=True)
+        self.bar.console.print(message, soft_wrap=True, markup=False)
 
 
 class LogLines:
@@ -191,7 +196,7 @@ class LogLines:
         )
 
     def say(self, message: str) -> None:
-        stderr.print(message, soft_wrap=True)
+        stderr.print(message, soft_wrap=True, markup=False)
 
     def _left(self, done: int) -> str:
         took = time.monotonic() - self.begun
@@ -203,17 +208,18 @@ class JsonLines:
     """An event a line on stdout."""
 
     def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
-        click.echo(json.dumps({"event": "begin", "epochs": epochs, "steps": steps, "epoch": epoch, "step": step}))
+        echo_json({"event": "begin", "epochs": epochs, "steps": steps, "epoch": epoch, "step": step})
 
     def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None:
         pass
 
     def epoch(self, record: dict[str, Any]) -> None:
-        plain = {k: v if math.isfinite(v) else None for k, v in record.items()}
-        click.echo(json.dumps({"event": "epoch", **plain}))
+        from ..lifters.log import finite
+
+        echo_json({"event": "epoch", **finite(record)})
 
     def say(self, message: str) -> None:
-        click.echo(json.dumps({"event": "note", "message": message}))
+        echo_json({"event": "note", "message": message})
 
 
 if __name__ == "__main__":

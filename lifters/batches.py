@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..stores.errors import InvalidValueError, MissingFieldError
 from ..stores.schema import UADD_STATISTICS
 from ..stores.store import FeatureStore
+from ..stores.window_table import WindowShape
 from ..stores.windows import WindowLoader
 from .holdout import only
 from .inputs import REPRESENTATIONS, Inputs, flip_pose, swap_sides, targets
 from .models import Lifter
-
-TARGET = "target/pose3d"
+from .truth import TARGET, answered
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ def loader_for(
     ids: Sequence[Sequence[str]],
     inputs: Inputs,
     model: Lifter,
+    centres: Sequence[np.ndarray | None] | None = None,
     **options: Any,
 ) -> WindowLoader:
     """Windows of these sequences, by store; the ground truth of a window's centre alone where that is all it answers.
 
-    options   of `WindowLoader`
+    centres, options   of `WindowLoader`
     """
+    centres = centres or [None] * len(stores)
     chosen = [(store, names) for store, names in zip(stores, ids, strict=True) if names]
     expression = None
     for store, names in chosen:
@@ -96,9 +99,35 @@ def loader_for(
         model.window,
         causal=causal(model),
         where=expression,
+        centres=[mask for mask, names in zip(centres, ids, strict=True) if names],
         centre_fields=() if model.many_to_many else (TARGET,),
         **options,
     )
+
+
+def centres_of(model: Lifter, store: FeatureStore, usable: np.ndarray) -> np.ndarray:
+    """(frames,) bool: the centres of the windows for which the lifter answers a usable frame."""
+    if not model.many_to_many:
+        return usable
+    return answered(store, usable, WindowShape(model.window, causal=causal(model)))
+
+
+def thinned(loader: WindowLoader, stride: int, most: int) -> list[np.ndarray]:
+    """By store, centres of at most so many of this loader's windows: every n-th frame, then every n-th of what is left.
+
+    stride   that the loader has
+    """
+    table = loader.table
+    offset = table.centre - table.sequences["start"][table.sequence]
+    kept = np.flatnonzero(offset % (stride * -(-len(table) // most)) == 0)
+    if not len(kept):
+        kept = np.arange(len(table))
+    kept = kept[:: -(-len(kept) // most)]
+    store = table.sequences["store"][table.sequence[kept]]
+    masks = [np.zeros(store.frames, dtype=bool) for store in loader.stores]
+    for number, mask in enumerate(masks):
+        mask[table.centre[kept[store == number]]] = True
+    return masks
 
 
 def causal(model: Lifter) -> bool:

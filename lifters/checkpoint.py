@@ -12,13 +12,14 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError
+from ..stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError, reason
 from ..stores.fingerprint import describe_difference
 from ..stores.store import FeatureStore
 from .inputs import Inputs
@@ -50,19 +51,35 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Raises MissingFileError, CorruptStoreError for a file that is no checkpoint, or would run code when loaded."""
+def load(path: Path, device: torch.device | str = "cpu", needed: Iterable[str] = ()) -> dict[str, Any]:
+    """What `save` was given; `needed` must be in it.
+
+    Raises MissingFileError; CorruptStoreError for a file that is no checkpoint, was cut off or has a byte changed, or
+    would run code when loaded; InvalidValueError for a checkpoint of another program.
+    """
     if not path.is_file():
         raise MissingFileError(f"there is no checkpoint {path}: give the --out folder of an auglift-train run")
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        data = path.read_bytes()
+        _check_whole(data)
+        content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
         known = content.get("format") == FORMAT
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:120]
-        raise CorruptStoreError(f"{path} cannot be read as a checkpoint ({reason}); train again") from error
+        raise CorruptStoreError(f"{path} cannot be read as a checkpoint ({reason(error)}); train again") from error
     if not known:
         raise InvalidValueError(f"{path} is a checkpoint of another program or version, not of this auglift-train")
+    if missing := [name for name in needed if name not in content]:
+        raise CorruptStoreError(f"{path} is a checkpoint without {', '.join(missing)}; train again")
     return content
+
+
+def _check_whole(data: bytes) -> None:
+    """ValueError where bytes are not those that were written: torch.load takes a changed weight as it is."""
+    if not data:
+        raise ValueError("the file is empty")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"{damaged} in it is damaged")
 
 
 def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
@@ -94,12 +111,12 @@ class Run:
         path = self.folder / RUN
         if not path.is_file():
             raise MissingFileError(f"{self.folder} is no run: it has no {RUN}; give the --out folder of auglift-train")
+        content = _read_run(path, "train again")
+        self.description: dict[str, Any] = content["description"]
         try:
-            content = json.loads(path.read_text())
             self.setup = Setup.from_dict(content["setup"])
-            self.description: dict[str, Any] = content["description"]
         except (ValueError, KeyError, TypeError) as error:
-            raise CorruptStoreError(f"{path} cannot be read ({error}); train again") from error
+            raise CorruptStoreError(f"{path} cannot be read ({reason(error)}); train again") from error
 
     @property
     def inputs(self) -> Inputs:
@@ -108,7 +125,7 @@ class Run:
     def model(self, device: torch.device | str = "cpu", checkpoint: str = BEST) -> Lifter:
         """The trained lifter, in evaluation mode. InvalidValueError where the checkpoint is of another run."""
         path = self.folder / checkpoint
-        content = load(path, device)
+        content = load(path, device, ("weights",))
         if content.get("description") != self.description:
             difference = describe_difference(self.description, content.get("description") or {})
             raise InvalidValueError(
@@ -148,7 +165,7 @@ def load_weights(model: Lifter, weights: Mapping[str, torch.Tensor], path: Path)
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [reason(error)]
         raise InvalidValueError(
             f"the weights in {path} do not fit this {type(model).__name__} ({lines[0][:160]}); take a checkpoint of "
             "this lifter"
@@ -166,10 +183,7 @@ def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mappin
         json.dumps({"setup": setup.as_dict(), "description": dict(described), "data": dict(data)}, allow_nan=False)
     )
     if path.is_file():
-        try:
-            there = json.loads(path.read_text())
-        except ValueError as error:
-            raise CorruptStoreError(f"{path} cannot be read ({error}); give another --out") from error
+        there = _read_run(path, "give another --out")
         if (ours := _fixed(content)) != (theirs := _fixed(there)):
             difference = describe_difference(ours, theirs).replace("in the store", "there")
             raise InvalidValueError(f"{folder} holds another training ({difference}); give another --out")
@@ -182,7 +196,18 @@ def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mappin
     return False
 
 
+def _read_run(path: Path, remedy: str) -> dict[str, Any]:
+    """What `begin` wrote. CorruptStoreError where it is something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(content[part], dict) for part in ("setup", "description")):
+            raise ValueError("its parts have the wrong kind")
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptStoreError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
+    return content
+
+
 def _fixed(content: Mapping[str, Any]) -> dict[str, Any]:
     """All of run.json but where stores lie (their fingerprints say what they are) and how the training is run."""
-    setup = {k: v for k, v in content.get("setup", {}).items() if k not in (*FREE, "stores")}
+    setup = {k: v for k, v in content["setup"].items() if k not in (*FREE, "stores")}
     return {**content, "setup": setup}

@@ -10,21 +10,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..stores.errors import InvalidValueError
+from ..stores.errors import AugliftError, InvalidValueError
 from ..stores.pieces import FRAME
-from ..stores.sequences import Sequence as Filmed
+from ..stores.sequences import SequenceTable
+from ..stores.shardfile import ShardReader
 from ..stores.skeleton import H36M_17
 from ..stores.store import FeatureStore
-from .batches import TARGET, causal, examples, loader_for, open_stores, predict
+from ..stores.windows import WindowLoader
+from .batches import TARGET, causal, centres_of, examples, loader_for, open_stores, predict, thinned
 from .checkpoint import Run
+from .figures import tally
 from .holdout import chosen
 from .inputs import Inputs
-from .metrics import JOINTS_3DHP_14, MEASURES, errors
+from .log import finite
+from .metrics import JOINTS_3DHP_14, MEASURES
 from .models import Lifter
 from .setup import device_of
+from .truth import Truth, check_truth, per_sequence, truth_of
 
 JOINT_SETS: dict[str, tuple[int, ...] | None] = {"all": None, "3dhp14": JOINTS_3DHP_14}
 GROUPS = ("action", "joint", "sequence")
+
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Predictions:
 
     pose, target   (F, 17, 3) float32 m, root-relative truth as the store has it; target NaN where there is none
     frame          (F,) int64  on the store's frame axis, ascending
-    row            (F,) int32  of `rows`
+    row            (F,) int64  of `rows`
     rows           the sequences chosen
     left_out       frames of theirs in which nobody was found
     """
@@ -42,27 +49,43 @@ class Predictions:
     target: Tensor
     frame: np.ndarray
     row: np.ndarray
-    rows: tuple[Filmed, ...]
+    rows: SequenceTable
     left_out: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one store: mm, per cent; `by[group][name][measure]`, NaN where nothing counts."""
+    """The figures of one store: mm, per cent; `by[group][name][measure]`, NaN where nothing counts.
+
+    frames          that were measured
+    left_out        frames in which nobody was found
+    without_truth   frames with a person, but without ground truth
+    """
 
     store: str
     dataset: str
     frames: int
     left_out: int
+    without_truth: int
     sequences: int
     measures: Mapping[str, float]
     by: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: None where nothing counts."""
-        plain = {"store": self.store, "dataset": self.dataset, "frames": self.frames, "left_out": self.left_out}
-        by = {group: {name: _finite(m) for name, m in rows.items()} for group, rows in self.by.items()}
-        return {**plain, "sequences": self.sequences, "measures": _finite(self.measures), "by": by}
+        counts = {name: getattr(self, name) for name in ("frames", "left_out", "without_truth", "sequences")}
+        by = {group: {name: finite(m) for name, m in rows.items()} for group, rows in self.by.items()}
+        return {"store": self.store, "dataset": self.dataset, **counts, "measures": finite(self.measures), "by": by}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A store to be measured, everything about it checked."""
+
+    store: FeatureStore
+    rows: SequenceTable
+    truth: Truth
+    loader: WindowLoader
 
 
 def evaluate(
@@ -74,9 +97,10 @@ def evaluate(
     batch: int = 1024,
     joints: str = "all",
     limit: int | None = None,
-    progress: Callable[[str, int, int], None] = lambda store, done, of: None,
+    progress: Progress = lambda store, done, of: None,
+    failed: Callable[[str, AugliftError], None] | None = None,
 ) -> Iterator[Evaluation]:
-    """One `Evaluation` a store, as each is finished.
+    """One `Evaluation` a store, as each is finished; frames without ground truth are left out, and counted.
 
     split     of the table of sequences; a store that has none of that name is read whole
     flip      average with the mirror image's answer; None: as the lifter was trained
@@ -84,7 +108,10 @@ def evaluate(
     limit     frames a store at most: every n-th; MPJVE, which needs neighbours, is NaN then. Lifters that answer whole
               windows are measured on all frames
     progress  called with the store, frames done and frames there are
-    Raises what `open_stores` and `Run.check_store` do, before anything is computed.
+    failed    called with a store that turns out to be damaged while it is read, and the error; the others are measured.
+              None: the error is raised
+    All stores are checked before anything is computed. Raises what `open_stores` and `Run.check_store` do, and
+    InvalidValueError for a store without a frame to be measured on.
     """
     if joints not in JOINT_SETS:
         raise InvalidValueError(f"no set of joints '{joints}'; there are {', '.join(JOINT_SETS)}")
@@ -93,13 +120,39 @@ def evaluate(
         run.check_store(store)
     where = device_of(device)
     model = run.model(where)
-    flip = run.setup.hyperparameters.training.flip if flip is None else flip
+    tasks = []
     for store in opened:
-        found = predictions(model, store, run.inputs, split, flip, batch, limit, where, progress)
-        yield _figures(store, found, JOINT_SETS[joints])
+        rows, truth = chosen(store, split), truth_of(store, JOINT_SETS[joints])
+        check_truth(store, rows, truth, "measured")
+        loader = _loader(model, store, rows, run.inputs, batch, limit, centres_of(model, store, truth.usable))
+        tasks.append(_Task(store, rows, truth, loader))
+    flip = run.setup.hyperparameters.training.flip if flip is None else flip
+    return _evaluations(model, tasks, run.inputs, flip, where, JOINT_SETS[joints], progress, failed)
 
 
-@torch.no_grad()
+def _evaluations(
+    model: Lifter,
+    tasks: list[_Task],
+    inputs: Inputs,
+    flip: bool,
+    device: torch.device,
+    joints: Sequence[int] | None,
+    progress: Progress,
+    failed: Callable[[str, AugliftError], None] | None,
+) -> Iterator[Evaluation]:
+    while tasks:
+        task = tasks.pop(0)  # what a store has in memory goes with it
+        try:
+            found = _answers(model, task.store, task.rows, task.loader, inputs, flip, device, progress, task.truth)
+            one = _figures(task, found, joints)
+        except AugliftError as error:
+            if failed is None:
+                raise
+            failed(task.store.url, error)
+            continue
+        yield one
+
+
 def predictions(
     model: Lifter,
     store: FeatureStore,
@@ -109,23 +162,51 @@ def predictions(
     batch: int = 1024,
     limit: int | None = None,
     device: torch.device | str = "cpu",
-    progress: Callable[[str, int, int], None] = lambda store, done, of: None,
+    progress: Progress = lambda store, done, of: None,
 ) -> Predictions:
-    """The lifter's answer for every valid frame of the sequences chosen.
+    """The lifter's answer for every valid frame of the sequences chosen, whether it has ground truth or not.
 
     A lifter that answers whole windows sees windows that overlap by half, and a frame's answer is the mean of those it
     got. See `evaluate` for the arguments.
     """
-    device = torch.device(device)
     rows = chosen(store, split)
-    ids = [[row.id for row in rows]]
+    loader = _loader(model, store, rows, inputs, batch, limit)
+    return _answers(model, store, rows, loader, inputs, flip, torch.device(device), progress)
+
+
+def _loader(
+    model: Lifter,
+    store: FeatureStore,
+    rows: SequenceTable,
+    inputs: Inputs,
+    batch: int,
+    limit: int | None,
+    centres: np.ndarray | None = None,
+) -> WindowLoader:
     many = model.many_to_many
     stride = (model.window + 1) // 2 if many else 1
     options = {"batch_size": max(1, batch // (model.window if many else 1)), "shuffle": False, "keep_invalid": many}
-    loader = loader_for([store], ids, inputs, model, stride=stride, **options)
+    ids = [rows.table["id"].to_pylist()]
+    loader = loader_for([store], ids, inputs, model, [centres], stride=stride, **options)
     if limit is not None and not many and loader.windows > limit:
-        stride = -(-loader.windows // limit)
-        loader = loader_for([store], ids, inputs, model, stride=stride, **options)
+        loader = loader_for([store], ids, inputs, model, thinned(loader, stride, limit), stride=stride, **options)
+    return loader
+
+
+@torch.no_grad()
+def _answers(
+    model: Lifter,
+    store: FeatureStore,
+    rows: SequenceTable,
+    loader: WindowLoader,
+    inputs: Inputs,
+    flip: bool,
+    device: torch.device,
+    progress: Progress,
+    truth: Truth | None = None,
+) -> Predictions:
+    """truth   frames that are wanted; None: all that are valid"""
+    many = model.many_to_many
     total = torch.zeros(store.frames, 17, 3)
     answers = torch.zeros(store.frames)
     before = model.window - 1 if causal(model) else model.window // 2
@@ -142,45 +223,48 @@ def predictions(
         done += len(frames)
         progress(store.url, done, loader.windows)
         del given
-    frame = torch.nonzero(answers).flatten()
     # A window without a single person in it was answered, too: no frame of it counts.
-    starts = np.array([row.start for row in rows])
-    order = np.argsort(starts)
-    row = order[np.searchsorted(starts[order], frame.numpy(), side="right") - 1].astype(np.int32)
-    target = torch.from_numpy(store.read(TARGET))[frame].float()
-    valid = store.read("valid")
-    left_out = sum(int((valid[r.start : r.stop] == 0).sum()) for r in rows)
-    return Predictions(total[frame] / answers[frame, None, None], target, frame.numpy(), row, tuple(rows), left_out)
-
-
-def _figures(store: FeatureStore, found: Predictions, joints: Sequence[int] | None) -> Evaluation:
-    # A step is one between neighbours: where frames are missing, another piece begins.
-    gap = (np.diff(found.frame, prepend=found.frame[:1]) != 1) | (np.diff(found.row, prepend=found.row[:1]) != 0)
-    all_errors = errors(found.pose, found.target, joints=joints, sequence=np.cumsum(gap))
-    names = list(H36M_17.joints)
-    by: dict[str, dict[str, dict[str, float]]] = {"action": {}, "joint": {}, "sequence": {}}
-    for group, label in (("action", lambda r: r.action), ("sequence", lambda r: r.id)):
-        of = np.array([label(found.rows[row]) for row in found.row])
-        for name in sorted(set(of.tolist())):
-            chosen_frames = torch.from_numpy(of == name)
-            by[group][name] = _measures(all_errors, lambda e, w=chosen_frames: e[w])
-    for joint, name in enumerate(names):
-        if joints is None or joint in joints:
-            by["joint"][name] = _measures(all_errors, lambda e, j=joint: e[:, j], without=("ordinal",))
-    dataset = str(store.attributes.get("dataset") or found.rows[0].dataset)
-    return Evaluation(
-        store.url, dataset, len(found.frame), found.left_out, len(found.rows), _measures(all_errors, lambda e: e), by
+    wanted = answers > 0 if truth is None else (answers > 0) & torch.from_numpy(truth.usable)
+    frame = torch.nonzero(wanted).flatten()
+    order = np.argsort(rows.starts)
+    row = order[np.searchsorted(rows.starts[order], frame.numpy(), side="right") - 1]
+    reader = ShardReader(store)
+    target = store.fields[TARGET].empty(store.frames)
+    reader.read(TARGET, 0, store.frames, target)
+    valid = store.fields["valid"].empty(store.frames)
+    reader.read("valid", 0, store.frames, valid)
+    return Predictions(
+        total[frame] / answers[frame, None, None],
+        torch.from_numpy(target)[frame].float(),
+        frame.numpy(),
+        row,
+        rows,
+        int(per_sequence(rows, valid == 0).sum()),
     )
 
 
-def _measures(
-    found: Mapping[str, Tensor], part: Callable[[Tensor], Tensor], without: Sequence[str] = ()
-) -> dict[str, float]:
-    return {name: m.reduce(part(found[m.of])) for name, m in MEASURES.items() if m.of not in without}
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}
+def _figures(task: _Task, found: Predictions, joints: Sequence[int] | None) -> Evaluation:
+    tallied = tally(found.pose, found.target, found.frame, found.row, len(found.rows), joints)
+    by: dict[str, dict[str, dict[str, float]]] = {group: {} for group in GROUPS}
+    for group, column in (("action", "action"), ("sequence", "id")):
+        names, of = np.unique(found.rows.table[column].to_numpy(), return_inverse=True)
+        there = np.bincount(of, tallied.frames, len(names)) > 0
+        figures = tallied.by_sequence(of, len(names))
+        by[group] = {name: values for name, values, some in zip(names.tolist(), figures, there, strict=True) if some}
+    for joint, name in enumerate(H36M_17.joints):
+        if joints is None or joint in joints:
+            by["joint"][name] = tallied.by_joint(joint)
+    usable = int(per_sequence(found.rows, task.truth.usable).sum())
+    return Evaluation(
+        store=task.store.url,
+        dataset=str(task.store.attributes.get("dataset") or found.rows[0].dataset),
+        frames=len(found.frame),
+        left_out=found.left_out,
+        without_truth=found.rows.frames - found.left_out - usable,
+        sequences=len(found.rows),
+        measures=tallied.overall(),
+        by=by,
+    )
 
 
 def csv_rows(found: Sequence[Evaluation]) -> list[list[Any]]:

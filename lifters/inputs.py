@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,10 +113,12 @@ class Inputs:
     def __post_init__(self) -> None:
         _choose("representation", self.name, REPRESENTATIONS)
         _choose("depth origin", self.depth_origin, DEPTH_ORIGINS)
-        if not self.depth_limit > 0:
-            raise InvalidValueError(f"depth limit {self.depth_limit} m: must be above 0")
-        if self.scale_to is not None and not self.scale_to > 0:
-            raise InvalidValueError(f"scale_to {self.scale_to}: must be above 0, or None to leave the scale alone")
+        if not 0 < self.depth_limit < math.inf:
+            raise InvalidValueError(f"depth limit {self.depth_limit} m: must be above 0 and finite")
+        if self.scale_to is not None and not 0 < self.scale_to < math.inf:
+            raise InvalidValueError(
+                f"scale_to {self.scale_to}: must be above 0 and finite, or None to leave the scale alone"
+            )
         own = REPRESENTATIONS[self.name].preset
         if self.preset is None:
             object.__setattr__(self, "preset", own)

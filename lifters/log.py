@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,13 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, None for what is no number: JSON has neither NaN nor infinity, and other readers refuse them."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+
 def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(dict(record)) + "\n"
+    return json.dumps(finite(record), allow_nan=False) + "\n"
 
 
 def _tensorboard(folder: Path, epoch: int) -> Any:

@@ -9,6 +9,7 @@ NaN where the joint does not count, so that the figure of any group is the mean 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,8 +102,8 @@ def ordinal_right(predicted: Any, target: Any, mask: Any = None, root: int | Non
 
 def pck(error: Tensor, threshold: float = PCK_THRESHOLD) -> float:
     """Per cent of the joints that count whose error, mm, is strictly below the threshold; NaN where none counts."""
-    counts = ~error.isnan()
-    return 100 * ((error < threshold).sum() / counts.sum()).item()
+    count = int((~error.isnan()).sum())
+    return 100 * int((error < threshold).sum()) / count if count else math.nan
 
 
 def auc(error: Tensor) -> float:
@@ -117,12 +118,36 @@ def mean(error: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure: `reduce` of what the error function `of` gives."""
+    """A figure: the mean of `each` of the errors of the function `of`, over those that count (the others are NaN)."""
 
     of: str
-    reduce: Callable[[Tensor], float]
+    each: Callable[[Tensor], Tensor]
     unit: str
     more_is_better: bool = False
+
+    def reduce(self, error: Tensor) -> float:
+        """The figure of these errors; NaN where none counts."""
+        return mean(self.each(error))
+
+
+def _itself(error: Tensor) -> Tensor:
+    return error
+
+
+def _below(error: Tensor) -> Tensor:
+    """Per cent: 100 where `pck` counts the joint, else 0."""
+    return torch.where(error.isnan(), torch.nan, 100 * (error < PCK_THRESHOLD).to(error.dtype))
+
+
+def _under_curve(error: Tensor) -> Tensor:
+    """Per cent of the thresholds of `auc` that the error is below."""
+    thresholds = torch.tensor(AUC_THRESHOLDS, dtype=error.dtype, device=error.device)
+    above = len(AUC_THRESHOLDS) - torch.searchsorted(thresholds, error.contiguous(), right=True)
+    return torch.where(error.isnan(), torch.nan, above.to(error.dtype) * (100 / len(AUC_THRESHOLDS)))
+
+
+def _per_cent(right: Tensor) -> Tensor:
+    return 100 * right
 
 
 ERRORS: dict[str, Callable[..., Tensor]] = {
@@ -134,13 +159,13 @@ ERRORS: dict[str, Callable[..., Tensor]] = {
 }
 
 MEASURES: dict[str, Measure] = {
-    "mpjpe": Measure("position", mean, "mm"),
-    "p_mpjpe": Measure("aligned", mean, "mm"),
-    "n_mpjpe": Measure("scaled", mean, "mm"),
-    "mpjve": Measure("velocity", mean, "mm/frame"),
-    "pck": Measure("position", pck, "%", more_is_better=True),
-    "auc": Measure("position", auc, "%", more_is_better=True),
-    "ordinal": Measure("ordinal", lambda right: 100 * mean(right), "%", more_is_better=True),
+    "mpjpe": Measure("position", _itself, "mm"),
+    "p_mpjpe": Measure("aligned", _itself, "mm"),
+    "n_mpjpe": Measure("scaled", _itself, "mm"),
+    "mpjve": Measure("velocity", _itself, "mm/frame"),
+    "pck": Measure("position", _below, "%", more_is_better=True),
+    "auc": Measure("position", _under_curve, "%", more_is_better=True),
+    "ordinal": Measure("ordinal", _per_cent, "%", more_is_better=True),
 }
 
 

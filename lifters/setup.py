@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..stores.errors import InvalidValueError
+from ..stores.errors import InvalidValueError, reason
 from .inputs import DEPTH_ORIGINS, Inputs
 from .models import Hyperparameters, hyperparameters
 from .models.hyperparameters import canonical
@@ -178,8 +178,9 @@ def device_of(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidValueError(f"device '{name}' cannot be used here ({reason}); --device cpu always can") from error
+        raise InvalidValueError(
+            f"device '{name}' cannot be used here ({reason(error)}); --device cpu always can"
+        ) from error
     return device
 
 

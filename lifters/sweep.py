@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,22 @@ from typing import Any
 
 from ..stores.errors import AugliftError
 from ..stores.store import FeatureStore
+from .batches import open_stores
 from .checkpoint import LOG, Run, write_atomically
 from .evaluate import evaluate
 from .grid import Grid, Job
-from .log import read_log
+from .holdout import chosen
+from .log import finite, read_log
 from .setup import FREE, name_of_inputs
 from .train import Watcher, train
+from .truth import check_truth, truth_of
 
 RESULT, RESULTS = "result.json", "results.json"
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A job's rows, one a target: plain data. `error`: why there are none."""
+    """A job's rows, one a target: plain data. `error`: why there are none, or not of all targets."""
 
     job: str
     rows: list[dict[str, Any]]
@@ -39,7 +41,8 @@ def run_job(
 ) -> Finished | None:
     """Train and test; what an earlier call finished is not done again. None where `stop` ended it: call again to go on.
 
-    An error that a user can cause is this job's alone.
+    Targets are checked before anything is trained. An error that a user can cause is this job's alone, and one that a
+    target turns out to have that target's.
     """
     if threads:
         import torch
@@ -49,12 +52,18 @@ def run_job(
     try:
         if (done := finished(job, folder)) is not None:
             return done
+        for store in open_stores(list(job.targets.values()), job.setup.inputs):
+            check_truth(store, chosen(store, "test"), truth_of(store), "measured")
         if not train(job.setup, here, watcher, stop).finished:
             return None
-        rows = _test(job, here)
+        rows, errors = _test(job, here)
     except AugliftError as error:
         return Finished(job.name, [], " ".join(str(error).split()))
-    write_atomically(here / RESULT, (json.dumps({"of": _identity(job), "rows": rows}, indent=1) + "\n").encode())
+    if errors:
+        return Finished(job.name, rows, "; ".join(errors))
+    write_atomically(
+        here / RESULT, (json.dumps({"of": _identity(job), "rows": rows}, indent=1, allow_nan=False) + "\n").encode()
+    )
     return Finished(job.name, rows)
 
 
@@ -109,26 +118,28 @@ def _write(grid: Grid, found: Mapping[str, Finished]) -> None:
     rows = [row for job in grid.jobs if job.name in found for row in found[job.name].rows]
     folder = Path(grid.out)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RESULTS, (json.dumps(rows, indent=1) + "\n").encode())
+    write_atomically(folder / RESULTS, (json.dumps(rows, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _test(job: Job, here: Path) -> list[dict[str, Any]]:
+def _test(job: Job, here: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """A row a target, and a line for each target that could not be read to its end."""
     run, setup = Run(here), job.setup
     log = log_of(job, str(here.parent))
-    rows = []
+    rows, errors = [], []
     for name, store in job.targets.items():
-        (result,) = evaluate(run, [store], device=setup.device)
-        measures = {k: v if math.isfinite(v) else None for k, v in result.measures.items()}
-        rows.append(
-            {
-                **key_of(job, name),
-                **measures,
-                "frames": result.frames,
-                "epochs": setup.epochs,
-                "seconds": round(sum(line["seconds"] for line in log), 1),
-            }
-        )
-    return rows
+        for result in evaluate(
+            run, [store], device=setup.device, failed=lambda _, error, name=name: errors.append(f"{name}: {error}")
+        ):
+            rows.append(
+                {
+                    **key_of(job, name),
+                    **finite(result.measures),
+                    "frames": result.frames,
+                    "epochs": setup.epochs,
+                    "seconds": round(sum(line["seconds"] for line in log), 1),
+                }
+            )
+    return rows, [" ".join(error.split()) for error in errors]
 
 
 def _identity(job: Job) -> dict[str, Any]:

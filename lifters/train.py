@@ -19,25 +19,24 @@ from torch import nn
 
 from ..stores.errors import AugliftError
 from ..stores.store import FeatureStore
-from ..stores.windows import WindowLoader
 from . import checkpoint
-from .batches import examples, flip_some, open_stores, predict
+from .batches import centres_of, examples, flip_some, open_stores
 from .checkpoint import BEST, LAST, LOG
 from .distributed import Team, team
 from .ema import AveragedWeights
 from .holdout import hold_out
-from .loaders import training_loader, validation_loader
+from .loaders import training_loader, usable_truths, validation_loader
 from .log import Log
 from .losses import combined, mpjpe
-from .metrics import MM, position_error
-from .models import Lifter
+from .metrics import MM
 from .schedule import apply_schedule, make_optimiser
 from .setup import Setup
 from .start import starting_model
+from .validation import validate
 
 
 class TrainingDivergedError(AugliftError, ArithmeticError):
-    """The loss is no number any more."""
+    """The loss, or the error on the held-out frames, is no number any more."""
 
 
 class Watcher(Protocol):
@@ -62,6 +61,7 @@ class Outcome:
 
     best_mpjpe  mm on the held-out data; NaN where nothing was held out
     finished    False: it was stopped, and the same call goes on
+    leads       this process, of those that train together, is the one that shows and writes
     """
 
     folder: Path
@@ -69,6 +69,7 @@ class Outcome:
     best_epoch: int
     best_mpjpe: float
     finished: bool
+    leads: bool = True
 
 
 @dataclass
@@ -123,7 +124,8 @@ class Training:
         self.setup, self.folder, self.mates, self.watcher, self.stop = setup, folder, mates, watcher, stop
         self.parameters = setup.hyperparameters
         self.device = mates.device
-        held = hold_out(stores, setup.split, setup.held_out)
+        truths = usable_truths(stores, setup.split, watcher.say)
+        held = hold_out(stores, setup.split, setup.held_out, truths)
         watcher.say(held.rule)
         for store in stores:
             for warning in store.attributes.get("warnings", ()):
@@ -131,8 +133,9 @@ class Training:
 
         torch.manual_seed(setup.seed)
         self.model = starting_model(setup, stores).to(self.device)
-        self.loader, self.steps = training_loader(setup, self.model, stores, held, mates, watcher.say)
-        self.validation = validation_loader(setup, self.model, stores, held, mates)
+        centres = [centres_of(self.model, store, truth.usable) for store, truth in zip(stores, truths, strict=True)]
+        self.loader, self.steps = training_loader(setup, self.model, stores, held, centres, mates, watcher.say)
+        self.validation = validation_loader(setup, self.model, stores, held, centres, mates)
         self.loss = combined(self.parameters.loss)
         self.optimiser = make_optimiser(self.model, self.parameters)
         self.average = AveragedWeights(self.model, setup.ema) if setup.ema else None
@@ -186,6 +189,11 @@ class Training:
         self.loader.set_epoch(at.epoch)
         held_out = self._validate()
         if held_out is not None:
+            if not math.isfinite(held_out):
+                raise TrainingDivergedError(
+                    f"the error on the held-out frames became {held_out} in epoch {at.epoch}; {self._last_good()}; "
+                    "try a lower --set lr=, or --amp off"
+                )
             record["held_out_mpjpe"] = held_out
         if held_out is None or held_out < at.best_mpjpe:
             at.best_epoch = record["epoch"]
@@ -288,7 +296,7 @@ class Training:
 
     def _resume(self) -> None:
         path = self.folder / LAST
-        content = checkpoint.load(path, self.device)
+        content = checkpoint.load(path, self.device, ("weights", "optimiser", "average", "progress", "loader"))
         checkpoint.load_weights(self.model, content["weights"], path)
         self.optimiser.load_state_dict(content["optimiser"])
         if self.average is not None:
@@ -309,7 +317,7 @@ class Training:
     def _outcome(self, finished: bool) -> Outcome:
         at = self.progress
         best = at.best_mpjpe if math.isfinite(at.best_mpjpe) else math.nan
-        return Outcome(self.folder, at.epoch, at.best_epoch, best, finished)
+        return Outcome(self.folder, at.epoch, at.best_epoch, best, finished, self.mates.leads)
 
     def _compiled(self, model: nn.Module) -> nn.Module:
         wanted = self.setup.compile
@@ -318,27 +326,6 @@ class Training:
 
             wanted = "on" if self.device.type == "cuda" and find_spec("triton") else "off"
         return torch.compile(model) if wanted == "on" else model  # type: ignore[return-value]
-
-
-@torch.no_grad()
-def validate(
-    model: Lifter, loader: WindowLoader, setup: Setup, flip: bool, device: torch.device, autocast: Any
-) -> tuple[float, float]:
-    """Sum of the errors, mm, of all joints that count, and how many those are."""
-    training = model.training
-    model.eval()
-    total, count = torch.zeros((), dtype=torch.float64), 0
-    loader.set_epoch(0)
-    for batch in loader:
-        given = examples(batch, setup.inputs, model.many_to_many, device)
-        with autocast:
-            predicted = predict(model, given.inputs, setup.inputs, flip)
-        errors = position_error(predicted.cpu(), given.target.cpu(), given.mask.cpu())
-        total += errors.nansum()
-        count += int((~errors.isnan()).sum())
-        del batch
-    model.train(training)
-    return float(total), count
 
 
 def _autocast(wanted: str, device: torch.device) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .order import Order
 from .pieces import Pieces
-from .records import Buffers, Record, load
+from .records import Buffers, Record, gather, load
 from .shardfile import ShardReader
 from .window_table import WindowShape, WindowTable
 
@@ -20,8 +20,12 @@ from .window_table import WindowShape, WindowTable
 READERS = 2
 
 
+# Frames that are read at once of a shard of which only some are wanted: a few chunks, so that they take little memory.
+SOME = 1024
+
+
 class Columns:
-    """All frames of the sequences chosen, read once."""
+    """All frames of the sequences chosen, read once, in their order."""
 
     def __init__(self, readers: Sequence[ShardReader], records: Sequence[Record], table: WindowTable):
         start, stop = table.sequences["start"], table.sequences["stop"]
@@ -29,15 +33,17 @@ class Columns:
         self._shift = np.cumsum(lengths) - lengths - start
         columns = [np.empty(int(lengths.sum()), dtype=record.dtype) for record in records]
         self.columns: list[np.ndarray | None] = [*columns]
-        finished = [reader.store.finished() for reader in readers]
+        at = 0
         for index, reader in enumerate(readers):
-            size = reader.store.layout.shard_frames
-            for low, high, shift in _runs(start, stop, self._shift, table.sequences["store"] == index):
-                for shard in range(low // size, -(-high // size)):
-                    if finished[index][shard]:
-                        a, b = max(low, shard * size), min(high, (shard + 1) * size)
-                        for record, column in zip(records, columns, strict=True):
-                            load(reader, record, a, b, column[a + shift : b + shift])
+            mine = table.sequences["store"] == index
+            wanted = _wanted(start[mine], stop[mine], reader.store.frames)
+            for shard, finished in enumerate(reader.store.finished()):
+                low, high = reader.store.layout.bounds(shard)
+                count = int(wanted[low:high].sum())
+                if finished:
+                    for record, column in zip(records, columns, strict=True):
+                        _load_some(reader, record, low, wanted[low:high], column[at : at + count])
+                at += count
 
     def step(self, step: int) -> None:
         pass
@@ -49,12 +55,33 @@ class Columns:
         pass
 
 
-def _runs(start: np.ndarray, stop: np.ndarray, shift: np.ndarray, mine: np.ndarray) -> list[tuple[int, int, int]]:
-    """Sequences that follow one another without a gap, together: first frame, one past the last, shift."""
-    start, stop, shift = start[mine], stop[mine], shift[mine]
-    first = np.flatnonzero(np.append(True, start[1:] != stop[:-1]))
-    last = np.append(first[1:], len(start)) - 1
-    return list(zip(start[first].tolist(), stop[last].tolist(), shift[first].tolist(), strict=True))
+def _wanted(start: np.ndarray, stop: np.ndarray, frames: int) -> np.ndarray:
+    """(frames,) bool: which frames are in one of these sequences."""
+    edges = np.bincount(start, minlength=frames + 1) - np.bincount(stop, minlength=frames + 1)
+    return np.cumsum(edges[:-1]) > 0
+
+
+def _load_some(reader: ShardReader, record: Record, low: int, wanted: np.ndarray, column: np.ndarray) -> None:
+    """The frames of a shard that are wanted into a column; wanted (shard,) bool, `low` the shard's first frame.
+
+    Sequences may be short and many: their frames are read together, not one sequence after another.
+    """
+    frames, at = np.flatnonzero(wanted), 0
+    while at < len(frames):
+        first = int(frames[at])
+        # As far as no frame is left out, or else a few chunks, from which those that are wanted are copied.
+        gap = int(np.argmin(wanted[first:])) or len(wanted) - first
+        stop = first + gap if gap >= SOME else min((first // SOME + 1) * SOME, len(wanted))
+        here = frames[at : at + np.searchsorted(frames[at:], stop)]
+        stop = int(here[-1]) + 1
+        out = column[at : at + len(here)]
+        if len(here) == stop - first:
+            load(reader, record, low + first, low + stop, out)
+        else:
+            spare = np.empty(stop - first, dtype=record.dtype)
+            load(reader, record, low + first, low + stop, spare)
+            gather(spare, here - first, out)
+        at += len(here)
 
 
 @dataclass(frozen=True)

@@ -42,3 +42,9 @@ class CorruptStoreError(AugliftError, ValueError):
 
 class MissingExtraError(AugliftError, ImportError):
     """A part that is installed by an extra is not here."""
+
+
+def reason(error: BaseException, longest: int = 160) -> str:
+    """The first line of what an error says; the name of its kind where it says nothing, as EOFError may."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:longest]

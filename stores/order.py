@@ -85,19 +85,25 @@ def drawn_windows(counts: Sequence[int], weights: Sequence[float]) -> int:
     )
 
 
-def share(count: int, rank: int, world_size: int) -> tuple[int, int]:
-    """First and one past the last of a rank's part of `count`: as equal as can be, longer parts first."""
-    each, longer = divmod(count, world_size)
+def share(count: int, rank: int, world_size: int, unit: int = 1) -> tuple[int, int]:
+    """First and one past the last of a rank's part of `count`: as equal as can be, longer parts first.
+
+    unit   parts are multiples of it; what is more than a multiple in `count` is nobody's
+    """
+    each, longer = divmod(count // unit, world_size)
     first = rank * each + min(rank, longer)
-    return first, first + each + (rank < longer)
+    return unit * first, unit * (first + each + (rank < longer))
 
 
-def sequential_order(windows: np.ndarray, block: np.ndarray | None, rank: int = 0, world_size: int = 1) -> Order:
+def sequential_order(
+    windows: np.ndarray, block: np.ndarray | None, rank: int = 0, world_size: int = 1, unit: int = 1
+) -> Order:
     """Windows as they are given (ascending, and so are their blocks), one block at a time.
 
     windows  (m,) indices; block (N,) the block of every window, None where everything is in memory
+    unit     as for `share`
     """
-    mine = windows[slice(*share(len(windows), rank, world_size))]
+    mine = windows[slice(*share(len(windows), rank, world_size, unit))]
     if block is None or not len(mine):
         return _whole(mine)
     of = block[mine]
@@ -113,14 +119,16 @@ def shuffled_order(
     epoch: int,
     rank: int = 0,
     world_size: int = 1,
+    unit: int = 1,
 ) -> Order:
     """Windows in random order; with blocks, as random as `pool` blocks in memory allow.
 
     windows  (m,) indices, ascending; block (N,) the block of every window, None where everything is in memory
     Ranks are disjoint and together have every window exactly as often as it is given.
+    unit     as for `share`
     """
     shuffled = windows[permutation(len(windows), seed, epoch, _SHUFFLE)]
-    first, last = share(len(windows), rank, world_size)
+    first, last = share(len(windows), rank, world_size, unit)
     if block is None or first == last:
         return _whole(shuffled[first:last])
     place = np.empty(int(block.max()) + 1, dtype=_smallest(int(block.max()) + 1))

@@ -103,22 +103,19 @@ def window_table(
     select: Mapping[str, Any] | None = None,
     where: pc.Expression | None = None,
     keep_invalid: bool = False,
+    centres: Sequence[np.ndarray | None] | None = None,
 ) -> WindowTable:
     """The windows of the sequences chosen.
 
     select, where   as `SequenceTable.select`; every store must have something to give
     keep_invalid    also windows whose centre is not valid
+    centres         by store, (frames,) bool: which frames may be centres; None: any
     A store that is still being written gives the windows whose frames are all in finished shards, and a warning says
-    how many those are. InvalidValueError where nothing is left, or the window is longer than every sequence.
+    how many those are. InvalidValueError where nothing is left.
     """
-    chosen = [_chosen(reader, select, where) for reader in readers]
-    longest = max(int(table.lengths.max()) for table, _ in chosen)
-    if shape.window > longest:
-        raise InvalidValueError(
-            f"window {shape.window} is longer than every sequence chosen; the longest has {longest} frames"
-        )
-    sequences = _columns(chosen)
-    parts, finished = [], []
+    sequences = _columns([_chosen(reader, select, where) for reader in readers])
+    allowed = _allowed(readers, centres)
+    parts, finished, dropped = [], [], np.zeros(3, dtype=np.int64)
     for index, reader in enumerate(readers):
         store = reader.store
         mine = np.flatnonzero(sequences["store"] == index)
@@ -136,19 +133,54 @@ def window_table(
             first = np.maximum(centre - shape.left, sequences["start"][sequence])
             last = np.minimum(centre + shape.right, sequences["stop"][sequence] - 1)
             keep = _inside(first, last, done, store.layout.shard_frames)
+        left = [len(centre), int(keep.sum())]
+        if allowed[index] is not None:
+            keep[keep] = allowed[index][centre[keep]]
+        left.append(int(keep.sum()))
         if not keep_invalid:
-            keep[keep] = _validity(reader, done, centre[keep])[centre[keep]]
+            needed = np.bincount(centre[keep] // store.layout.shard_frames, minlength=len(done)) > 0
+            keep[keep] = valid_frames(reader, needed)[centre[keep]]
+        dropped -= np.diff([*left, int(keep.sum())])
         parts.append((centre[keep].astype(np.int32), sequence[keep].astype(np.int32)))
     counts = tuple(len(centre) for centre, _ in parts)
     if not sum(counts):
-        frames = int((sequences["stop"] - sequences["start"]).sum())
-        shards = ", ".join(f"{done} of {there}" for done, there in finished)
-        raise InvalidValueError(
-            f"no window is left of the {frames} frames chosen (shards finished: {shards}): no centre is valid; "
-            "keep_invalid keeps them"
-        )
+        raise InvalidValueError(_nothing_left(int(dropped.sum()), dropped.tolist(), finished))
     centre, sequence = (np.concatenate(column) for column in zip(*parts, strict=True))
     return WindowTable(centre, sequence, sequences, counts, tuple(finished))
+
+
+def valid_frames(reader: ShardReader, shards: np.ndarray) -> np.ndarray:
+    """(frames,) bool: which frames are valid; False in shards that are not wanted.
+
+    shards   (shards,) bool: those to read
+    """
+    store = reader.store
+    valid = np.zeros(store.frames, dtype=np.uint8)
+    for shard in np.flatnonzero(shards):
+        low, high = store.layout.bounds(int(shard))
+        reader.read("valid", low, high, valid[low:high])
+    return valid > 0
+
+
+def _allowed(
+    readers: Sequence[ShardReader], centres: Sequence[np.ndarray | None] | None
+) -> Sequence[np.ndarray | None]:
+    if centres is None:
+        return [None] * len(readers)
+    shapes = [None if mask is None else (mask.dtype, mask.shape) for mask in centres]
+    wanted = [(np.dtype(bool), (reader.store.frames,)) for reader in readers]
+    if len(shapes) != len(wanted) or any(s not in (None, w) for s, w in zip(shapes, wanted, strict=True)):
+        frames = ", ".join(str(reader.store.frames) for reader in readers)
+        raise InvalidValueError(f"centres: must be an array of booleans a store, one a frame ({frames}), or None")
+    return centres
+
+
+def _nothing_left(centres: int, dropped: Sequence[int], finished: Sequence[tuple[int, int]]) -> str:
+    shards = ", ".join(f"{done} of {there}" for done, there in finished)
+    reasons = ("reach into unfinished shards", "were not among the centres given", "are not valid")
+    why = ", ".join(f"{count} {reason}" for count, reason in zip(dropped, reasons, strict=True) if count)
+    hint = "; keep_invalid keeps those" if dropped[2] else ""
+    return f"no window is left of {centres} centres (shards finished: {shards}): {why}{hint}"
 
 
 def _chosen(reader: ShardReader, select: Mapping[str, Any] | None, where: Any) -> tuple[SequenceTable, np.ndarray]:
@@ -187,14 +219,3 @@ def _inside(first: np.ndarray, last: np.ndarray, finished: np.ndarray, shard_fra
     """Which of the frame ranges [first, last] lie in finished shards altogether."""
     unfinished = np.concatenate([[0], np.cumsum(~finished)])
     return unfinished[last // shard_frames + 1] == unfinished[first // shard_frames]
-
-
-def _validity(reader: ShardReader, finished: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """(frames,) bool: which frames are valid; False where the shard is not read."""
-    store = reader.store
-    valid = np.zeros(store.frames, dtype=np.uint8)
-    needed = np.bincount(centre // store.layout.shard_frames, minlength=len(finished)) > 0
-    for shard in np.flatnonzero(needed & finished):
-        low, high = store.layout.bounds(int(shard))
-        reader.read("valid", low, high, valid[low:high])
-    return valid > 0

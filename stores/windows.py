@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from .blocks import BlockPool, Blocks, Columns, cut_into_blocks
@@ -32,7 +33,8 @@ class WindowLoader:
 
     stores         what `FeatureStore.open` takes, or an open store; or several
     fields         of the store; `valid` is always among them
-    window         frames, odd, 1 to 351. Past the ends of a sequence its edges are replicated, as VideoPose3D does
+    window         frames, odd, 1 to 351. Past the ends of a sequence, which may be shorter than a window, its edges are
+                   replicated, as VideoPose3D does
     stride         frames from one centre to the next
     batch_size     windows; the last batch of an epoch has what is left, unless drop_last
     causal         the centre is the last frame of its window, not the middle one
@@ -40,6 +42,7 @@ class WindowLoader:
     where          an Arrow expression over that table, such as pc.field("fps") >= 25
     weights        by store, how often an epoch goes through it; 1 by default; 0.5: a random half, another each epoch
     keep_invalid   also windows whose centre is not valid
+    centres        by store, (frames,) bool or None: frames that may be centres, beside what is said above
     centre_fields  those of `fields` that are wanted at the centre alone, (B, 1, ...)
     shuffle        False: windows in the order of stores and frames
     drop_last      only whole batches, the same number for every rank
@@ -75,6 +78,7 @@ class WindowLoader:
         where: pc.Expression | None = None,
         weights: Sequence[float] | None = None,
         keep_invalid: bool = False,
+        centres: Sequence[np.ndarray | None] | None = None,
         centre_fields: Iterable[str] = (),
         shuffle: bool = True,
         drop_last: bool = False,
@@ -96,7 +100,7 @@ class WindowLoader:
         self.fields = _common_fields(self.stores, [*fields, "valid"])
         self._records = records_of(self.fields.values(), _centre(centre_fields, self.fields))
         self._readers = [ShardReader(store) for store in self.stores]
-        self.table: WindowTable = window_table(self._readers, self.shape, select, where, keep_invalid)
+        self.table: WindowTable = window_table(self._readers, self.shape, select, where, keep_invalid, centres)
         # Wide frames that go to one window each need no copy in memory but the batch's own.
         self._scattered = tuple(
             record.fields[0].wide and record.frames(window) == 1 and max(self.weights) <= 1 for record in self._records
@@ -161,7 +165,7 @@ class WindowLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Where this loader is, as plain data: the epoch, how many of its batches were given out, what they are of."""
-        return {"epoch": self.epoch, "batch": self._batch, "memory": self.plan.budget, **self._identity()}
+        return {"epoch": self.epoch, "batch": self._batch, "memory": self.plan.budget, **self.identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another loader was: the next iteration has exactly the batches that remained to it.
@@ -171,7 +175,7 @@ class WindowLoader:
         if self._automatic and state.get("memory") != self.plan.budget:
             self._use(_bytes(state.get("memory")))
             self._columns = None
-        ours = self._identity()
+        ours = self.identity()
         theirs = {key: state.get(key) for key in ours}
         if ours != theirs:
             difference = describe_difference(ours, theirs).replace("in the store", "there")
@@ -179,7 +183,7 @@ class WindowLoader:
         self.epoch, self._batch = int(state["epoch"]), int(state["batch"])
         self._resume = self._batch
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What the order of windows and their batches depends on."""
         return {
             "stores": [store.fingerprint for store in self.stores],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -137,6 +138,8 @@ def _checked(table: str, values: Mapping[str, Any], known: Mapping[str, Any]) ->
             raise InvalidValueError(
                 f"{table}.{key} = {value!r}: must be a {type(default).__name__}, such as {default!r}"
             )
+        if not all(math.isfinite(one) for one in (value if type(value) is tuple else (value,)) if type(one) is float):
+            raise InvalidValueError(f"{table}.{key} = {value!r}: must be finite")
         checked[key] = type(default)(value)
     return checked
 

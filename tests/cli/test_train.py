@@ -53,6 +53,20 @@ def test_json_is_an_event_a_line(store: str, tmp_path: Path):
     assert events[-1]["best_mpjpe"] == min(e["held_out_mpjpe"] for e in events if e["event"] == "epoch")
 
 
+@pytest.mark.parametrize("more", [["--json"], []])
+def test_of_processes_that_train_together_one_says_the_end(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+):
+    from auglift.lifters.train import Outcome
+
+    def other_rank(setup, out, watcher, stop):
+        return Outcome(Path(out), 1, 0, 5.0, finished=False, leads=False)
+
+    monkeypatch.setattr("auglift.lifters.train.train", other_rank)
+    done = call(store, *SMALL, "--out", str(tmp_path / "run"), *more)
+    assert (done.stdout, done.stderr, done.exit_code) == ("", "", 130)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -60,7 +74,6 @@ def test_json_is_an_event_a_line(store: str, tmp_path: Path):
         (["--inputs", "uad"], "did you mean 'uadd'"),
         (["--inputs", "spatial"], "has no uadd/spatial"),
         (["--window", "4"], "no centre"),
-        (["--window", "81"], "longer than every sequence"),
         (["--device", "cuda:77"], "--device cpu"),
         (["--lifter", "posformer"], "did you mean 'poseformer'"),
         (["--init", "nowhere"], "no run"),

@@ -18,6 +18,9 @@ from auglift.stores.errors import InvalidValueError
         ("optimiser.learning_rat=3", "did you mean 'learning_rate'"),
         ("lr=fast", "must be a float"),
         ("loss.mpjp=1", "did you mean 'mpjpe'"),
+        ("loss.mpjpe=inf", "must be finite"),
+        ("lr=nan", "must be finite"),
+        ("schedule.batch_norm_momentum=[0.1, nan]", "must be finite"),
     ],
 )
 def test_settings_that_do_not_exist_are_refused(assignment: str, words: str):
@@ -41,6 +44,7 @@ def test_names_of_inputs_are_read_as_they_are_written(text: str):
         ("uadd@root=1", "no option '@root=1'"),
         ("xy@scaled=big", "'big' is no number"),
         ("xy@scaled=-1", "must be above 0"),
+        ("xy@scaled=inf", "must be"),
     ],
 )
 def test_an_option_of_inputs_that_cannot_be_is_an_error(text: str, words: str):

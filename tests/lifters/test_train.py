@@ -232,8 +232,11 @@ def test_inputs_that_the_store_does_not_hold_are_refused_and_those_it_does_are_n
     train(setup_of(made.url, inputs="xycd/paper", epochs=1), tmp_path / "run")
 
 
-def test_a_window_longer_than_every_sequence_is_refused(store: str, tmp_path: Path):
-    refused(InvalidValueError, "longer than every sequence", setup_of(store, window=61), tmp_path / "run")
+def test_a_window_longer_than_every_sequence_repeats_their_ends_and_it_is_said(store: str, tmp_path: Path):
+    notes = Notes()
+    outcome = train(setup_of(store, window=61), tmp_path, notes)
+    assert math.isfinite(outcome.best_mpjpe)
+    assert any("61 frames is longer than every sequence to train on (the longest has 60)" in n for n in notes.said)
 
 
 def test_a_store_still_being_written_is_refused_unless_allowed(tmp_path: Path):
@@ -364,12 +367,14 @@ def test_tensorboard_has_the_figures_of_the_log(store: str, tmp_path: Path):
 def test_two_processes_of_torchrun_train_one_lifter(store: str, tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command += ["-m", "auglift.cli.train", store, "--lifter", "poseformer", "--window", "3", "--device", "cpu"]
-    command += ["--epochs", "2", "--batch", "32", "--out", str(tmp_path / "two"), "--threads", "1"]
+    command += ["--epochs", "2", "--batch", "32", "--out", str(tmp_path / "two"), "--threads", "1", "--json"]
     for assignment in TINY["poseformer"]:
         command += ["--set", assignment]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [line["epoch"] for line in losses(tmp_path / "two")] == [0, 1]
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert [event for event in events if event != "note"] == ["begin", "epoch", "epoch", "end"]
     # Half the batch in each process, gradients averaged: the first loss is of other windows, but the same kind.
     train(setup_of(store, "poseformer"), tmp_path / "one")
     ours, theirs = losses(tmp_path / "two")[-1], losses(tmp_path / "one")[-1]
