@@ -1,7 +1,7 @@
 """Do 100,000 short sequences take under 30 s to open, look at, check and export?
 
 A store of 100,000 sequences of 10 frames, a million frames in shards of 8,192, with every field that a depth pass over
-a dataset with ground truth writes. Its shards are all the same file, so that it is soon made; they are in the page cache.
+a dataset with ground truth writes. Its shards are all one file, so that it is soon made, and are in the page cache.
 Each figure is of one command's work in a process of its own, the start of Python and its imports included.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from auglift.stores.fingerprint import fingerprint
-from auglift.stores.layout import SHARD_FRAMES, StoreLayout, array_key
+from auglift.stores.layout import StoreLayout, array_key
 from auglift.stores.ledger import ShardRecord
 from auglift.stores.location import locate
 from auglift.stores.schema import UADD_STATISTICS, Field, fields_for

@@ -26,7 +26,7 @@ from .picture import picture
 from .report import show_checks
 
 FILTERS = ("split", "subject", "action", "camera")
-FRAMES_SHOWN, NAMES_SHOWN = 10, 12
+FRAMES_SHOWN, WORST_SHOWN, SEQUENCES_SHOWN = 10, 100, 1000
 
 
 def filter_options(command: Callable) -> Callable:
@@ -189,12 +189,14 @@ def sequences(store: str, json: bool, **filters: tuple[str, ...]) -> None:
         echo_json([{k: _finite(v) for k, v in vars(row).items()} for row in table])
         return
     shown = Table("id", "subject", "action", "camera", "split", "start", "frames", "fps", "size", "source")
-    for row in table:
+    for row in SequenceTable(table.table.slice(0, SEQUENCES_SHOWN)):
         rate = "-" if row.fps != row.fps else f"{row.fps:.6g}"
         names = (escape(text) for text in (row.id, row.subject, row.action, row.camera, row.split))
         size = f"{row.width} x {row.height}"
         shown.add_row(*names, str(row.start), str(row.length), rate, size, escape(row.source))
     stdout.print(shown)
+    if len(table) > SEQUENCES_SHOWN:
+        stdout.print(f"and {len(table) - SEQUENCES_SHOWN} more; --json lists all")
     stdout.print(f"{len(table)} sequences, {table.frames} frames")
 
 
@@ -212,11 +214,13 @@ def report(store: str, json: bool) -> None:
         echo_json(about)
         return
     table = Table("sequence", "frames", "valid", "share", "mean score")
-    for row in about["sequences"]:
+    for row in about["sequences"][:WORST_SHOWN]:
         share, score = row["valid_share"], row["mean_score"]
         cells = ("-" if share is None else f"{share:.1%}", "-" if score is None else f"{score:.3f}")
         table.add_row(escape(row["id"]), str(row["frames"]), str(row["valid"]), *cells)
     stdout.print(table)
+    if len(about["sequences"]) > WORST_SHOWN:
+        stdout.print(f"and {len(about['sequences']) - WORST_SHOWN} more (--json lists them)")
     for problem in about["problems"][:FRAMES_SHOWN]:
         line = f"frame {problem['source_frame']} of {problem['sequence']} could not be read: {problem['reason']}"
         stdout.print(escape(line), soft_wrap=True)

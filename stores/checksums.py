@@ -10,7 +10,7 @@ from .location import Location
 
 
 def read_checksums(location: Location) -> dict[str, str] | None:
-    """Key -> sha256, as `sha256sum` prints them; None where there is no such file. CorruptStoreError for another text."""
+    """Key -> sha256, as `sha256sum` prints them; None where there is none. CorruptStoreError for another text."""
     try:
         lines = location.read(CHECKSUMS).decode().splitlines()
     except MissingFileError:

@@ -81,8 +81,8 @@ class SequenceTable:
     def fault(self) -> str | None:
         """What keeps this from being a store's whole table, in a line; None where nothing does.
 
-        Every sequence begins where the one before it ends, the first at frame 0; ids are unique; only the camera and the
-        frame rate can be unknown, and are NaN then, not null.
+        Every sequence begins where the one before it ends, the first at frame 0; ids are unique; what is not
+        known is an empty string or NaN, never null.
         """
         for name in ARROW_SCHEMA.names:
             if self.table[name].null_count:
