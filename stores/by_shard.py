@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import StoreIncompleteError
 from .readahead import read_ahead
-from .sequences import Sequence, SequenceTable
+from .sequences import SequenceTable
 from .shardfile import ShardReader
 from .store import FeatureStore
 
@@ -38,13 +38,18 @@ class Block:
     @property
     def rows(self) -> np.ndarray:
         """(F,) int64: the frames that are wanted, counted from `start`, one sequence after the other."""
-        lengths = self.last - self.first
-        return np.arange(lengths.sum()) + np.repeat(self.first - (np.cumsum(lengths) - lengths), lengths)
+        return ranges(self.first, self.last)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(P,) sums of values (stop - start,) over the frames of each sequence."""
         edges = np.stack([self.first, self.last], axis=1).ravel()
         return np.add.reduceat(np.append(values, 0), edges)[::2]
+
+
+def ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """(F,) int64: first[0], ..., last[0] - 1, first[1], ... of (P,) bounds."""
+    lengths = last - first
+    return np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
 
 
 def blocks(store: FeatureStore, sequences: SequenceTable) -> list[Block]:
@@ -96,26 +101,19 @@ def read_blocks(
     return read_ahead(load(), depth=1)
 
 
-def read_sequences(
-    store: FeatureStore, sequences: SequenceTable, names: Iterable[str]
-) -> Iterator[tuple[Sequence, dict[str, np.ndarray]]]:
-    """Each sequence, in the order of the table, with its fields, (length, *shape) each. Raises as `FeatureStore.read`.
+def read_frames(store: FeatureStore, sequences: SequenceTable, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """All frames of these sequences in memory, one sequence after the other in the order of the table, field by field.
 
-    The arrays may be views of a whole block: whoever keeps few of many copies them.
+    (F, *shape) each. Raises as `FeatureStore.read`.
     """
-    rows = list(sequences)
-    begun: list[dict[str, np.ndarray]] = []
-    length = 0
+    names = list(names)
+    store.require(names)
+    whole = {name: np.empty((sequences.frames, *store.fields[name].shape), store.fields[name].dtype) for name in names}
+    place = 0
     with closing(read_blocks(store, blocks(store, sequences), names)) as read:
         for block, arrays in read:
-            pieces = zip(block.sequence.tolist(), block.first.tolist(), block.last.tolist(), strict=True)
-            for number, first, last in pieces:
-                begun.append({name: values[first:last] for name, values in arrays.items()})
-                length += last - first
-                if length == rows[number].length:
-                    yield rows[number], begun[0] if len(begun) == 1 else _joined(begun)
-                    begun, length = [], 0
-
-
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            rows = block.rows
+            for name, values in arrays.items():
+                np.take(values, rows, axis=0, out=whole[name][place : place + len(rows)], mode="clip")
+            place += len(rows)
+    return whole

@@ -91,7 +91,7 @@ class SequenceTable:
         ids = self.table["id"]
         if len(ids.unique()) != len(ids):
             counts = ids.value_counts()
-            repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+            repeated = [entry["values"] for entry in counts.to_pylist() if entry["counts"] > 1]
             return f"sequence ids repeat: {', '.join(sorted(repeated)[:5])}; give each source its own"
         starts, lengths = self.starts, self.lengths
         expected = np.cumsum(lengths) - lengths

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auglift.stores import by_shard
-from auglift.stores.by_shard import blocks, read_blocks, read_sequences
+from auglift.stores.by_shard import blocks, read_blocks, read_frames
 from auglift.stores.errors import CorruptStoreError, StoreIncompleteError
 from auglift.stores.sequences import SequenceTable
 from auglift.stores.shardfile import ShardReader
@@ -36,11 +36,11 @@ def test_any_sequences_in_any_order_are_what_the_store_reads(store, chosen, bloc
     table = SequenceTable(store.sequences.table.take(chosen))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(by_shard, "BLOCK_FRAMES", block_frames)
-        found = list(read_sequences(store, table, FIELDS))
-    assert [row for row, _ in found] == list(table)
-    for row, arrays in found:
-        for name in FIELDS:
-            np.testing.assert_array_equal(arrays[name], store.read(name, row.start, row.stop))
+        found = read_frames(store, table, FIELDS)
+    for name in FIELDS:
+        expected = np.concatenate([store.read(name, row.start, row.stop) for row in table])
+        np.testing.assert_array_equal(found[name], expected)
+        assert found[name].dtype == expected.dtype
 
 
 def test_each_shard_is_read_once_however_many_sequences_are_in_it(store, monkeypatch):
@@ -52,7 +52,7 @@ def test_each_shard_is_read_once_however_many_sequences_are_in_it(store, monkeyp
         read(self, name, start, stop, out)
 
     monkeypatch.setattr(ShardReader, "read", counted)
-    assert len(list(read_sequences(store, store.sequences, FIELDS))) == len(LENGTHS)
+    read_frames(store, store.sequences, FIELDS)
     assert reads == {(name, shard): 1 for name in FIELDS for shard in range(store.layout.shards)}
 
 
@@ -80,12 +80,12 @@ def test_a_shard_that_is_lost_or_not_written_is_an_error(tmp_path):
     MADE.run(tmp_path / "half", shards=2)
     half = FeatureStore.open(tmp_path / "half", allow_incomplete=True)
     with pytest.raises(StoreIncompleteError, match=r"shard 2 of .* is not written yet"):
-        list(read_sequences(half, half.sequences, FIELDS))
+        read_frames(half, half.sequences, FIELDS)
     MADE.run(tmp_path / "lost")
     (tmp_path / "lost" / "score" / "c" / "3" / "0").unlink()
     lost = FeatureStore.open(tmp_path / "lost")
     with pytest.raises(CorruptStoreError, match="shard 3 of 'score' is missing"):
-        list(read_sequences(lost, lost.sequences, FIELDS))
+        read_frames(lost, lost.sequences, FIELDS)
 
 
 @pytest.mark.parametrize("shards", [None, 3])
