@@ -71,7 +71,8 @@ class Files:
 def require_some(count: int, done: Exported, store: FeatureStore) -> None:
     """InvalidValueError, with why each sequence is left out, where nothing is left to write."""
     if not count:
-        why = "; ".join(sorted({why for _, why in done.left_out}))
+        reasons = sorted({why for _, why in done.left_out})
+        why = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} reasons more" if len(reasons) > 3 else "")
         raise InvalidValueError(
             f"there is nothing to write of {store.url}: each of these sequences is left out, as {why}"
         )
