@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..stores.card import write_card
 from ..stores.errors import InvalidValueError
-from ..stores.export import FORMATS, export
+from ..stores.export import FORMATS, MISSING, export
 from ..stores.layout import CARD
 from ..stores.sequences import SequenceTable
 from ..stores.store import FeatureStore
@@ -26,7 +26,7 @@ from .picture import picture
 from .report import show_checks
 
 FILTERS = ("split", "subject", "action", "camera")
-FRAMES_SHOWN, NAMES_SHOWN = 10, 12
+FRAMES_SHOWN, LEFT_OUT_SHOWN, WORST_SHOWN, SEQUENCES_SHOWN = 10, 20, 100, 1000
 
 
 def filter_options(command: Callable) -> Callable:
@@ -189,12 +189,14 @@ def sequences(store: str, json: bool, **filters: tuple[str, ...]) -> None:
         echo_json([{k: _finite(v) for k, v in vars(row).items()} for row in table])
         return
     shown = Table("id", "subject", "action", "camera", "split", "start", "frames", "fps", "size", "source")
-    for row in table:
+    for row in SequenceTable(table.table.slice(0, SEQUENCES_SHOWN)):
         rate = "-" if row.fps != row.fps else f"{row.fps:.6g}"
         names = (escape(text) for text in (row.id, row.subject, row.action, row.camera, row.split))
         size = f"{row.width} x {row.height}"
         shown.add_row(*names, str(row.start), str(row.length), rate, size, escape(row.source))
     stdout.print(shown)
+    if len(table) > SEQUENCES_SHOWN:
+        stdout.print(f"and {len(table) - SEQUENCES_SHOWN} more; --json lists all")
     stdout.print(f"{len(table)} sequences, {table.frames} frames")
 
 
@@ -212,11 +214,13 @@ def report(store: str, json: bool) -> None:
         echo_json(about)
         return
     table = Table("sequence", "frames", "valid", "share", "mean score")
-    for row in about["sequences"]:
+    for row in about["sequences"][:WORST_SHOWN]:
         share, score = row["valid_share"], row["mean_score"]
         cells = ("-" if share is None else f"{share:.1%}", "-" if score is None else f"{score:.3f}")
         table.add_row(escape(row["id"]), str(row["frames"]), str(row["valid"]), *cells)
     stdout.print(table)
+    if len(about["sequences"]) > WORST_SHOWN:
+        stdout.print(f"and {len(about['sequences']) - WORST_SHOWN} more (--json lists them)")
     for problem in about["problems"][:FRAMES_SHOWN]:
         line = f"frame {problem['source_frame']} of {problem['sequence']} could not be read: {problem['reason']}"
         stdout.print(escape(line), soft_wrap=True)
@@ -247,18 +251,46 @@ def card(store: str, force: bool) -> None:
 )
 @click.option("--out", required=True, metavar="FOLDER", help="Where the files go.")
 @filter_options
+@click.option(
+    "--missing",
+    type=click.Choice(list(MISSING)),
+    help=f"Frames without ground truth. {'; '.join(f'{name}: {what}' for name, what in MISSING.items())}. "
+    "[default: split]",
+)
+@click.option(
+    "--checkout",
+    metavar="FOLDER",
+    help="VideoPose3D's repository, whose code says where Human3.6M's cameras stand. [default: where --out is its data "
+    "folder, that]",
+)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @json_option
-def export_command(store: str, kind: str, out: str, force: bool, json: bool, **filters: tuple[str, ...]) -> None:
+def export_command(
+    store: str,
+    kind: str,
+    out: str,
+    missing: str | None,
+    checkout: str | None,
+    force: bool,
+    json: bool,
+    **filters: tuple[str, ...],
+) -> None:
     """Write a store's sequences in another project's format.
 
-    VideoPose3D reads pickled dictionaries, so that is what its files hold: whoever loads them must trust them.
+    VideoPose3D reads pickled dictionaries, and MMPose pickled cameras, so that is what these files hold: whoever loads
+    them must trust them.
     """
     opened = FeatureStore.open(store)
-    done = export(opened, kind, out, chosen(opened, filters), overwrite=force)
+    done = export(opened, kind, out, chosen(opened, filters), force, missing, checkout)
     if json:
-        echo_json({"paths": [str(path) for path in done.paths], "frames": done.frames, "notes": done.notes})
+        left_out = [{"sequence": id, "reason": why} for id, why in done.left_out]
+        paths = [str(path) for path in done.paths]
+        echo_json({"paths": paths, "frames": done.frames, "notes": done.notes, "left_out": left_out})
         return
+    for id, why in done.left_out[:LEFT_OUT_SHOWN]:
+        stderr.print(escape(f"{id} is left out: {why}"), soft_wrap=True)
+    if len(done.left_out) > LEFT_OUT_SHOWN:
+        stderr.print(f"and {len(done.left_out) - LEFT_OUT_SHOWN} more (--json lists them)")
     for note in done.notes:
         stderr.print(escape(note), soft_wrap=True)
     for path in done.paths:

@@ -48,11 +48,11 @@ def agreement(store: FeatureStore) -> dict[str, float] | None:
 
 def spans(store: FeatureStore) -> Iterator[tuple[int, int]]:
     """First frame and one past the last, of at most 3,200 frames evenly over the store."""
-    sequences = list(store.sequences)
-    for number in np.unique(np.linspace(0, len(sequences) - 1, min(_SEQUENCES, len(sequences))).astype(int)):
-        sequence = sequences[number]
-        start = sequence.start + max(0, (sequence.stop - sequence.start - _FRAMES) // 2)
-        yield start, min(sequence.stop, start + _FRAMES)
+    starts, lengths = store.sequences.starts, store.sequences.lengths
+    for number in np.unique(np.linspace(0, len(starts) - 1, min(_SEQUENCES, len(starts))).astype(int)):
+        first, length = int(starts[number]), int(lengths[number])
+        start = first + max(0, (length - _FRAMES) // 2)
+        yield start, min(first + length, start + _FRAMES)
 
 
 def in_words(told: dict[str, float]) -> str:

@@ -64,20 +64,11 @@ class SequenceTable:
     @classmethod
     def from_sequences(cls, sequences: Iterable[Sequence]) -> SequenceTable:
         """InvalidValueError where ids repeat, or the sequences do not lie one after another from frame 0."""
-        rows = list(sequences)
-        ids = [row.id for row in rows]
-        if len(set(ids)) != len(ids):
-            repeated = sorted({i for i in ids if ids.count(i) > 1})
-            raise InvalidValueError(f"sequence ids repeat: {', '.join(repeated[:5])}; give each source its own")
-        expected = 0
-        for row in rows:
-            if row.start != expected or row.length < 1:
-                raise InvalidValueError(
-                    f"sequence '{row.id}' has frames {row.start} to {row.stop}; expected to begin at {expected} "
-                    "and to hold at least one frame"
-                )
-            expected = row.stop
-        return cls(pa.Table.from_pylist([asdict(row) for row in rows], schema=ARROW_SCHEMA))
+        table = cls(pa.Table.from_pylist([asdict(row) for row in sequences], schema=ARROW_SCHEMA))
+        fault = table.fault()
+        if fault:
+            raise InvalidValueError(fault)
+        return table
 
     @classmethod
     def from_parquet(cls, data: bytes) -> SequenceTable:
@@ -86,6 +77,32 @@ class SequenceTable:
             return cls(pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read())
         except (pa.ArrowException, KeyError, OSError, ValueError) as error:
             raise CorruptStoreError(f"sequences.parquet cannot be read ({error}); run auglift-prep again") from error
+
+    def fault(self) -> str | None:
+        """What keeps this from being a store's whole table, in a line; None where nothing does.
+
+        Every sequence begins where the one before it ends, the first at frame 0; ids are unique; what is not
+        known is an empty string or NaN, never null.
+        """
+        for name in ARROW_SCHEMA.names:
+            if self.table[name].null_count:
+                row = self.table[name].is_null().to_pylist().index(True)
+                return f"the {name} of sequence {row} is null; only auglift-prep writes this table"
+        ids = self.table["id"]
+        if len(ids.unique()) != len(ids):
+            counts = ids.value_counts()
+            repeated = [entry["values"] for entry in counts.to_pylist() if entry["counts"] > 1]
+            return f"sequence ids repeat: {', '.join(sorted(repeated)[:5])}; give each source its own"
+        starts, lengths = self.starts, self.lengths
+        expected = np.cumsum(lengths) - lengths
+        wrong = np.flatnonzero((starts != expected) | (lengths < 1))
+        if len(wrong):
+            row = self[int(wrong[0])]
+            return (
+                f"sequence '{row.id}' has frames {row.start} to {row.stop}; expected to begin at {expected[wrong[0]]} "
+                "and to hold at least one frame"
+            )
+        return None
 
     def to_parquet(self) -> bytes:
         """The table as the bytes of a Parquet file; the same table gives the same bytes."""
@@ -115,7 +132,7 @@ class SequenceTable:
     @property
     def frames(self) -> int:
         """Frames the sequences hold together."""
-        return int(self.lengths.sum())
+        return pc.sum(self.table["length"]).as_py() or 0  # type: ignore[attr-defined]
 
     def values(self, key: str) -> list[str]:
         """The distinct values of a column, sorted."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from .checksums import is_as_written, read_checksums
 from .errors import (
     CorruptStoreError,
     InvalidValueError,
@@ -20,7 +21,7 @@ from .errors import (
     StoreIncompleteError,
     StoreReadError,
 )
-from .layout import GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
+from .layout import CHECKSUMS, GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
 from .ledger import ShardRecord, read_ledger
 from .location import Location, locate
 from .schema import FIELDS, FORMAT, FORMAT_VERSION, Field
@@ -42,12 +43,15 @@ class FeatureStore:
         self._arrays: dict[str, zarr.Array] = {}
 
     @classmethod
-    def open(cls, url: str | Path | Location, allow_incomplete: bool = False) -> FeatureStore:
+    def open(
+        cls, url: str | Path | Location, allow_incomplete: bool = False, *, check_table: bool = True
+    ) -> FeatureStore:
         """Open what auglift-prep wrote.
 
         allow_incomplete   read a store that is still being written: its finished shards only
+        check_table        refuse a table of sequences that is not what was written; `verify` looks further all the same
         Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer
-        format, StoreIncompleteError where it is not complete.
+        format, StoreIncompleteError where it is not complete, CorruptStoreError where its small files are damaged.
         """
         location = locate(url)
         attributes = read_attributes(location)
@@ -56,7 +60,7 @@ class FeatureStore:
                 f"{location.url} is not complete: run the auglift-prep command that began it again, or open it with "
                 "allow_incomplete to read its finished shards"
             )
-        sequences = SequenceTable.from_parquet(location.read(SEQUENCES))
+        sequences = _read_table(location, attributes["status"] == "complete") if check_table else _any_table(location)
         try:
             group = zarr.open_group(location.zarr_store(), mode="r", zarr_format=3)
         except (ValueError, KeyError, TypeError) as error:
@@ -173,6 +177,35 @@ class FeatureStore:
                 f"frames {start} to {stop} of '{name}' in {self.url} are damaged ({error}); auglift-store verify "
                 "--repair, then auglift-prep again"
             ) from error
+
+
+def _read_table(location: Location, complete: bool) -> SequenceTable:
+    """The table of sequences, as it was written: a row out of place would give other frames a sequence's name."""
+    data = location.read(SEQUENCES)
+    if complete and not is_as_written(data, SEQUENCES, _checksums(location)):
+        raise CorruptStoreError(
+            f"{SEQUENCES} of {location.url} is not what was written: its sha256 is not the one in {CHECKSUMS}; put the "
+            "file back as it was, or auglift-store verify --repair, then auglift-prep again"
+        )
+    table = SequenceTable.from_parquet(data)
+    fault = table.fault()
+    if fault:
+        raise CorruptStoreError(
+            f"{SEQUENCES} of {location.url} is not what auglift-prep writes: {fault}; run auglift-store verify"
+        )
+    return table
+
+
+def _any_table(location: Location) -> SequenceTable:
+    return SequenceTable.from_parquet(location.read(SEQUENCES))
+
+
+def _checksums(location: Location) -> dict[str, str]:
+    """What there is of them: that the file itself is gone or spoilt is for `verify` to say."""
+    try:
+        return read_checksums(location) or {}
+    except CorruptStoreError:
+        return {}
 
 
 def read_attributes(location: Location) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from .agreement import agreement
+from .by_shard import blocks, read_blocks
 from .errors import CorruptStoreError, MissingFileError
 from .layout import STATISTICS
 from .relief import relief
@@ -81,30 +82,29 @@ def report(store: FeatureStore) -> dict[str, Any]:
     sequences   id, frames finished, valid, valid_share and mean score of the valid frames, worst first
     problems    the frames that could not be read, as the ledger lists them: sequence, source_frame, reason
     """
+    table = store.sequences
     finished = store.finished()
-    shard_frames = store.layout.shard_frames
-    rows = []
-    for sequence in store.sequences:
-        spans = [
-            (max(sequence.start, shard * shard_frames), min(sequence.stop, (shard + 1) * shard_frames))
-            for shard in range(sequence.start // shard_frames, (sequence.stop - 1) // shard_frames + 1)
-            if finished[shard]
-        ]
-        valid = [store.read("valid", *span) > 0 for span in spans]
-        scores = [store.read("score", *span) for span in spans]
-        frames, found = sum(map(len, valid)), sum(int(part.sum()) for part in valid)
-        total = sum(
-            float(np.nansum(score[known], dtype=np.float64)) for score, known in zip(scores, valid, strict=True)
+    frames, found = np.zeros((2, len(table)), dtype=np.int64)
+    total = np.zeros(len(table))
+    readable = [block for block in blocks(store, table) if finished[block.shard]]
+    for block, arrays in read_blocks(store, readable, ("valid", "score")):
+        known = arrays["valid"] > 0
+        scores = np.nansum(arrays["score"], axis=1, dtype=np.float64)
+        frames[block.sequence] += block.last - block.first
+        found[block.sequence] += block.sums(known.astype(np.int64))
+        total[block.sequence] += block.sums(np.where(known, scores, 0))
+    rows = [
+        {
+            "id": id,
+            "frames": of,
+            "valid": valid,
+            "valid_share": valid / of if of else None,
+            "mean_score": score / (valid * len(H36M_17)) if valid else None,
+        }
+        for id, of, valid, score in zip(
+            table.table["id"].to_pylist(), frames.tolist(), found.tolist(), total.tolist(), strict=True
         )
-        rows.append(
-            {
-                "id": sequence.id,
-                "frames": frames,
-                "valid": found,
-                "valid_share": found / frames if frames else None,
-                "mean_score": total / (found * len(H36M_17)) if found else None,
-            }
-        )
+    ]
     rows.sort(key=lambda row: (row["valid_share"] is not None, row["valid_share"] or 0.0, row["id"]))
     ledger = store.ledger()
     return {"sequences": rows, "problems": [p for shard in sorted(ledger) for p in ledger[shard].problems]}

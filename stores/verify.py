@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checksums import is_as_written, read_checksums
 from .errors import AugliftError, CorruptStoreError, MissingFileError
 from .fingerprint import canonical_json, fingerprint
 from .layout import (
@@ -29,7 +30,6 @@ from .ledger import ShardRecord, read_record
 from .location import PARTIAL, Location, locate
 from .lock import LOCK, StoreLock, holder_of
 from .schema import Field
-from .sequences import SequenceTable
 from .shards import with_attributes
 from .store import FeatureStore, read_attributes
 
@@ -89,13 +89,16 @@ def verify(url: str | Path | Location, deep: bool = False, progress: Progress | 
     if complete:
         found += _checksums(location, sizes)
     try:
-        layout = FeatureStore.open(location, allow_incomplete=True).layout
+        store = FeatureStore.open(location, allow_incomplete=True, check_table=False)
+        layout = store.layout
         _check_arrays(location, layout)
     except AugliftError as error:
         return sorted_findings([*found, Finding(GROUP, str(error), "renew")])
+    fault = store.sequences.fault()
+    if fault and not any(finding.key == SEQUENCES for finding in found):
+        found.append(Finding(SEQUENCES, f"is not what auglift-prep writes: {fault}", "renew"))
     records, bad = _ledger(location, layout, attributes["fingerprint"], complete, recorded)
     found += bad
-    store = FeatureStore.open(location, allow_incomplete=True)
     with ThreadPoolExecutor(_threads(layout)) as pool:
         check = _read_shard if deep else _weigh_shard
         checked = pool.map(lambda record: list(check(store, record, sizes)), records)
@@ -177,22 +180,21 @@ def _plan(location: Location, attributes: dict[str, Any]) -> Iterator[Finding]:
 def _checksums(location: Location, sizes: dict[str, int]) -> Iterator[Finding]:
     """Everything beside the shards against SHA256SUMS, which a finished store has."""
     try:
-        lines = location.read(CHECKSUMS).decode().splitlines()
-        expected = {key: digest for digest, key in (line.split("  ", 1) for line in lines)}
-    except MissingFileError:
-        yield Finding(CHECKSUMS, "is missing", "finish")
-        return
-    except ValueError:
+        expected = read_checksums(location)
+    except CorruptStoreError:
         yield Finding(CHECKSUMS, "cannot be read", "finish")
+        return
+    if expected is None:
+        yield Finding(CHECKSUMS, "is missing", "finish")
         return
     for key in {GROUP, PLAN, SEQUENCES, STATISTICS} - set(expected):
         yield Finding(CHECKSUMS, f"does not list {key}", "finish")
-    for key, digest in expected.items():
+    for key in expected:
         shard = _shard_of(key)
         remedy = "redo" if shard is not None else {PLAN: "replan", STATISTICS: "finish"}.get(key, "renew")
         if key not in sizes:
             yield Finding(key, "is missing", remedy, shard)
-        elif hashlib.sha256(location.read(key)).hexdigest() != digest:
+        elif not is_as_written(location.read(key), key, expected):
             yield Finding(key, f"is not what was written: its sha256 is not the one in {CHECKSUMS}", remedy, shard)
 
 
@@ -218,7 +220,6 @@ def _check_arrays(location: Location, layout: StoreLayout) -> None:
         shape = consolidated[spec.name]["shape"]
         if shape[0] != layout.frames:
             raise CorruptStoreError(f"{spec.name} has {shape[0]} frames, {SEQUENCES} {layout.frames}")
-    SequenceTable.from_sequences(SequenceTable.from_parquet(location.read(SEQUENCES)))
 
 
 def _ledger(

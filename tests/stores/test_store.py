@@ -254,6 +254,7 @@ def test_a_damaged_table_of_sequences_is_an_error(copy):
 
 def test_a_table_of_another_store_is_an_error(copy):
     (copy / "sequences.parquet").write_bytes(MadeStore(lengths=(7, 6)).sequences.to_parquet())
+    (copy / "SHA256SUMS").unlink()
     with pytest.raises(CorruptStoreError, match=r"sequences.parquet of .* holds 13 frames, the arrays 50"):
         FeatureStore.open(copy)
 

@@ -1,0 +1,87 @@
+"""Where an export puts its files: whole, under their own names, or not at all; and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import AugliftError, InvalidValueError, StoreWriteError
+from ..location import PARTIAL
+from ..store import FeatureStore
+
+
+@dataclass
+class Exported:
+    """What was written: files, frames, and a line for each thing that the format could not take as it is.
+
+    left_out   sequences that are not in the files: (id, why)
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    frames: int = 0
+    notes: list[str] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def leave_out(self, ids: Iterable[str], why: str) -> None:
+        self.left_out += [(id, why) for id in ids]
+
+
+@dataclass(frozen=True)
+class Files:
+    """A folder for files whose names hold the dataset's. Any error leaves none that is half written."""
+
+    folder: Path
+    dataset: str
+    overwrite: bool
+
+    def path(self, pattern: str) -> Path:
+        """`annotations_{}.npz` with the dataset's name in it."""
+        return self.folder / pattern.format(self.dataset)
+
+    def require_new(self, *patterns: str) -> None:
+        """InvalidValueError where one of these is there already: said before a long export, not after it."""
+        for path in map(self.path, patterns):
+            if path.exists() and not self.overwrite:
+                raise InvalidValueError(f"{path} is there already; choose another --out, or --force to replace it")
+
+    @contextmanager
+    def new(self, pattern: str, done: Exported) -> Iterator[Path]:
+        """A path to write to; the file has its own name when the block ends well."""
+        self.require_new(pattern)
+        path = self.path(pattern)
+        temporary = path.with_name(path.name + PARTIAL)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        except AugliftError:
+            temporary.unlink(missing_ok=True)
+            raise
+        except OSError as error:
+            if temporary.parent.is_dir():
+                temporary.unlink(missing_ok=True)
+            raise StoreWriteError(
+                f"{path} cannot be written: {error.strerror or error}; choose another --out"
+            ) from error
+        done.paths.append(path)
+
+
+def require_some(count: int, done: Exported, store: FeatureStore) -> None:
+    """InvalidValueError, with why each sequence is left out, where nothing is left to write."""
+    if not count:
+        reasons = sorted({why for _, why in done.left_out})
+        why = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} reasons more" if len(reasons) > 3 else "")
+        raise InvalidValueError(
+            f"there is nothing to write of {store.url}: each of these sequences is left out, as {why}"
+        )
+
+
+def unique(name: str, used: set[str]) -> str:
+    """The name, with a number where it is taken; taken from now on."""
+    found, copy = name, 2
+    while found in used:
+        found, copy = f"{name}-{copy}", copy + 1
+    used.add(found)
+    return found

@@ -1,0 +1,20 @@
+"""VideoPose3D: which of its two loaders a store is for."""
+
+from __future__ import annotations
+
+from ..errors import InvalidValueError
+from ..sequences import SequenceTable
+from ..store import FeatureStore
+from .files import Exported, Files
+from .options import Options
+from .videopose3d_custom import write_custom
+from .videopose3d_h36m import write_h36m
+
+
+def write_videopose3d(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:
+    """For `-d h36m` where the store is of Human3.6M, for `-d custom` else."""
+    if store.attributes.get("dataset") == "h36m":
+        return write_h36m(store, sequences, files, options)
+    if options.checkout is not None:
+        raise InvalidValueError("only Human3.6M needs the cameras in VideoPose3D's code; leave --checkout away")
+    return write_custom(store, sequences, files, options)
