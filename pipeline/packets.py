@@ -240,8 +240,8 @@ def _display(
     gives = packets.gives
     expected = ~packets.discarded & np.isin(gives, (FRAME, UNSURE))
     defect = np.where(packets.corrupt, DAMAGED, SOUND)
-    # MPEG-TS marks the last packet of a part for the leap to the next one.
-    defect[[start - 1 for start in starts[1:]]] = SOUND
+    # MPEG-TS marks the last packets of a part for the leap to the next one.
+    defect[[start - back for start in starts[1:] for back in (1, 2)]] = SOUND
     sure = not (gives == UNSURE).any()
     if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
         shown = packets.pts
@@ -252,7 +252,7 @@ def _display(
         shown = np.arange(len(gives))
     else:
         whole = deliver_all(path, starts, packets.key, gives, defect == DAMAGED)
-        shown = _places_of(whole.came, len(gives))
+        shown = _places_of(whole.came, packets.key)
         expected &= ~np.isin(np.arange(len(gives)), list(whole.silent))
         # Of a group with damage, no order is known.
         group = np.cumsum(packets.key)
@@ -268,14 +268,22 @@ def _tells_order(pts: np.ndarray, segment: np.ndarray, may_reorder: bool) -> boo
     return not may_reorder or len(np.unique(np.stack([segment, pts]), axis=1).T) == len(pts)
 
 
-def _places_of(came: list[int], count: int) -> np.ndarray:
-    """Place in the order of display of each packet; one that gave no frame, behind the latest decoded before it."""
-    place = np.full(count, -1.0)
+def _places_of(came: list[int], key: np.ndarray) -> np.ndarray:
+    """Place in the order of display of each packet.
+
+    One that gave no frame has its place behind the one before it, and behind all that is decoded before its keyframe.
+    """
+    place = np.full(len(key), -1.0)
     place[came] = np.arange(len(came))
-    lost = np.ones(count, bool)
+    lost = np.ones(len(key), bool)
     lost[came] = False
-    for ordinal in np.flatnonzero(lost):
-        place[ordinal] = (place[ordinal - 1] if ordinal else -1.0) + 1 / (2 * count)
+    latest = behind = -1.0
+    for ordinal in range(len(key)):
+        if key[ordinal]:
+            behind = latest
+        if lost[ordinal]:
+            place[ordinal] = max(behind, place[ordinal - 1] if ordinal else -1.0) + 1 / (2 * len(key))
+        latest = max(latest, place[ordinal])
     return place
 
 

@@ -56,9 +56,7 @@ def promise_of(path: Path) -> Promise:
         if index.unplaced:
             warnings.append(f"cut off: its last {index.unplaced} frames belong behind missing ones and are left out")
         if len(index.segment_start) > 1:
-            warnings.append(
-                f"time falls back {len(index.segment_start) - 1} times: it seems to be files glued together"
-            )
+            warnings.append(f"time falls back: it seems to be {len(index.segment_start)} files glued together")
     uneven = is_uneven(times, tick)
     if uneven:
         spacing = 1000 * np.diff(times)
