@@ -253,7 +253,8 @@ def _display(
     else:
         whole = deliver_all(path, starts, packets.key, gives, defect == DAMAGED)
         shown = _places_of(whole.came, packets.key)
-        expected &= ~np.isin(np.arange(len(gives)), list(whole.silent))
+        came, failed = (np.isin(np.arange(len(gives)), list(these)) for these in (whole.came, whole.failed))
+        expected = ~packets.discarded & (came | failed & np.isin(gives, (FRAME, UNSURE)))
         # Of a group with damage, no order is known.
         group = np.cumsum(packets.key)
         defect[np.isin(group, group[list(whole.failed)])] = DAMAGED

@@ -45,6 +45,7 @@ def promise_of(path: Path) -> Promise:
     with container:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         tick, aspect, note = float(stream.time_base or 0), stream.sample_aspect_ratio, choice_of_stream(container)
+        is_avi = container.format.name == "avi"
         listed = _listed(path, container, stream)
     if listed is not None:
         count, times = listed
@@ -57,7 +58,7 @@ def promise_of(path: Path) -> Promise:
             warnings.append(f"cut off: its last {index.unplaced} frames belong behind missing ones and are left out")
         if len(index.segment_start) > 1:
             warnings.append(f"time falls back: it seems to be {len(index.segment_start)} files glued together")
-    uneven = is_uneven(times, tick)
+    uneven = is_uneven(times, 0.0 if is_avi else tick)  # AVI counts in frames, and rounds nothing
     if uneven:
         spacing = 1000 * np.diff(times)
         warnings.append(
@@ -69,7 +70,7 @@ def promise_of(path: Path) -> Promise:
     if aspect and aspect != 1:
         warnings.append(f"its pixels are not square (aspect {aspect}); frames are read as they are stored")
     width, height = picture_of(path).displayed
-    return Promise(width, height, frame_rate(rate, times, tick), count, uneven, tuple(warnings))
+    return Promise(width, height, frame_rate(rate, times, tick, uneven), count, uneven, tuple(warnings))
 
 
 def _listed(path: Path, container: InputContainer, stream: VideoStream) -> tuple[int, np.ndarray] | None:

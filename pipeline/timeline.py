@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -61,11 +60,21 @@ def since_first(times: np.ndarray, segment: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(step)])
 
 
-def frame_rate(header: Fraction | None, times: np.ndarray, tick: float) -> float | None:
-    """Frames a second: the header's where the frames' times bear it out, else what these say.
+def is_uneven(times: np.ndarray, tick: float) -> bool:
+    """Whether frames lie apart by other than the usual time, by more than rounding to ticks and a tenth."""
+    spacing = np.diff(times)
+    if len(spacing) < 2:
+        return False
+    usual = float(np.median(spacing))
+    return bool((np.abs(spacing - usual) > max(1.5 * tick, 0.1 * usual)).any())
+
+
+def frame_rate(header: Fraction | None, times: np.ndarray, tick: float, uneven: bool) -> float | None:
+    """Frames a second: the header's where the frames' times bear it out, else the mean of these.
 
     times   (N,)   seconds, ascending; empty where they are not known
-    tick    seconds of the clock they were rounded to
+    tick    seconds of the clock that they are rounded to
+    uneven  they are of a variable rate; else a usual rate is taken that they can be rounded from
     """
     spans, span = len(times) - 1, float(times[-1] - times[0]) if len(times) else 0.0
     if spans < 1 or span <= 0:
@@ -74,13 +83,4 @@ def frame_rate(header: Fraction | None, times: np.ndarray, tick: float) -> float
         return float(header)
     rate = spans / span
     near = [usual for usual in _RATES if abs(spans / float(usual) - span) <= tick + 1e-9]
-    return float(min(near, key=lambda usual: abs(usual - rate))) if near else rate
-
-
-def is_uneven(times: Sequence[float] | np.ndarray, tick: float) -> bool:
-    """Whether frames lie apart by other than the usual time, by more than rounding and a tenth."""
-    spacing = np.diff(times)
-    if len(spacing) < 2:
-        return False
-    usual = float(np.median(spacing))
-    return bool((np.abs(spacing - usual) > max(1.5 * tick, 0.1 * usual)).any())
+    return rate if uneven or not near else float(min(near, key=lambda usual: abs(usual - rate)))
