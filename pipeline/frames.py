@@ -11,13 +11,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image, ImageOps
 
 from ..stores.errors import InvalidValueError, MissingFileError
-from .packets import open_video, packet_index, promised_frames
+from .packets import packet_index
+from .promise import promise_of
 from .video import LOST, decode, picture_of, to_rgb
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -120,40 +120,17 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def _probe_video(path: Path) -> SourceInfo:
-    container, stream = open_video(path)
-    with container:
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        count = promised_frames(stream)
-        tick = float(stream.time_base or 0)
-        # The header's table of times, in order of decoding, which is as even as the order of display.
-        times = np.array([entry.timestamp for entry in stream.index_entries], float) * tick
-        lasts = None if container.duration is None else container.duration / av.time_base
-        aspect = stream.sample_aspect_ratio
-    warnings = []
-    if count is None:
-        index = packet_index(path)
-        count, times = index.frame_count, index.times
-        if rate and lasts and len(times) and lasts - times[-1] > max(2 / float(rate), 0.02 * lasts):
-            warnings.append(
-                f"the header says {lasts:.1f} s but frames end at {times[-1]:.1f} s: the file seems cut off"
-            )
-        if index.unplaced:
-            warnings.append(f"cut off: its last {index.unplaced} frames belong behind missing ones and are left out")
-    if not count:
-        raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
-    spacing = np.diff(times)
-    usual = float(np.median(spacing)) if len(spacing) else 0.0
-    uneven = len(spacing) > 1 and bool((np.abs(spacing - usual) > max(1.5 * tick, 0.1 * usual)).any())
-    if uneven:
-        warnings.append(
-            f"variable frame rate: frames lie {1000 * spacing.min():.0f} to {1000 * spacing.max():.0f} ms apart; "
-            "frame numbers count frames"
-        )
-    if aspect and aspect != 1:
-        warnings.append(f"its pixels are not square (aspect {aspect}); frames are read as they are stored")
-    width, height = picture_of(path).displayed
+    found = promise_of(path)
     return SourceInfo(
-        path, "video", width, height, float(rate) if rate else None, count, _digest(path), uneven, tuple(warnings)
+        path,
+        "video",
+        found.width,
+        found.height,
+        found.fps,
+        found.frame_count,
+        _digest(path),
+        found.variable_rate,
+        found.warnings,
     )
 
 

@@ -1,235 +1,329 @@
-"""What a video file promises and what it delivers, packet by packet, without decoding it."""
+"""The packets of a video: which of them are frames, with which numbers, in which groups, and how to find them again.
+
+A frame is a picture that a decoder gives, with the time at which it is shown. A packet that gives neither a picture nor
+an error is no frame. A file is one segment, or several, where files were glued together: a segment begins where time
+falls back. Each segment is decoded for itself, as if it were a file of its own.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import av
-import av.error
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ..stores.errors import InvalidValueError, MissingFileError
+from ..stores.errors import InvalidValueError
+from .display import deliver_all, deliver_beginnings
+from .pictures import COMPLETES, FRAME, UNSURE, picture_reader
+from .streams import cut_off, open_video, packets_of
+from .timeline import NONE, behind_the_cut, segments, since_first
+
+# What is known of a packet before it is decoded. The decoder does not get to see those that have a defect.
+SOUND, DAMAGED, HEADLESS = 0, 1, 2
+
+_HASHED = 4096  # bytes of a packet that tell it from others
+# FFmpeg's flags of a format (libavformat/avformat.h): no times; times may fall back; no seeking by bytes.
+_NO_TIMESTAMPS, _DISCONTINUOUS, _NO_BYTE_SEEK = 0x0080, 0x0200, 0x8000
 
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """A container's P packets in decoding order, and its G groups, each from one keyframe to the next.
+    """A video's P packets in decoding order, and its G groups, each from one keyframe to the next.
 
-    key          (P,)  int64  what tells a packet after a seek: its display time, else its position in the file
-    number       (P,)  int64  frame number; -1 where no frame is expected (before the start an edit list sets)
-    marked       (P,)  bool   the container itself calls the packet damaged
-    group        (P,)  int64  the group it is decoded in
-    leading      (P,)  bool   shown before its group's keyframe (open group): predicted from the group before as well
-    group_start  (G,)  int64  a group's first packet
-    group_first  (G,)  int64  the number of the first frame shown from a group's keyframe on
-    group_time   (G,)  int64  where to seek for a group, in the stream's time base
-    seekable     packets can be told apart after a seek; else decoding begins at the file's beginning
-    by_position  `key` is the position in the file
+    identity     (P, 2) int64  size, and checksum of the beginning: what tells a packet from others after a seek
+    position     (P,)   int64  byte of the file at which it begins, as far as FFmpeg says; -1 where it does not
+    time         (P,)   int64  when it is shown, in the stream's time base; NONE where that is not told
+    number       (P,)   int64  frame number; -1 where the packet gives no frame of its own
+    owner        (P,)   int64  the packet whose frame this one belongs to; -1 where it is shown in no frame
+    defect       (P,)   int8   SOUND, DAMAGED (the container says so), HEADLESS (its keyframe is not in the file)
+    group        (P,)   int64  the group it is decoded in
+    leading      (P,)   bool   shown before its group's keyframe (open group): predicted from the group before as well
+    group_start  (G,)   int64  a group's first packet
+    group_first  (G,)   int64  the number of the first frame shown from a group's keyframe on
+    group_place  (G,)   int64  where to seek for a group: a time in the stream's time base, or a byte; NONE: nowhere
+    by_byte      `group_place` are bytes
+    segment_start (S,)  int64  a segment's first packet
     frame_count  frames delivered
     promised     frames the header promises, or delivered where it promises none or fewer
     unplaced     frames at the end of a cut-off file that belong behind missing ones, and so got no number
+    is_cut_off   the file shows that its end is missing
     times        (frame_count,) seconds since the first frame, ascending; empty where the container tells no times
     """
 
-    key: np.ndarray
+    identity: np.ndarray
+    position: np.ndarray
+    time: np.ndarray
     number: np.ndarray
-    marked: np.ndarray
+    owner: np.ndarray
+    defect: np.ndarray
     group: np.ndarray
     leading: np.ndarray
     group_start: np.ndarray
     group_first: np.ndarray
-    group_time: np.ndarray
-    seekable: bool
-    by_position: bool
+    group_place: np.ndarray
+    by_byte: bool
+    segment_start: np.ndarray
     frame_count: int
     promised: int
     unplaced: int
+    is_cut_off: bool
     times: np.ndarray
+
+    def find(self, packet: av.Packet) -> int | None:
+        """Which packet this is; None where it is none of them, or cannot be told from others."""
+        found = np.flatnonzero((self.identity == identity_of(packet)).all(axis=1))
+        if len(found) > 1 and packet.pos is not None:
+            found = found[self.position[found] == packet.pos]
+        if len(found) > 1 and packet.pts is not None:
+            found = found[self.time[found] == packet.pts]
+        return int(found[0]) if len(found) == 1 else None
 
     def starting_group(self, number: int) -> int:
         """The group decoding must start at to show frame `number`."""
         return max(int(np.searchsorted(self.group_first, number, side="right")) - 1, 0)
 
-
-def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
-    """The container and its first real video stream. Raises MissingFileError, InvalidValueError."""
-    if not path.is_file():
-        raise MissingFileError(f"no such video: {path}; check the path")
-    if not path.stat().st_size:
-        raise InvalidValueError(f"{path} is empty (0 bytes); fetch or copy it again")
-    try:
-        # The whitelist: a playlist on disk cannot send FFmpeg to the network.
-        container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, ValueError) as error:
-        if _lost_its_index(path):
-            raise InvalidValueError(
-                f"{path} is a cut-off MP4: its index (the moov atom) is missing; fetch or copy it again"
-            ) from error
-        raise InvalidValueError(f"{path} is not a video that FFmpeg can open; give a video or a folder") from error
-    for stream in container.streams.video:
-        if not int(stream.disposition) & int(Disposition.attached_pic) and stream.codec_context is not None:
-            return container, stream
-    container.close()
-    raise InvalidValueError(f"{path} holds no video stream; give a video or a folder of images")
+    def first_group_of_segment(self, group: int) -> int:
+        """The first group of the segment that a group lies in."""
+        starts = self.segment_start[self.segment_start <= self.group_start[group]]
+        return int(self.group[starts[-1]])
 
 
-def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    """The packets that hold something; a file that breaks off in the middle of one ends there."""
-    with contextlib.suppress(av.error.FFmpegError):
-        for packet in container.demux(stream):
-            if packet.size:
-                yield packet
+def identity_of(packet: av.Packet) -> tuple[int, int]:
+    """What tells a packet from others, wherever reading began."""
+    return packet.size, zlib.crc32(memoryview(packet)[:_HASHED])
 
 
-def decoded(packet: av.Packet | None, ordinal: int, stream: VideoStream) -> list[tuple[int, av.VideoFrame]]:
-    """Feed packet number `ordinal` (None: the end); what comes out, each frame with the number of its own packet.
-
-    The number travels through the decoder as the display time, which decoders hand on unread. Where one fails, nothing
-    comes out. (PyAV's `opaque` would be the field for this, but a decoder that is closed while its threads work then
-    waits for ever: they need the interpreter's lock to let go of it.)
-    """
-    if packet is not None:
-        packet.pts, packet.dts = ordinal, None
-    try:
-        return [(-1 if frame.pts is None else frame.pts, frame) for frame in stream.codec_context.decode(packet)]
-    except av.error.FFmpegError:
-        return []
-
-
-def promised_frames(stream: VideoStream) -> int | None:
-    """How many frames the header promises, edit lists applied; None where it promises nothing (mkv, webm, ts)."""
-    entries = stream.index_entries
-    if stream.frames and len(entries) >= stream.frames:
-        return sum(not entry.is_discard for entry in entries)
-    return stream.frames or None
+def header_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many packets of frames the header lists, edit lists applied; None where it has no complete list."""
+    kind = container.format.name.split(",")
+    if not stream.frames or not {"mp4", "avi"} & set(kind):
+        return None
+    return sum(not entry.is_discard for entry in stream.index_entries) or None
 
 
 def packet_index(path: Path) -> PacketIndex:
-    """The packet index of a video: one pass over the file, remembered while the file does not change."""
+    """The packet index of a video: one pass over the file, remembered while the file does not change.
+
+    Where only a decoder can tell what is a frame and when it is shown, the pass is one of the decoder.
+    """
     stat = path.stat()
     return _packet_index(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
 def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
-    container, stream = open_video(path)
-    with container:
-        promised = promised_frames(stream)
-        rows = [(p.pts, p.dts, p.pos, p.is_keyframe, p.is_discard, p.is_corrupt) for p in packets_of(container, stream)]
-        made_up = container.format.name == "avi"  # it has no times; FFmpeg guesses some from the order of packets
-        reorders, tick = stream.codec_context.has_b_frames, float(stream.time_base or 0)
-    if not rows:
+    packets = _read(path)
+    count = len(packets.key)
+    if not count:
         raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
-    pts, dts, position = (_column([row[i] for row in rows]) for i in range(3))
-    key_frame, discarded, marked = (np.array([row[i] for row in rows], bool) for i in range(3, 6))
-    timed = pts is not None and not made_up
-    unplaced = 0
-    if pts is not None and timed:
-        shown = pts
-        behind = _behind_the_cut(pts[~discarded], [row[1] for row in rows if row[1] is not None])
-        unplaced = int(np.count_nonzero(~discarded & (pts >= behind)))
-        discarded |= pts >= behind
-    elif not reorders:
-        shown = np.arange(len(rows))
-    else:
-        shown, lost = _display_order(path, len(rows))
-        marked |= lost
-    number = np.full(len(rows), -1, np.int64)
-    order = np.argsort(shown[~discarded], kind="stable")
-    number[np.flatnonzero(~discarded)[order]] = np.arange(len(order))
+    starts = segments(packets.pts, packets.dts, packets.key, packets.discarded) if packets.timed else [0]
+    segment = np.searchsorted(starts, np.arange(count), side="right") - 1
+    shown, expected, defect = _display(path, packets, starts, segment)
 
-    key_frame[0] = True
-    group = np.cumsum(key_frame) - 1
-    start = np.flatnonzero(key_frame)
-    first = np.searchsorted(np.sort(shown[~discarded]), shown[start])
-    first[0] = 0
-    if not timed and reorders:  # a group with damage has no known order
-        marked = np.isin(group, group[marked])
-    by_position = made_up or pts is None
-    key = position if by_position else pts
-    seek = pts if pts is not None else dts
+    # What a cut-off file lacks may belong before some of the frames that it has.
+    broken = cut_off(path, packets.container) or bool(packets.corrupt[-1] and packets.container != "mpegts")
+    tail = expected & (segment == segment[-1])
+    unplaced = np.zeros(count, bool)
+    if broken and packets.timed:
+        unplaced = tail & (shown >= behind_the_cut(shown[tail], packets.dts[segment == segment[-1]]))
+    expected &= ~unplaced
+    order = np.lexsort((shown, segment))
+    order = order[expected[order]]
+    if not len(order):
+        raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
+    number = np.full(count, -1, np.int64)
+    number[order] = np.arange(len(order))
+    owner = np.where(number >= 0, np.arange(count), -1)
+    for second in np.flatnonzero(packets.gives == COMPLETES):
+        owner[second] = owner[second - 1]
+
+    key = packets.key.copy()
+    key[starts] = True
+    group, group_start = np.cumsum(key) - 1, np.flatnonzero(key)
+    group_first = _first_frames(group_start, starts, segment, shown, order)
     return PacketIndex(
-        key=np.arange(len(rows)) if key is None else key,
+        identity=packets.identity,
+        position=packets.position,
+        time=packets.pts,
         number=number,
-        marked=marked,
+        owner=owner,
+        defect=defect,
         group=group,
-        leading=shown < shown[start][group],
-        group_start=start,
-        group_first=first,
-        group_time=np.zeros(len(start), np.int64) if seek is None else seek[start],
-        seekable=key is not None and seek is not None,
-        by_position=by_position,
+        leading=(owner >= 0) & (number[owner] < group_first[group]),
+        group_start=group_start,
+        group_first=group_first,
+        group_place=_places(packets, group_start),
+        by_byte=packets.by_byte,
+        segment_start=np.array(starts),
         frame_count=len(order),
-        promised=max(promised or 0, len(order)),
-        unplaced=unplaced,
-        times=(shown[~discarded][order] - shown[~discarded].min(initial=0)) * tick if timed and len(order) else EMPTY,
+        promised=max(_promised(packets, len(order) + int(unplaced.sum()), broken), len(order)),
+        unplaced=int(unplaced.sum()),
+        is_cut_off=broken,
+        times=_seconds(packets, order, segment),
     )
 
 
-EMPTY = np.empty(0)
+class _Packets(NamedTuple):
+    """What a pass over the file finds: P packets as they are stored, and what the header says of them.
 
-
-def _column(values: list[int | None]) -> np.ndarray | None:
-    """The values as an array; None where one is missing or two are equal, so that they tell nothing apart."""
-    if None in values or len(set(values)) < len(values):
-        return None
-    return np.array(values, np.int64)
-
-
-def _behind_the_cut(shown: np.ndarray, decoded_at: list[int]) -> float:
-    """The display time from which on the frames of a cut-off file lie behind missing ones; infinite: none do.
-
-    What is missing would be decoded later than the last packet and so be shown later than that: only a gap after this
-    time can hide it.
+    listed   packets in the header's list; None where it has none
+    chunks   packets that the header counts, empty ones among them
     """
-    times = np.sort(shown)
-    spacing = np.diff(times)
-    if not len(spacing) or not decoded_at:
-        return np.inf
-    gap = (times[1:] > max(decoded_at)) & (spacing > 1.5 * np.median(spacing))
-    return float(times[1:][gap][0]) if gap.any() else np.inf
+
+    pts: np.ndarray
+    dts: np.ndarray
+    position: np.ndarray
+    identity: np.ndarray
+    key: np.ndarray
+    discarded: np.ndarray
+    corrupt: np.ndarray
+    gives: np.ndarray
+    container: str
+    timed: bool
+    by_byte: bool
+    may_reorder: bool
+    listed: int | None
+    chunks: int
+    tick: float
 
 
-def _display_order(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Place in the order of display of each packet, and which packets gave no frame: found by decoding them all."""
+def _read(path: Path) -> _Packets:
     container, stream = open_video(path)
     with container:
-        stream.codec_context.thread_type = "AUTO"
-        came: list[int] = []
-        for ordinal, packet in enumerate(packets_of(container, stream)):
-            came += [number for number, _ in decoded(packet, ordinal, stream)]
-        came += [number for number, _ in decoded(None, -1, stream)]
-    lost = np.ones(count, bool)
-    lost[came] = False
-    # A lost packet takes its place behind the latest frame that was decoded before it.
-    place = np.zeros(count)
+        reader = picture_reader(stream)
+        rows = [
+            (
+                NONE if p.pts is None else p.pts,
+                NONE if p.dts is None else p.dts,
+                -1 if p.pos is None else p.pos,
+                *identity_of(p),
+                p.is_keyframe,
+                p.is_discard,
+                p.is_corrupt,
+                reader(p),
+            )
+            for p in packets_of(container, stream)
+        ]
+        kind, flags = container.format.name, container.format.flags
+        table = np.array(rows, np.int64).reshape(-1, 9)
+        gives = table[:, 8]
+        return _Packets(
+            pts=table[:, 0],
+            dts=table[:, 1],
+            position=table[:, 2],
+            identity=table[:, 3:5],
+            key=(table[:, 5] > 0) & np.isin(gives, (FRAME, UNSURE)),
+            discarded=table[:, 6] > 0,
+            corrupt=table[:, 7] > 0,
+            gives=gives,
+            container=kind,
+            # Of AVI and of bare streams FFmpeg guesses times from the order of packets.
+            timed=kind != "avi" and not flags & _NO_TIMESTAMPS,
+            by_byte=bool(flags & (_NO_TIMESTAMPS | _DISCONTINUOUS)) and not flags & _NO_BYTE_SEEK,
+            may_reorder=reader.may_reorder,
+            listed=header_frames(container, stream),
+            chunks=stream.frames,
+            tick=float(stream.time_base or 0),
+        )
+
+
+def _display(
+    path: Path, packets: _Packets, starts: list[int], segment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each packet, when it is shown (comparable within a segment), whether it gives a frame, and its defect."""
+    gives = packets.gives
+    expected = ~packets.discarded & np.isin(gives, (FRAME, UNSURE))
+    defect = np.where(packets.corrupt, DAMAGED, SOUND)
+    # MPEG-TS marks the last packets of a part for the leap to the next one.
+    defect[[start - back for start in starts[1:] for back in (1, 2)]] = SOUND
+    sure = not (gives == UNSURE).any()
+    if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
+        shown = packets.pts
+        begun = deliver_beginnings(path, starts, packets.key, np.where(expected, shown, np.inf), defect == DAMAGED)
+        expected[list(begun.silent)] = False
+        defect[list(begun.headless)] = HEADLESS
+    elif sure and not packets.may_reorder:
+        shown = np.arange(len(gives))
+    else:
+        whole = deliver_all(path, starts, packets.key, gives, defect == DAMAGED)
+        shown = _places_of(whole.came, packets.key)
+        came, failed = (np.isin(np.arange(len(gives)), list(these)) for these in (whole.came, whole.failed))
+        expected = ~packets.discarded & (came | failed & np.isin(gives, (FRAME, UNSURE)))
+        # Of a group with damage, no order is known.
+        group = np.cumsum(packets.key)
+        defect[np.isin(group, group[list(whole.failed)])] = DAMAGED
+        defect[list(whole.headless)] = HEADLESS
+    return shown, expected, defect
+
+
+def _tells_order(pts: np.ndarray, segment: np.ndarray, may_reorder: bool) -> bool:
+    """Whether frames can be put in order by their times: all have one, and no two the same where that matters."""
+    if (pts == NONE).any():
+        return False
+    return not may_reorder or len(np.unique(np.stack([segment, pts]), axis=1).T) == len(pts)
+
+
+def _places_of(came: list[int], key: np.ndarray) -> np.ndarray:
+    """Place in the order of display of each packet.
+
+    One that gave no frame has its place behind the one before it, and behind all that is decoded before its keyframe.
+    """
+    place = np.full(len(key), -1.0)
     place[came] = np.arange(len(came))
-    for ordinal in np.flatnonzero(lost):
-        place[ordinal] = (place[ordinal - 1] if ordinal else -1.0) + 1 / (2 * count)
-    return np.argsort(np.argsort(place, kind="stable"), kind="stable"), lost
+    lost = np.ones(len(key), bool)
+    lost[came] = False
+    latest = behind = -1.0
+    for ordinal in range(len(key)):
+        if key[ordinal]:
+            behind = latest
+        if lost[ordinal]:
+            place[ordinal] = max(behind, place[ordinal - 1] if ordinal else -1.0) + 1 / (2 * len(key))
+        latest = max(latest, place[ordinal])
+    return place
 
 
-def _lost_its_index(path: Path) -> bool:
-    """Whether a file begins like an MP4 and has no moov atom (ISO/IEC 14496-12: size, type, content, ...)."""
-    with path.open("rb") as file:
-        if file.read(8)[4:] != b"ftyp":
-            return False
-        end, offset = path.stat().st_size, 0
-        while offset + 8 <= end:
-            file.seek(offset)
-            size, kind = int.from_bytes(file.read(4)), file.read(4)
-            if kind == b"moov":
-                return offset + size > end
-            if size == 1:
-                size = int.from_bytes(file.read(8))
-            if size < 8:
-                break
-            offset += size
-    return True
+def _first_frames(
+    group_start: np.ndarray, starts: list[int], segment: np.ndarray, shown: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """The number of the first frame shown from each group's keyframe on."""
+    first = np.empty(len(group_start), np.int64)
+    bounds = np.searchsorted(segment[order], np.arange(len(starts) + 1))
+    times = shown[order]
+    for g, start in enumerate(group_start.tolist()):
+        low, high = bounds[segment[start]], bounds[segment[start] + 1]
+        first[g] = low if start in starts else low + np.searchsorted(times[low:high], shown[start])
+    return np.minimum.accumulate(first[::-1])[::-1]
+
+
+def _places(packets: _Packets, group_start: np.ndarray) -> np.ndarray:
+    """Where to seek for each group: a byte at or before its first packet; or a time."""
+    if packets.by_byte:
+        places = np.maximum.accumulate(packets.position)[group_start]
+        return np.where(places < 0, NONE, places)
+    times = packets.dts if packets.container == "avi" or (packets.pts[group_start] == NONE).any() else packets.pts
+    return times[group_start]
+
+
+def _promised(packets: _Packets, given: int, broken: bool) -> int:
+    """Frames that the header promises; of an AVI with empty chunks, only what came can be known."""
+    if packets.container == "avi":
+        empty = len(np.unique(packets.dts)) < packets.dts.max() + 1
+        return packets.chunks if broken and not empty else 0
+    if packets.listed is None:
+        return 0
+    return packets.listed - (int((~packets.discarded).sum()) - given)
+
+
+def _seconds(packets: _Packets, order: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """Seconds since the first frame of each frame; empty where they are not known."""
+    if packets.container == "avi":  # a chunk's place is the time at which one frame is decoded, and one shown
+        return since_first(np.sort(packets.dts[order]), segment[order]) * packets.tick
+    times = packets.pts[order]
+    known = packets.timed and (times != NONE).all() and (np.diff(times) >= 0)[np.diff(segment[order]) == 0].all()
+    return since_first(times, segment[order]) * packets.tick if known else np.empty(0)

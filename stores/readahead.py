@@ -10,13 +10,28 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _END = object()
+_here = threading.local()
+
+
+class Abandoned(BaseException):
+    """Nobody waits any more for what this thread reads ahead. A BaseException: nothing may take it for a failure."""
+
+
+def require_consumer() -> None:
+    """Raise Abandoned in a thread that reads ahead for a loop that was left; elsewhere do nothing.
+
+    For code that can be busy for long between two items: whoever leaves the loop waits for it.
+    """
+    stop = getattr(_here, "stop", None)
+    if stop is not None and stop.is_set():
+        raise Abandoned
 
 
 def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, at most `depth` of them waiting.
 
     An error in `items` is raised where its item would have come. Leaving the loop early, or dropping the generator,
-    ends the thread and closes `items`.
+    ends the thread and closes `items`: between two items, or where `items` calls `require_consumer`.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=max(1, depth))
     stop = threading.Event()
@@ -31,6 +46,7 @@ def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
         return False
 
     def run() -> None:
+        _here.stop = stop
         iterator = iter(items)
         try:
             for item in iterator:

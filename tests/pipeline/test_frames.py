@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from auglift.pipeline import packets, video
+from auglift.pipeline import decoder, video
 from auglift.pipeline.frames import probe, read, summary
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
@@ -142,7 +142,7 @@ def test_any_selection_is_the_same_frames_whatever_batch_and_threads(videos, nam
 def test_a_far_frame_is_sought_not_decoded_up_to(tmp_path, monkeypatch):
     path = write_video(tmp_path / "long.mp4", number_frames(200, 48, 96), gop=12)
     fed = []
-    monkeypatch.setattr(video, "decoded", lambda *packet: fed.append(packet[1]) or packets.decoded(*packet))
+    monkeypatch.setattr(video, "feed", lambda *packet: fed.append(packet[1]) or decoder.feed(*packet))
     frames, ok, _ = read_all(path, [5, 190], threads=1)
     assert ok.all()
     assert [read_number(frame) for frame in frames] == [5, 190]

@@ -1,0 +1,69 @@
+"""FFmpeg's decoder as it is used here: opened with care, fed packets by number, and heard when it fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from .streams import open_video
+
+# `explode`, stopping at the first error, only where each frame stands alone: elsewhere FFmpeg flags the frame anyway,
+# and with `explode` what else it drops depends on the number of threads.
+_ERROR_DETECTION = {"mjpeg": "crccheck+bitstream+buffer+explode"}
+_ERROR_DETECTION_OF_OTHERS = "crccheck+bitstream+buffer"
+# With frame threads, FFmpeg's FFV1 decoder lets a damaged frame spoil the one before it.
+_THREAD_TYPE = {"ffv1": "SLICE"}
+# Where a stream does not say how far it reorders pictures, FFmpeg's H.264 decoder guesses, and drops a frame each time
+# it finds that it has guessed too low. This makes it wait as long as the standard allows instead.
+_OPTIONS = {"h264": {"strict": "strict"}}
+
+
+class Fed(NamedTuple):
+    """What came of feeding one packet: frames, each with the number of its own packet, and whether decoding failed.
+
+    With one thread it is this packet that failed; with more, it or one shortly before.
+    """
+
+    frames: list[tuple[int, av.VideoFrame]]
+    failed: bool
+
+
+def open_decoder(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+    """The container and the stream that is read, with its decoder set up. Raises as `open_video`.
+
+    threads   FFmpeg's; 0: as many as it likes
+    """
+    container, stream = open_video(path)
+    context = stream.codec_context
+    context.thread_type, context.thread_count = _THREAD_TYPE.get(context.name, "AUTO"), threads
+    detection = _ERROR_DETECTION.get(context.name, _ERROR_DETECTION_OF_OTHERS)
+    context.options = {"err_detect": detection} | _OPTIONS.get(context.name, {})
+    return container, stream
+
+
+def feed(packet: av.Packet | None, ordinal: int, stream: VideoStream) -> Fed:
+    """Feed packet number `ordinal` (None: the end of what belongs together).
+
+    The number travels through the decoder as the display time, which decoders hand on unread. (PyAV's `opaque` would
+    be the field for this, but a decoder that is closed while its threads work then waits for ever: they need the
+    interpreter's lock to let go of it.)
+    """
+    if packet is not None:
+        packet.pts, packet.dts = ordinal, None
+    try:
+        frames = stream.codec_context.decode(packet)
+    except av.error.FFmpegError:
+        return Fed([], True)
+    return Fed([(-1 if frame.pts is None else frame.pts, frame) for frame in frames], False)
+
+
+def finish(stream: VideoStream) -> Fed:
+    """What the decoder still holds; afterwards it knows of no frame that it was fed."""
+    rest = feed(None, -1, stream)
+    stream.codec_context.flush_buffers()
+    return rest

@@ -1,0 +1,86 @@
+"""The times of a video's packets: where time falls back, how far frames lie apart, and what rate that is."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+# Stands for a time that the container does not tell.
+NONE = np.iinfo(np.int64).min
+
+# Frame rates that cameras and programs write, which rounded times are taken to mean.
+_RATES = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 100, 120, 144, 200, 240)]
+_RATES += [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
+
+
+def segments(pts: np.ndarray, dts: np.ndarray, key: np.ndarray, discarded: np.ndarray) -> list[int]:
+    """The first packet of each segment: of each part of the file that has a clock of its own.
+
+    Nothing that is decoded before a keyframe is shown after it, so a keyframe that is shown before what came earlier
+    begins a segment. Elsewhere time has fallen back when it stays back: one packet out of step is none.
+    """
+    starts, latest = [0], NONE
+    for i in range(len(pts)):
+        shown_before = key[i] and NONE < pts[i] <= latest
+        stays_back = 0 < i < len(dts) - 1 and NONE < dts[i] < dts[i - 1] and NONE < dts[i + 1] < dts[i - 1]
+        if shown_before or stays_back:
+            starts.append(i)
+            latest = NONE
+        if not discarded[i]:
+            latest = max(latest, pts[i])
+    return starts
+
+
+def behind_the_cut(shown: np.ndarray, decoded: np.ndarray) -> float:
+    """The display time from which on the frames of a cut-off file lie behind missing ones; infinite: none do.
+
+    What is missing would be decoded later than the last packet and so be shown later than that: only a gap after this
+    time can hide it.
+    """
+    times = np.sort(shown)
+    spacing = np.diff(times)
+    decoded = decoded[decoded != NONE]
+    if not len(spacing) or not len(decoded):
+        return np.inf
+    gap = (times[1:] > decoded.max()) & (spacing > 1.5 * np.median(spacing))
+    return float(times[1:][gap][0]) if gap.any() else np.inf
+
+
+def since_first(times: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """Times from 0 on, ascending: a segment follows upon the one before after the usual time.
+
+    times, segment   (N,)   of frames, in order of display
+    """
+    if not len(times):
+        return times
+    step = np.diff(times)
+    within = np.diff(segment) == 0
+    step[~within] = np.median(step[within]) if within.any() else 0
+    return np.concatenate([[0], np.cumsum(step)])
+
+
+def is_uneven(times: np.ndarray, tick: float) -> bool:
+    """Whether frames lie apart by other than the usual time, by more than rounding to ticks and a tenth."""
+    spacing = np.diff(times)
+    if len(spacing) < 2:
+        return False
+    usual = float(np.median(spacing))
+    return bool((np.abs(spacing - usual) > max(1.5 * tick, 0.1 * usual)).any())
+
+
+def frame_rate(header: Fraction | None, times: np.ndarray, tick: float, uneven: bool) -> float | None:
+    """Frames a second: the header's where the frames' times bear it out, else the mean of these.
+
+    times   (N,)   seconds, ascending; empty where they are not known
+    tick    seconds of the clock that they are rounded to
+    uneven  they are of a variable rate; else a usual rate is taken that they can be rounded from
+    """
+    spans, span = len(times) - 1, float(times[-1] - times[0]) if len(times) else 0.0
+    if spans < 1 or span <= 0:
+        return float(header) if header else None
+    if header and abs(float(header) * span - spans) <= max(1.5, 0.01 * spans):
+        return float(header)
+    rate = spans / span
+    near = [usual for usual in _RATES if abs(spans / float(usual) - span) <= tick + 1e-9]
+    return rate if uneven or not near else float(min(near, key=lambda usual: abs(usual - rate)))
