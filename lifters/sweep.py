@@ -15,7 +15,7 @@ from .checkpoint import LOG, Run, write_atomically
 from .evaluate import evaluate
 from .grid import Grid, Job
 from .log import read_log
-from .setup import FREE, name_of_inputs
+from .setup import name_of_inputs, what_counts
 from .train import Watcher, train
 
 RESULT, RESULTS = "result.json", "results.json"
@@ -133,7 +133,7 @@ def _test(job: Job, here: Path) -> list[dict[str, Any]]:
 
 def _identity(job: Job) -> dict[str, Any]:
     """What a result depends on."""
-    setup = {k: v for k, v in job.setup.as_dict().items() if k not in (*FREE, "stores")}
+    setup = what_counts(job.setup.as_dict())
     stores = [FeatureStore.open(url, job.setup.allow_incomplete).fingerprint for url in job.setup.stores]
     targets = {name: FeatureStore.open(url).fingerprint for name, url in job.targets.items()}
     return {"setup": setup, "stores": stores, "targets": targets}
