@@ -119,13 +119,28 @@ def _say_what_fits(say: Callable[[str], None], source: str, own: State, state: S
 
 
 def _nothing_fits(source: str, theirs: Sequence[str], ours: Sequence[str]) -> str:
-    prefixes = {name.partition(".")[0] + "." for name in theirs if "." in name}
-    helps = [old for old in sorted(prefixes) if {name.removeprefix(old) for name in theirs} & {*ours}]
-    hint = f"try --rename '{helps[0]}='" if helps else "rename with --rename OLD=NEW"
     return (
-        f"nothing of {source} fits: its names are {_some(theirs)}, this lifter's {_some(ours)}; {hint}, or train the "
-        "lifter that they are of"
+        f"nothing of {source} fits: its names are {_some(theirs)}, this lifter's {_some(ours)}; "
+        f"{_rename_that_helps(theirs, ours)}, or train the lifter that they are of"
     )
+
+
+def _rename_that_helps(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    """The prefix that other code has before its names, and the one that this lifter has there."""
+    for more in range(3):
+        for name in theirs[:20]:
+            head, rest = _cut(name, more)
+            for fewer in range(3) if rest else ():
+                prefix = next((h for h, r in (_cut(own, fewer) for own in ours) if r == rest), None)
+                if prefix is not None and head:
+                    return f"try --rename '{head}={prefix}'"
+    return "rename with --rename OLD=NEW"
+
+
+def _cut(name: str, parts: int) -> tuple[str, str]:
+    """A name's first parts, their dot included, and the rest."""
+    pieces = name.split(".")
+    return "".join(f"{piece}." for piece in pieces[:parts]), ".".join(pieces[parts:])
 
 
 def _some(names: Sequence[str]) -> str:

@@ -211,7 +211,8 @@ def _lies_in(folder: Path, name: str, module: ModuleType) -> bool:
 
 
 def _digests(folder: Path, modules: Mapping[str, ModuleType], but: Path) -> dict[str, str]:
-    files = sorted({Path(module.__file__) for module in modules.values() if module.__file__} - {but})
+    found = {getattr(module, "__file__", None) for module in modules.values()}
+    files = sorted({Path(file) for file in found if file} - {but})
     return {file.relative_to(folder).as_posix(): digest_of(file) or "" for file in files}
 
 

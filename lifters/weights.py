@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
+import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..stores.errors import CorruptStoreError, InvalidValueError, MissingExtraError
+from ..stores.errors import CorruptStoreError, InvalidValueError, MissingExtraError, MissingFileError
 
 State = Mapping[str, Tensor]
 
-# Plain data that trainers often put beside the weights (an epoch's error, their arguments): none of it can run code.
-_SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
-_PLAIN: list[Any] = [
-    (_SCALAR, "numpy.core.multiarray.scalar"),
-    (_SCALAR, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *{type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")},
-    argparse.Namespace,
-]
+_REFUSED = re.compile(r"Unsupported global: GLOBAL (\S+) was not an allowed global")
+
+
+class _LeftOut:
+    """Stands for every class that is not of weights (an error as a NumPy number, arguments, a random state): inert."""
+
+    def __init__(self, *arguments: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 def read_weights(path: Path) -> dict[str, State]:
@@ -90,18 +91,35 @@ def _content(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(str(path))
-        with torch.serialization.safe_globals(_PLAIN):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return _tensors_alone(path)
     except ImportError as error:
         raise MissingExtraError(f"{path} needs safetensors: pip install safetensors") from error
+    except OSError as error:
+        raise MissingFileError(f"{path} cannot be read ({error.strerror or error}); give a file of weights") from error
     except Exception as error:
-        reason = next(
-            (line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), str(error)
-        )
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip().splitlines() or [type(error).__name__]
         raise CorruptStoreError(
-            f"{path} cannot be read without running code in it ({reason.strip()[:120]}); in the code that it is of, "
-            "save the weights alone: torch.save(model.state_dict(), 'weights.pth')"
+            f"{path} cannot be read as weights ({reason[0].partition('. ')[0][:120]}), and code in it is not run; in "
+            "the code that it is of, save the weights alone: torch.save(model.state_dict(), 'weights.pth')"
         ) from error
+
+
+def _tensors_alone(path: Path) -> Any:
+    """A checkpoint as `weights_only` reads it, where what is neither tensor nor plain data is left out.
+
+    Most trainers put more than weights into it, which `weights_only` refuses. None of those classes and functions is
+    looked up: the inert one above stands for each. Functions of Python itself and of the system stay refused.
+    """
+    left_out: list[Any] = []
+    while True:
+        try:
+            with torch.serialization.safe_globals(left_out):
+                return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            name = _REFUSED.search(str(error))
+            if name is None or "." not in name[1] or (_LeftOut, name[1]) in left_out:
+                raise
+            left_out.append((_LeftOut, name[1]))
 
 
 def _state_dict(value: Any) -> State:
