@@ -112,8 +112,10 @@ class Run:
             raise CorruptStoreError(f"{path} cannot be read ({error}); train again") from error
         self.allow_changed_lifter = allow_changed_lifter
         self._found = None if lifter is None else find_lifter(lifter)
-        if self._found is not None and (self.own is None or isinstance(self._found, str)):
-            self.expect(self._found if isinstance(self._found, str) else self._found.name)
+        if isinstance(self._found, str):
+            self.expect(self._found)
+        elif self._found is not None and self.setup.own is None:
+            self.expect(self._found.name)
 
     @property
     def own(self) -> OwnLifter | None:
@@ -160,10 +162,11 @@ class Run:
         # As it is now, by what it was in training.
         changed = replace(trained, file=own.file, module=own.module).changed()
         if (changed or own.path != trained.path) and not self.allow_changed_lifter:
+            other = f"{own.path} is not {trained.path}" if own.path != trained.path else "changed"
             raise InvalidValueError(
-                f"the lifter of {self.folder} is not what it was in training: {', '.join(changed) or own.path} has "
-                f"changed; bring that back, name the right file with --lifter FILE.py:{trained.path}, or load it as it "
-                "is with --allow-changed-lifter"
+                f"the lifter of {self.folder} is not what it was in training ({other}: {', '.join(changed)}); bring "
+                f"that back, name the right file with --lifter FILE.py:{trained.path}, or load it as it is with "
+                "--allow-changed-lifter"
             )
 
     def check_store(self, store: FeatureStore) -> None:
@@ -218,6 +221,11 @@ def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mappin
         except ValueError as error:
             raise CorruptStoreError(f"{path} cannot be read ({error}); give another --out") from error
         if (ours := _fixed(content)) != (theirs := _fixed(there)):
+            if setup.own is not None and ours["setup"].get("own") != theirs["setup"].get("own") is not None:
+                raise InvalidValueError(
+                    f"{folder} was trained with {there['setup']['lifter']} as it was before: it, or what it imports, "
+                    f"has changed; undo that, or give another --out, and --init {folder} to begin with its weights"
+                )
             difference = describe_difference(ours, theirs).replace("in the store", "there")
             raise InvalidValueError(f"{folder} holds another training ({difference}); give another --out")
         return (folder / LAST).is_file()

@@ -104,18 +104,25 @@ def _ignores_new(model: nn.Module, example: Tensor, kept: Sequence[int]) -> bool
 
 def _say_what_fits(say: Callable[[str], None], source: str, own: State, state: State, taken: State) -> None:
     say(f"{source}: {len(taken)} of its {len(state)} tensors are taken for {len(taken)} of this lifter's {len(own)}")
-    lists = {
-        "not taken, for this lifter has none of that name": [name for name in state if name not in own],
-        "not taken, for the shape is another": [
-            f"{name} {_shape(value)} for {_shape(own[name])}"
-            for name, value in state.items()
-            if name in own and name not in taken
-        ],
-        "new, for the file has none of that name": [name for name in own if name not in state],
-    }
-    for what, names in lists.items():
+    other = [name for name in own if name in state and name not in taken]
+    shapes = [f"{name} {_shape(state[name])} for {_shape(own[name])}" for name in other]
+    unknown, new = [name for name in state if name not in own], [name for name in own if name not in state]
+    for what, names, shown in (
+        ("not taken, for this lifter has none of that name", unknown, _together(unknown, [*state])),
+        ("not taken, for the shape is another", other, shapes),
+        ("new, for the file has none of that name", new, _together(new, [*own])),
+    ):
         if names:
-            say(f"{source}: {len(names)} {what}: {', '.join(names)}")
+            say(f"{source}: {len(names)} {what}: {', '.join(shown)}")
+
+
+def _together(names: Sequence[str], among: Sequence[str]) -> list[str]:
+    """The names, `blocks.*` for those that are all there is of `blocks` among the others, too."""
+    listed = {*names}
+    beginnings = {name: [_cut(name, parts)[0] for parts in range(1, name.count(".") + 1)] for name in among}
+    broken = {beginning for name in among if name not in listed for beginning in beginnings[name]}
+    whole = {name: next((b for b in beginnings[name] if b not in broken), "") for name in names}
+    return [*dict.fromkeys(f"{whole[name]}*" if whole[name] else name for name in names)]
 
 
 def _nothing_fits(source: str, theirs: Sequence[str], ours: Sequence[str]) -> str:

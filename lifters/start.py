@@ -78,6 +78,12 @@ def _with_weights_of_run(
     run: Run, setup: Setup, stores: list[FeatureStore], device: torch.device | str, say: Say
 ) -> Lifter:
     """No code of that run is needed: its weights have names, and so have this lifter's."""
+    theirs, ours = (s.own.path if s.own else s.lifter for s in (run.setup, setup))
+    if theirs != ours:
+        raise InvalidValueError(
+            f"{run.folder} is a {theirs}, not a {ours}; to take what fits of its weights all the same, give "
+            f"--init {run.folder / BEST}"
+        )
     skeletons = run.description["skeleton"], checkpoint.skeleton_of(stores[0])
     if skeletons[0] != skeletons[1]:
         raise InvalidValueError(f"{run.folder} has the skeleton {skeletons[0]!r}, this training {skeletons[1]!r}")
