@@ -33,11 +33,12 @@ class Loaded:
     folder: Path | None
     sha256: str
     imports: Mapping[str, str] = field(default_factory=dict)
-    modules: Mapping[str, ModuleType] = field(default_factory=dict)
+    modules: dict[str, ModuleType] = field(default_factory=dict)
 
 
 _loaded: dict[str, Loaded] = {}
 _active: Loaded | None = None  # whose folder is at the end of the search path, and whose modules Python knows
+_before: frozenset[str] = frozenset()  # names of modules when that began
 
 
 def load_file(path: Path) -> Loaded:
@@ -52,7 +53,8 @@ def load_file(path: Path) -> Loaded:
     if known is not None and known.sha256 == digest and not changed(path.parent, known.imports):
         _activate(known)
         return known
-    name = f"auglift_own_{path.stem}_{digest[:8]}"
+    # One name a file and its bytes: Python keeps modules by name, and `model.py` is the name of many.
+    name = f"auglift_own_{path.stem}_{hashlib.sha256(str(path).encode() + data).hexdigest()[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
     modules: dict[str, ModuleType] = {}
@@ -181,10 +183,11 @@ def _remember(key: str, loaded: Loaded) -> Loaded:
 
 def _activate(loaded: Loaded) -> None:
     """What this module imports later, inside a function, is found, too: its folder is the last of the search path."""
-    global _active
+    global _active, _before
     _deactivate()
     if loaded.folder is not None and str(loaded.folder) not in sys.path:
         sys.path.append(str(loaded.folder))
+        _before = frozenset(sys.modules)
         sys.modules.update(loaded.modules)
         _active = loaded
 
@@ -194,9 +197,11 @@ def _deactivate() -> None:
     if _active is not None:
         if str(_active.folder) in sys.path:
             sys.path.remove(str(_active.folder))
-        for name, module in _active.modules.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
+        # Also what was imported since, inside functions.
+        since = [(name, module) for name, module in sys.modules.items() if name not in _before]
+        _active.modules.update((n, m) for n, m in since if _active.folder and _lies_in(_active.folder, n, m))
+        for name in _active.modules:
+            sys.modules.pop(name, None)
         _active = None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from auglift.lifters.adapter import adapt
 from auglift.lifters.checkpoint import BEST, Run, load
 from auglift.lifters.evaluate import evaluate
 from auglift.lifters.find import find_lifter
@@ -182,8 +183,6 @@ def test_arguments_of_every_kind_can_be_set(tmp_path: Path):
         "        self.layer = nn.Linear(channels, 3)\n\n"
         "    def forward(self, inputs):\n        return self.layer(inputs)\n"
     )
-    from auglift.lifters.adapter import adapt
-
     wide = find_lifter(f"{write(tmp_path, source=source)}:Wide")
     assert isinstance(wide, OwnLifter)
     values = ["depth=4", "ratio=2.5", "widths=[3, 5]", "name=small", "model.more=[1, 2]"]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from torch import nn
 
+from auglift.lifters.checkpoint import LAST, load
 from auglift.lifters.find import find_lifter
 from auglift.lifters.inputs import Inputs
 from auglift.lifters.own import OwnLifter
 from auglift.lifters.setup import Setup, parse_changes
-from auglift.lifters.train import train
+from auglift.lifters.train import Silent, train
 from auglift.stores.errors import AugliftError, InvalidValueError, MissingExtraError, MissingFileError
 from tests.fakes.own import TOY, toy_with, write
 from tests.fakes.people import people
@@ -116,16 +117,12 @@ def test_trying_a_batch_leaves_weights_and_statistics_as_they_were(store: str, t
     source = source.replace("self.expand(inputs.flatten(1))", "self.norm(self.expand(inputs.flatten(1)))")
     setup = Setup((store,), f"{write(tmp_path, source=source)}:Toy", Inputs("uadd"), 3, 32, 1, device="cpu", limit=64)
     train(setup, tmp_path / "run")
-    from auglift.lifters.checkpoint import LAST, load
-
     assert load(tmp_path / "run" / LAST)["weights"]["norm.num_batches_tracked"] == 2
 
 
 def test_weights_that_are_not_used_are_named(store: str, tmp_path: Path):
     source = TOY.replace("self.head = ", "self.spare = nn.Linear(3, 4)\n        self.head = ")
     said: list[str] = []
-    from auglift.lifters.train import Silent
-
     watcher = Silent()
     watcher.say = said.append  # type: ignore[method-assign]
     train(
