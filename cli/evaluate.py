@@ -29,7 +29,14 @@ ROWS = 200  # of a table on the screen
 @click.option("--split", default="test", show_default=True, help="Which sequences; stores without it are read whole.")
 @click.option("--joints", default="all", show_default=True, help="all, or 3dhp14: those that MPI-INF-3DHP counts.")
 @click.option("--flip/--no-flip", default=None, help="Average with the mirror image. Default: as it was trained.")
-@click.option("--lifter", help="Refuse a run of another lifter.")
+@click.option(
+    "--lifter",
+    metavar="NAME",
+    help="Refuse a run of another lifter. For a lifter of your own: where it lies now, FILE.py:CLASS.",
+)
+@click.option(
+    "--allow-changed-lifter", is_flag=True, help="Load a lifter of your own though its file has changed since training."
+)
 @click.option("--inputs", metavar="NAME", help="Refuse a run of another representation.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many frames a store: every n-th.")
 @click.option("--batch", type=click.IntRange(min=1), default=1024, show_default=True, help="Windows a forward pass.")
@@ -50,15 +57,16 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
 
     from ..lifters.checkpoint import Run
     from ..lifters.evaluate import csv_rows, evaluate
-    from ..lifters.models.hyperparameters import canonical
     from ..lifters.setup import inputs_by_name
 
     as_json, threads = options.pop("json"), options.pop("threads")
     lifter, inputs = options.pop("lifter"), options.pop("inputs")
     if threads:
         torch.set_num_threads(threads)
-    trained = Run(run)
-    trained.expect(canonical(lifter) if lifter else None, inputs_by_name(inputs) if inputs else None)
+    trained = Run(run, lifter or None, options.pop("allow_changed_lifter"))
+    trained.expect(inputs=inputs_by_name(inputs) if inputs else None)
+    if trained.own is not None and not as_json:
+        stderr.print(f"lifter: {trained.own.path} of {trained.own.file}", soft_wrap=True, markup=False)
     if csv_path is not None:
         _check_writable(csv_path)
     found: list[Evaluation] = []

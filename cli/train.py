@@ -25,8 +25,13 @@ SWITCH = click.Choice(["auto", "on", "off"])
 @click.command(cls=AugliftCommand)
 @click.argument("stores", nargs=-1, required=True, metavar="STORE...")
 @click.option(
-    "--lifter", required=True, metavar="NAME", help="simple_baseline, video_pose3d, poseformer, dstformer ..."
+    "--lifter",
+    required=True,
+    metavar="NAME",
+    help="simple_baseline, video_pose3d, poseformer, dstformer, dstformer_lite; or your own: FILE.py:CLASS or "
+    "package.module:CLASS, see docs/own-lifter.md.",
 )
+@click.option("--config", metavar="FILE", help="Settings of the lifter, TOML. Default: the one beside your own lifter.")
 @click.option(
     "--inputs",
     default="uadd",
@@ -49,7 +54,19 @@ SWITCH = click.Choice(["auto", "on", "off"])
     "--held-out", type=float, default=0.1, show_default=True, help="Share of frames that picks the best epoch."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many windows an epoch.")
-@click.option("--init", metavar="DIR", help="Begin with the weights of this run, its first layer widened if need be.")
+@click.option(
+    "--init",
+    metavar="DIR|FILE",
+    help="Begin with the weights of this run, or of a file that other code has saved (.pth, .safetensors); the first "
+    "layer is widened if need be.",
+)
+@click.option(
+    "--rename",
+    "rename",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Of --init's weights: names, or parts of them after a dot, that begin with OLD; 'module.=' removes that.",
+)
 @click.option("--ema", type=float, default=0.0, help="Decay of averaged weights, such as 0.999. Default: none.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's.")
@@ -62,18 +79,21 @@ def main(**options: Any) -> None:
 
     \b
     auglift-train h36m.zarr --lifter poseformer --inputs uadd --window 27 --out runs/uadd
+    auglift-train h36m.zarr --lifter mine.py:MyLifter --set depth=4 --init weights.pth --out runs/mine
     torchrun --nproc-per-node 4 -m auglift.cli.train h36m.zarr --lifter dstformer --out runs/large
 
     The best epoch is chosen on held-out training subjects. The same command goes on where it was stopped.
     """
     import torch
 
+    from ..lifters.find import find_lifter
     from ..lifters.setup import Setup, inputs_by_name, parse_changes
     from ..lifters.train import train
 
     as_json, threads, out = options.pop("json"), options.pop("threads"), options.pop("out")
     if threads:
         torch.set_num_threads(threads)
+    options["lifter"] = find_lifter(options["lifter"])
     changes = parse_changes(options["lifter"], options.pop("assignments"))
     inputs = inputs_by_name(options.pop("inputs"))
     setup = Setup(stores=tuple(options.pop("stores")), inputs=inputs, changes=changes, **options)

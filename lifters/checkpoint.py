@@ -14,6 +14,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ import torch
 from ..stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError, reason
 from ..stores.fingerprint import describe_difference
 from ..stores.store import FeatureStore
+from .adapter import adapt
+from .find import find_lifter
 from .inputs import Inputs
 from .models import Lifter, build
-from .setup import FREE, Setup, name_of_inputs
+from .own import OwnLifter
+from .setup import Setup, name_of_inputs, what_counts
 
 FORMAT = 1
 RUN, BEST, LAST, LOG = "run.json", "best.pt", "last.pt", "log.jsonl"
@@ -86,7 +90,7 @@ def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
     """What weights are of: whoever loads them must mean the same by every word of it."""
     preset = setup.inputs.preset
     return {
-        "lifter": setup.lifter,
+        "lifter": setup.own.identity if setup.own else setup.lifter,
         "model": json.loads(json.dumps(dict(setup.hyperparameters.model))),
         "window": setup.window,
         "inputs": {**setup.as_dict()["inputs"]},
@@ -104,9 +108,15 @@ def uadd_of(store: FeatureStore, preset: str) -> Any:
 
 
 class Run:
-    """A run's folder, for reading: its settings and its best model."""
+    """A run's folder, for reading: its settings and its best model.
 
-    def __init__(self, folder: str | Path):
+    lifter   of a run of the user's own lifter: where its class is now, if not where it was; see `find_lifter`
+    allow_changed_lifter   load that class though its file is not what it was in training
+    """
+
+    def __init__(
+        self, folder: str | Path, lifter: str | type | OwnLifter | None = None, allow_changed_lifter: bool = False
+    ):
         self.folder = Path(folder)
         path = self.folder / RUN
         if not path.is_file():
@@ -117,6 +127,17 @@ class Run:
             self.setup = Setup.from_dict(content["setup"])
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptStoreError(f"{path} cannot be read ({reason(error)}); train again") from error
+        self.allow_changed_lifter = allow_changed_lifter
+        self._found = None if lifter is None else find_lifter(lifter)
+        if isinstance(self._found, str):
+            self.expect(self._found)
+        elif self._found is not None and self.setup.own is None:
+            self.expect(self._found.name)
+
+    @property
+    def own(self) -> OwnLifter | None:
+        """The user's own lifter, None where it is one of auglift's: where it was in training, or where it is now."""
+        return self._found if isinstance(self._found, OwnLifter) else self.setup.own
 
     @property
     def inputs(self) -> Inputs:
@@ -132,9 +153,38 @@ class Run:
                 f"{path} is of another lifter, skeleton or representation than {self.folder / RUN} "
                 f"({difference.replace('in the store', 'in the checkpoint')}); take a run's files together"
             )
-        model = build(self.setup.lifter, self.inputs.count, self.setup.window, **self.description["model"])
+        model = self._untrained(device)
         load_weights(model, content["weights"], path)
         return model.to(device).eval()
+
+    def _untrained(self, device: torch.device | str) -> Lifter:
+        settings, channels, window = self.description["model"], self.inputs.count, self.setup.window
+        if self.own is None:
+            return build(self.setup.lifter, channels, window, **settings)
+        self._check_own(self.own)
+        return adapt(self.own, channels, window or 1, settings, device)
+
+    def _check_own(self, own: OwnLifter) -> None:
+        """No code runs that lies in the run itself, or is not what it was in training, unless the user says so."""
+        trained = self.setup.own or own
+        if self._found is None and Path(own.file).is_relative_to(self.folder.resolve()):
+            raise InvalidValueError(
+                f"the lifter of {self.folder} lies in that folder itself ({own.file}), and code that comes with a "
+                f"checkpoint is not run; where you trust it, name it: --lifter {own.file}:{own.path}"
+            )
+        if not Path(own.file).is_file():
+            raise MissingFileError(
+                f"the lifter of {self.folder} is no longer in {own.file}; say where: --lifter FILE.py:{own.path}"
+            )
+        # As it is now, by what it was in training.
+        changed = replace(trained, file=own.file, module=own.module).changed()
+        if (changed or own.path != trained.path) and not self.allow_changed_lifter:
+            other = f"{own.path} is not {trained.path}" if own.path != trained.path else "changed"
+            raise InvalidValueError(
+                f"the lifter of {self.folder} is not what it was in training ({other}: {', '.join(changed)}); bring "
+                f"that back, name the right file with --lifter FILE.py:{trained.path}, or load it as it is with "
+                "--allow-changed-lifter"
+            )
 
     def check_store(self, store: FeatureStore) -> None:
         """InvalidValueError where this store means something else by joints or descriptors than the training did."""
@@ -185,6 +235,11 @@ def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mappin
     if path.is_file():
         there = _read_run(path, "give another --out")
         if (ours := _fixed(content)) != (theirs := _fixed(there)):
+            if setup.own is not None and ours["setup"].get("own") != theirs["setup"].get("own") is not None:
+                raise InvalidValueError(
+                    f"{folder} was trained with {there['setup']['lifter']} as it was before: it, or what it imports, "
+                    f"has changed; undo that, or give another --out, and --init {folder} to begin with its weights"
+                )
             difference = describe_difference(ours, theirs).replace("in the store", "there")
             raise InvalidValueError(f"{folder} holds another training ({difference}); give another --out")
         return (folder / LAST).is_file()
@@ -209,5 +264,4 @@ def _read_run(path: Path, remedy: str) -> dict[str, Any]:
 
 def _fixed(content: Mapping[str, Any]) -> dict[str, Any]:
     """All of run.json but where stores lie (their fingerprints say what they are) and how the training is run."""
-    setup = {k: v for k, v in content["setup"].items() if k not in (*FREE, "stores")}
-    return {**content, "setup": setup}
+    return {**content, "setup": what_counts(content["setup"])}

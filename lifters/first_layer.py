@@ -148,12 +148,12 @@ def _listed(names: Iterable[str], layers: Mapping[str, Any], most: int = 8) -> s
 
 def run(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
     """The tensors of the model's answer in evaluation mode; its mode and statistics stay as they are."""
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         return list(_tensors(model(*arguments)))
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

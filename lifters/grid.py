@@ -6,13 +6,16 @@ import difflib
 import itertools
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..stores.errors import InvalidValueError, MissingFileError
-from .models.hyperparameters import canonical
+from .find import find_lifter
+from .models.hyperparameters import NAMES
+from .own import OwnLifter
 from .setup import Setup, inputs_by_name, name_of_inputs, parse_changes
 
 # [every_store] and [stores] say how the stores were made; `reproduce/run.py` reads them.
@@ -20,9 +23,11 @@ _TABLES = ("like", "out", "every_store", "stores", "sources", "targets", "grid",
 _AXES = ("lifter", "inputs", "window", "seed")
 # Of `Setup`, what a grid's [training] may say; the rest follows from the axes.
 _TRAINING = tuple(
-    f.name for f in fields(Setup) if f.name not in ("stores", "lifter", "inputs", "window", "seed", "changes", "init")
+    f.name
+    for f in fields(Setup)
+    if f.name not in ("stores", "lifter", "inputs", "window", "seed", "changes", "init", "rename", "own")
 )
-_LIFTER = ("window", "batch", "epochs", "stride", "limit", "ema", "set")
+_LIFTER = ("window", "batch", "epochs", "stride", "limit", "ema", "set", "config")
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Gr
         h36m = "h36m.zarr"
         3dpw = "3dpw.zarr"
         [grid]
-        lifter = ["simple_baseline", "poseformer"]
+        lifter = ["simple_baseline", "poseformer", "mine.py:MyLifter"]
         inputs = ["xy", "uadd"]
         window = [27]           # without it, each lifter's own
         seed = [0, 1, 2]
@@ -60,6 +65,8 @@ def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Gr
         epochs = 20
         [lifters.poseformer]    # for one: window, batch, epochs, stride, limit, ema, and set, as --set takes it
         set = {lr = 1e-3}
+        [lifters."mine.py:MyLifter"]
+        config = "mine.toml"    # settings file, as --config takes it
 
     training   more of [training], from the command line
     Raises MissingFileError, InvalidValueError that names the table and key.
@@ -99,15 +106,18 @@ def _grid(path: str, tables: Mapping[str, Any], extra: Mapping[str, Any]) -> Gri
             raise InvalidValueError(f"{path}: [grid] has no {axis}; give a list")
     training = {**tables.get("training", {}), **{k: v for k, v in extra.items() if v is not None}}
     _known(f"{path}: key in [training]", training, _TRAINING)
-    special = {canonical(name): values for name, values in tables.get("lifters", {}).items()}
+    lifters = _found(axes["lifter"])
+    special = {_key(name): values for name, values in tables.get("lifters", {}).items()}
     for name, values in special.items():
+        if ":" not in name:  # one of the user's own may be another grid's, that this one is like
+            _known(f"{path}: lifter in [lifters]", [name], {**dict.fromkeys(NAMES), **lifters})
         _known(f"{path}: key in [lifters.{name}]", values, _LIFTER)
     targets = {name: str(store) for name, store in tables["targets"].items()}
     jobs = []
-    for source, lifter, inputs, window, seed in itertools.product(
+    for source, name, inputs, window, seed in itertools.product(
         tables["sources"], axes["lifter"], axes["inputs"], axes.get("window", [None]), axes.get("seed", [0])
     ):
-        own = dict(special.get(canonical(lifter), {}))
+        lifter, own = lifters[_key(name)], dict(special.get(_key(name), {}))
         changes = parse_changes(lifter, [f"{key}={_toml(value)}" for key, value in own.pop("set", {}).items()])
         options = {**training, **own}
         if window is not None and "window" not in own:
@@ -119,6 +129,21 @@ def _grid(path: str, tables: Mapping[str, Any], extra: Mapping[str, Any]) -> Gri
     if len({job.name for job in jobs}) < len(jobs):
         raise InvalidValueError(f"{path}: an axis of [grid] has a value twice, or a lifter's own window meets several")
     return Grid(str(tables.get("out", "runs/sweep")), tuple(jobs))
+
+
+def _found(names: Iterable[str]) -> dict[str, str | OwnLifter]:
+    """The lifters by their text in the grid; where two have one name, `model.py:M`, that of their folder before it."""
+    found = {_key(name): find_lifter(name) for name in names}
+    count = Counter(lifter.name for lifter in found.values() if isinstance(lifter, OwnLifter))
+    for key, lifter in found.items():
+        if isinstance(lifter, OwnLifter) and count[lifter.name] > 1:
+            found[key] = replace(lifter, name=f"{Path(lifter.file).parent.name}/{lifter.name}")
+    return found
+
+
+def _key(name: str) -> str:
+    """One text a lifter: hyphens in the names of auglift's own will do."""
+    return name.replace("-", "_") if name.replace("-", "_") in NAMES else name
 
 
 def _many(value: Any) -> list[Any]:

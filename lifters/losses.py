@@ -77,18 +77,22 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def combined(weights: Mapping[str, float]) -> Loss:
-    """The sum of losses by name, each times its weight: `combined({"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20})`."""
+def combined(weights: Mapping[str, float], more: Mapping[str, Loss] | None = None) -> Loss:
+    """The sum of losses by name, each times its weight: `combined({"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20})`.
+
+    more   losses beside `LOSSES`, a lifter's own
+    """
+    known = {**LOSSES, **(more or {})}
     if not weights:
-        raise InvalidValueError(f"no loss named; there are {', '.join(LOSSES)}")
+        raise InvalidValueError(f"no loss named; there are {', '.join(known)}")
     for name in weights:
-        if name not in LOSSES:
-            near = difflib.get_close_matches(name, LOSSES, 1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
-            raise InvalidValueError(f"no loss '{name}'; {hint}there are {', '.join(LOSSES)}")
+            raise InvalidValueError(f"no loss '{name}'; {hint}there are {', '.join(known)}")
 
     def loss(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        terms = [weight * LOSSES[name](predicted, target, mask) for name, weight in weights.items()]
+        terms = [weight * known[name](predicted, target, mask) for name, weight in weights.items()]
         return torch.stack(terms).sum()
 
     return loss

@@ -16,7 +16,7 @@ from .evaluate import evaluate
 from .grid import Grid, Job
 from .holdout import chosen
 from .log import finite, read_log
-from .setup import FREE, name_of_inputs
+from .setup import name_of_inputs, what_counts
 from .train import Watcher, train
 from .truth import check_truth, truth_of
 
@@ -144,7 +144,7 @@ def _test(job: Job, here: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _identity(job: Job) -> dict[str, Any]:
     """What a result depends on."""
-    setup = {k: v for k, v in job.setup.as_dict().items() if k not in (*FREE, "stores")}
+    setup = what_counts(job.setup.as_dict())
     stores = [FeatureStore.open(url, job.setup.allow_incomplete).fingerprint for url in job.setup.stores]
     targets = {name: FeatureStore.open(url).fingerprint for name, url in job.targets.items()}
     return {"setup": setup, "stores": stores, "targets": targets}

@@ -32,6 +32,7 @@ from .metrics import MM
 from .schedule import apply_schedule, make_optimiser
 from .setup import Setup
 from .start import starting_model
+from .trial import try_first_batch
 from .validation import validate
 
 
@@ -132,15 +133,18 @@ class Training:
                 watcher.say(f"{store.url}: {warning}")
 
         torch.manual_seed(setup.seed)
-        self.model = starting_model(setup, stores).to(self.device)
+        fresh = not (folder / LAST).is_file()
+        self.model = starting_model(setup, stores, self.device, watcher.say, new=not fresh).to(self.device)
         centres = [centres_of(self.model, store, truth.usable) for store, truth in zip(stores, truths, strict=True)]
         self.loader, self.steps = training_loader(setup, self.model, stores, held, centres, mates, watcher.say)
         self.validation = validation_loader(setup, self.model, stores, held, centres, mates)
-        self.loss = combined(self.parameters.loss)
+        self.loss = combined(self.parameters.loss, self.model.losses)
+        self.autocast = _autocast(setup.amp, self.device)
+        if fresh:
+            try_first_batch(setup, self.model, self.loader, self.loss, self.autocast, mates, watcher.say)
         self.optimiser = make_optimiser(self.model, self.parameters)
         self.average = AveragedWeights(self.model, setup.ema) if setup.ema else None
         self.wrapped = self._compiled(mates.wrap(self.model))
-        self.autocast = _autocast(setup.amp, self.device)
         self.progress = Progress()
 
         self.described = checkpoint.description(setup, stores)

@@ -97,20 +97,43 @@ def hyperparameters(name: str, changes: Mapping[str, Any] | None = None) -> Hype
     A loss replaces the whole loss; other tables change by the key. InvalidValueError names an unknown lifter, table or
     key with the nearest there is, and a value of another type.
     """
-    defaults = _defaults(canonical(name))
-    changes = changes or {}
-    for table, values in changes.items():
-        _one_of("table of hyper-parameters", table, defaults)
-        if not isinstance(values, Mapping):
-            raise InvalidValueError(f"{table} = {values!r}: must be a table of names and values")
+    defaults, changes = _defaults(canonical(name)), changes or {}
+    check_tables(changes)
     model = {**defaults["model"], **_checked("model", changes.get("model", {}), defaults["model"])}
-    loss = _checked("loss", changes.get("loss", defaults["loss"]), dict.fromkeys(LOSSES, 1.0))
+    return filled(defaults, changes, model)
+
+
+def own_defaults() -> dict[str, dict[str, Any]]:
+    """The tables that a lifter of the user's own begins with, `own.toml`; its `[model]` is empty."""
+    return {"model": {}, **_defaults("own")}
+
+
+def filled(
+    defaults: Mapping[str, Mapping[str, Any]],
+    changes: Mapping[str, Any],
+    model: Mapping[str, Any],
+    losses: Iterable[str] = LOSSES,
+) -> Hyperparameters:
+    """The defaults with changes; `model` is checked already. Raises as `hyperparameters` does.
+
+    losses   names that [loss] may hold
+    """
+    check_tables(changes)
+    loss = _checked("loss", changes.get("loss", defaults["loss"]), dict.fromkeys(losses, 1.0))
     tables = {}
     for table, kind in _TABLES.items():
         # What a TOML file leaves out has its default in the class.
-        known = {f.name: f.default for f in dataclasses.fields(kind)} | defaults[table]
+        known = {**{f.name: f.default for f in dataclasses.fields(kind)}, **defaults[table]}
         tables[table] = kind(**{**defaults[table], **_checked(table, changes.get(table, {}), known)})
     return Hyperparameters(model, loss, **tables)
+
+
+def check_tables(changes: Mapping[str, Any]) -> None:
+    """InvalidValueError where there is another table than a lifter has, or a value where a table must be."""
+    for table, values in changes.items():
+        _one_of("table of hyper-parameters", table, ("model", "loss", *_TABLES))
+        if not isinstance(values, Mapping):
+            raise InvalidValueError(f"{table} = {values!r}: must be a table of names and values")
 
 
 def canonical(name: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError
+from ..losses import Loss
 
 
 class Lifter(nn.Module):
@@ -34,6 +37,11 @@ class Lifter(nn.Module):
     def many_to_many(self) -> bool:
         """Whether every frame is answered, or the centre alone."""
         return False
+
+    @property
+    def losses(self) -> Mapping[str, Loss]:
+        """Losses of its own by name, that [loss] may hold beside those of `losses.LOSSES`."""
+        return {}
 
     def check(self, inputs: Tensor, longest: float | None = None) -> None:
         """InvalidValueError where inputs are not (B, window, J, C); with `longest`, T may be from 1 to that."""
