@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console, ConsoleDimensions
 
+from ..pipeline.homes import settle
 from ..stores.errors import AugliftError
 
 # Exit codes. Whoever writes a script around a command relies on these.
@@ -48,6 +49,7 @@ def echo_json(value: Any) -> None:
 
 def run_and_exit(main: Callable[[], Any]) -> None:
     """Call, and leave the process as the house does: an `AugliftError` is one line and 2, Ctrl-C is 130."""
+    settle()
     try:
         code = main()
     except AugliftError as error:
