@@ -1,4 +1,4 @@
-"""pipeline/address.py: what no cluster answers at is an error at once, also where Ray would wait a quarter of an hour."""
+"""pipeline/address.py: what no cluster answers at is an error at once, also where Ray would wait for minutes."""
 
 from __future__ import annotations
 
