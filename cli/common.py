@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.status import Status
+from rich.text import Text
 
+from ..pipeline.homes import settle
 from ..stores.errors import AugliftError
 
 # Exit codes. Whoever writes a script around a command relies on these.
@@ -20,7 +24,16 @@ WIDTH_WITHOUT_TERMINAL = 240
 
 
 class _Console(Console):
-    """In a pipe or a file there is no right edge: a table is as wide as it needs to be."""
+    """What is printed is plain text: a file may be called `[cam] :car:.mp4`. Colours are given by `style`.
+
+    In a pipe or a file there is no right edge: a table is as wide as it needs to be.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(**options, highlight=False, markup=False, emoji=False)
+
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        return super().status(Text(status) if isinstance(status, str) else status, **options)
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -33,9 +46,11 @@ class _Console(Console):
         self._width, self._height = new_size
 
 
+NAMED = 10  # of lines that are alike, so many are shown
+
 # Results go to stdout; progress, warnings and errors to stderr, so that a pipe carries results only.
-stdout = _Console(highlight=False)
-stderr = _Console(stderr=True, highlight=False)
+stdout = _Console()
+stderr = _Console(stderr=True)
 
 json_option = click.option("--json", "json", is_flag=True, help="For scripts: JSON on stdout.")
 store_argument = click.argument("store", metavar="STORE")
@@ -46,8 +61,19 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, allow_nan=False))
 
 
+def warn(lines: Sequence[str], label: str = "", style: str = "yellow", console: Console = stderr) -> None:
+    """Lines that are alike, of many the first few; `label` before each."""
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    for line in [*lines[:NAMED], *more]:
+        console.print(f"{label}{line}", style=style, soft_wrap=True)
+
+
 def run_and_exit(main: Callable[[], Any]) -> None:
     """Call, and leave the process as the house does: an `AugliftError` is one line and 2, Ctrl-C is 130."""
+    settle()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
     except AugliftError as error:

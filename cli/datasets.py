@@ -11,14 +11,12 @@ import click
 from rich.table import Table
 
 from ..stores.errors import InvalidValueError
-from .common import AugliftCommand, echo_json, json_option, stderr, stdout
+from .common import AugliftCommand, echo_json, json_option, stderr, stdout, warn
 from .depth_pass import depth_pass_options, require_prep, run
 from .truth import looked_at, show_check, truth_options
 
 if TYPE_CHECKING:
     from ..pipeline.datasets.archive import Found
-
-LISTED = 10
 
 _ROOT = click.option(
     "--root", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where the archive was unpacked."
@@ -131,9 +129,6 @@ def _go(found: Found, options: dict[str, Any]) -> None:
         code = show_check(found.clips, notes, options["json"])
         sys.exit(code or (1 if lacking else 0))
     stderr.print(share, soft_wrap=True)
-    for line in lacking[:LISTED]:
-        stderr.print(f"[yellow]left out:[/] {line}", soft_wrap=True, markup=True)
-    if len(lacking) > LISTED:
-        stderr.print(f"and {len(lacking) - LISTED} more; --check lists all")
+    warn(lacking, "left out: ")
     truth = looked_at(found.clips, found.notes, accept)
-    sys.exit(run(found.clips, options, truth) or (1 if lacking else 0))
+    sys.exit(run(found.clips, options, truth, lacking) or (1 if lacking else 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ..stores.location import locate
 from ..stores.relief import relief
 from ..stores.shards import SHARD_FRAMES
 from ..stores.store import FeatureStore
-from .common import json_option, stderr
+from .common import json_option, stderr, warn
 from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
 
@@ -66,7 +66,7 @@ _OPTIONS = [
         help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost next to nothing. Their radii "
         "are for frames of about 1000 px; for others, say so: paper:r_min=0.8:r_max=8.",
     ),
-    click.option("--fps", type=float, help="Frames a second to take. Default: all."),
+    click.option("--fps", type=float, help="Frames a second to take, the nearest ones. Default: all."),
     click.option("--limit", type=click.IntRange(min=1), help="At most so many frames of each source."),
     click.option(
         "--shard-frames", type=click.IntRange(min=1), help="Frames of a shard. Default: 8192; less for small jobs."
@@ -108,14 +108,21 @@ def require_prep() -> None:
         )
 
 
-def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> int:
+def run(
+    clips: list[Clip],
+    options: Mapping[str, Any],
+    truth: Mapping[str, Any] | None = None,
+    left_out: Sequence[str] = (),
+    skipped: Sequence[str] = (),
+) -> int:
     """Make a plan and run it, the same way for every dataset. Returns the exit code.
 
-    truth   what was found about the ground truth, for the store's attributes
+    truth      what was found about the ground truth, for the store's attributes
+    left_out   sources that cannot be read, and skipped, what is no source; shown before, and again in the JSON
     """
     from ..pipeline.ground_truth import require_truth
     from ..pipeline.networks import NetworkOptions, choose_presets, warnings
-    from ..pipeline.plan import Plan
+    from ..pipeline.plan import Plan, warnings_of
 
     require_truth(clips, options)
     chosen = choose_presets(options["uadd"])
@@ -123,8 +130,10 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
     shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
+    beside = {"left_out": list(left_out), "skipped": list(skipped)}
+    warn(warnings_of(clips))
     if options["dry_run"] and not options["calibrate"]:
-        show_plan(Plan(tuple(clips), {}, presets, shard_frames), options["json"])
+        show_plan(Plan(tuple(clips), {}, presets, shard_frames), options["json"], beside)
         return 0
 
     from ..pipeline.execute import execute
@@ -138,12 +147,12 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
     )
     with ready(options, networks) as loaded:
         plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, warnings(loaded.settings), truth or {})
-        for warning in plan.warnings:
-            stderr.print(f"[bold yellow]{warning}[/]")
+        warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):
                 timed = loaded.calibrate(plan)
-            show_plan(plan, options["json"], Estimate(timed.seconds_of_plan / loaded.workers, loaded.workers, timed))
+            estimate = Estimate(timed.seconds_of_plan / loaded.workers, loaded.workers, timed)
+            show_plan(plan, options["json"], beside, estimate)
             return 0
         with progress_for(options["json"], stderr) as progress:
             outcome = execute(plan, locate(options["out"]), loaded.executor, progress)
@@ -151,7 +160,7 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
     if not outcome.failures:
         store = FeatureStore.open(options["out"])
         checks = {"agreement": agreement(store), "relief": relief(store)}
-    show_outcome(plan, outcome, options["out"], options["json"], checks)
+    show_outcome(plan, outcome, options["out"], options["json"], {**checks, **beside})
     return 1 if outcome.failures else 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from ..stores.errors import InvalidValueError
 from ..stores.store import FeatureStore
@@ -62,4 +61,4 @@ def picture(
         depth = None if no_depth else depth_maps(store.configuration, weights)
         found += panels(store, chosen, videos, depth, preset)
     draw(found, out, preset)
-    stdout.print(f"wrote {escape(str(out))}", soft_wrap=True)
+    stdout.print(f"wrote {out}", soft_wrap=True)

@@ -11,7 +11,7 @@ import click
 
 from ..stores.errors import InvalidValueError
 from .calibrated import calibrated
-from .common import AugliftGroup, stderr
+from .common import AugliftGroup, warn
 from .datasets import COMMANDS
 from .depth_pass import depth_pass_options, require_prep, run
 from .synth import synth
@@ -38,16 +38,24 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     auglift-prep video walk.mp4 run.mp4 --out mine.zarr
     auglift-prep video clip.mp4 --detector rtmdet-nano --pose rtmpose-s \\
         --depth depth-anything-v2-small --out quick.zarr
+
+    A folder stands for the images or the videos in it, and must not hold both; one with neither, for the folders in
+    it. What is left out is named. A source that cannot be read is left out too, and the exit code is then 1.
     """
     require_prep()
+    from ..pipeline.datasets.sources import list_sources
     from ..pipeline.datasets.video import clips
 
-    found, bad = clips(sources, options["fps"], options["limit"])
-    for path, error in bad:
-        stderr.print(f"[yellow]left out:[/] {path}: {error}", soft_wrap=True)
+    listing = list_sources(sources)
+    warn(listing.skipped)
+    found, bad = clips(listing, options["fps"], options["limit"])
+    if len(bad) == 1 and not found:
+        raise bad[0][1]
+    left_out = [str(error) for _, error in bad]
+    warn(left_out, "left out: ")
     if not found:
-        raise InvalidValueError("no source can be read; nothing was written")
-    code = run(found, options)
+        raise InvalidValueError(f"none of {len(bad)} sources can be read; nothing was written")
+    code = run(found, options, left_out=left_out, skipped=listing.skipped)
     sys.exit(code or (1 if bad else 0))
 
 

@@ -36,18 +36,20 @@ class Estimate:
         return self.timed.frames / self.timed.seconds
 
 
-def show_plan(plan: Plan, as_json: bool, estimate: Estimate | None = None) -> None:
+def show_plan(plan: Plan, as_json: bool, beside: Mapping[str, Any], estimate: Estimate | None = None) -> None:
+    """beside   what else the JSON holds"""
     layout = plan.layout
     if as_json:
         sequences = {clip.id: clip.count for clip in plan.clips}
         summary = {"frames": plan.frames, "shards": layout.shards, "shard_frames": layout.shard_frames}
         timed = {"estimate": _estimate(estimate)} if estimate else {}
-        click.echo(json.dumps({**summary, "bytes": layout.bytes, **timed, "sequences": sequences}))
+        told = {"warnings": plan.attributes()["warnings"], **beside, "sequences": sequences}
+        click.echo(json.dumps({**summary, "bytes": layout.bytes, **timed, **told}))
         return
     table = Table("sequence", "source", "frames", "fps", "size", "source frames", title="What would be done")
     for clip in plan.clips[:LISTED]:
         info = clip.info
-        rate = f"{clip.fps:.6g}"
+        rate = "-" if clip.fps != clip.fps else f"{clip.fps:.6g}" + (" (varies)" if info.variable_rate else "")
         table.add_row(clip.id, clip.name, str(clip.count), rate, f"{info.width} x {info.height}", str(info.frame_count))
     stdout.print(table)
     if len(plan.clips) > LISTED:
@@ -70,7 +72,10 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: Mapping[str, Any]) -> None:
-    """Show how a depth pass ended. checks: the results of `agreement` and `relief`, by name."""
+    """Show how a depth pass ended.
+
+    checks   by name, the results of `agreement` and `relief`, and what else the JSON holds
+    """
     if as_json:
         summary = {
             "event": "end",
@@ -82,6 +87,7 @@ def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: 
             "failures": [asdict(failure) for failure in outcome.failures],
             "seconds": outcome.seconds,
             "wall": outcome.wall,
+            "warnings": plan.attributes()["warnings"],
             **checks,
         }
         click.echo(json.dumps(summary))
@@ -128,8 +134,9 @@ def _show_times(outcome: Outcome) -> None:
     split = min((result.split for result in outcome.results if result.split), default=0)
     if split:
         stdout.print(
-            f"[yellow]The GPU's memory did not hold a whole batch: {split} frames went through at a time. A smaller "
-            "--batch makes the same bytes everywhere.[/]"
+            f"The GPU's memory did not hold a whole batch: {split} frames went through at a time. A smaller --batch "
+            "makes the same bytes everywhere.",
+            style="yellow",
         )
     timed = sorted((r for r in outcome.results if r.seconds), key=lambda r: -r.seconds["total"] / r.frames)
     if len(timed) > SLOWEST:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -21,7 +20,7 @@ from ..stores.store import FeatureStore
 from ..stores.summary import duration, summary
 from ..stores.summary import report as report_of
 from ..stores.verify import REMEDIES, Finding, repair, verify
-from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument
+from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument, warn
 from .picture import picture
 from .report import show_checks
 
@@ -61,8 +60,7 @@ def info(store: str, json: bool) -> None:
     if json:
         echo_json(about)
         return
-    for warning in about["warnings"]:
-        stdout.print(f"[bold red]{escape(warning)}[/]")
+    warn(about["warnings"], style="bold red", console=stdout)
     stdout.print(_overview(about))
     stdout.print(_fields(about))
     if about["joints"]:
@@ -71,7 +69,7 @@ def info(store: str, json: bool) -> None:
 
 def _overview(about: dict[str, Any]) -> Table:
     shards, counts, sequences = about["shards"], about["counts"], about["sequences"]
-    table = Table(title=escape(about["url"]), show_header=False)
+    table = Table(title=about["url"], show_header=False)
     status = about["status"]
     if status != "complete":
         status = f"{status}: {shards['finished']} of {shards['all']} shards are finished and can be read"
@@ -83,9 +81,7 @@ def _overview(about: dict[str, Any]) -> Table:
     for key, title in (("split", "splits"), ("subject", "subjects"), ("action", "actions"), ("camera", "cameras")):
         named = [value for value in sequences[key] if value]
         if named:
-            table.add_row(
-                title, escape(", ".join(named[:12]) + (f" and {len(named) - 12} more" if len(named) > 12 else ""))
-            )
+            table.add_row(title, ", ".join(named[:12]) + (f" and {len(named) - 12} more" if len(named) > 12 else ""))
     if counts:
         share = "" if about["valid_share"] is None else f" ({about['valid_share']:.1%})"
         table.add_row("valid", f"{counts.get('valid', 0)} of {counts.get('frames', 0)}{share}")
@@ -96,12 +92,10 @@ def _overview(about: dict[str, Any]) -> Table:
         medians = [
             f"{name.replace('_', ' ')} {value:.3g}" for name, value in truth["median"].items() if value is not None
         ]
-        table.add_row(
-            "ground truth", escape("; ".join([", ".join(medians), *truth["problems"], *truth.get("notes", [])]))
-        )
+        table.add_row("ground truth", "; ".join([", ".join(medians), *truth["problems"], *truth.get("notes", [])]))
     show_checks(table, about)
     for kind, model in about["models"].items():
-        table.add_row(kind, escape(f"{model['name']} (weights: {model['weights']})"))
+        table.add_row(kind, f"{model['name']} (weights: {model['weights']})")
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")
     table.add_row("fingerprint", about["fingerprint"])
     return table
@@ -163,15 +157,15 @@ def verify_command(store: str, deep: bool, mend: bool, json: bool) -> None:
 def _show_findings(store: str, findings: list[Finding], deep: bool, done: list[str]) -> None:
     if not findings:
         looked = "every byte was read" if deep else "sizes, ledger and checksums; --deep reads every byte"
-        stdout.print(f"{escape(store)}: nothing wrong ({looked})", soft_wrap=True)
+        stdout.print(f"{store}: nothing wrong ({looked})", soft_wrap=True)
         return
     table = Table("file", "what is wrong", "shard", "--repair would")
     for finding in findings:
         shard = "" if finding.shard is None else str(finding.shard)
-        table.add_row(escape(finding.key), escape(finding.problem), shard, REMEDIES[finding.remedy])
+        table.add_row(finding.key, finding.problem, shard, REMEDIES[finding.remedy])
     stdout.print(table)
     for line in done:
-        stdout.print(f"repaired: {escape(line)}")
+        stdout.print(f"repaired: {line}")
     if not done:
         stdout.print(f"{len(findings)} findings; --repair marks what is bad, auglift-prep then does it again")
     elif any(finding.remedy not in ("delete", "none") for finding in findings):
@@ -191,9 +185,9 @@ def sequences(store: str, json: bool, **filters: tuple[str, ...]) -> None:
     shown = Table("id", "subject", "action", "camera", "split", "start", "frames", "fps", "size", "source")
     for row in SequenceTable(table.table.slice(0, SEQUENCES_SHOWN)):
         rate = "-" if row.fps != row.fps else f"{row.fps:.6g}"
-        names = (escape(text) for text in (row.id, row.subject, row.action, row.camera, row.split))
+        names = (row.id, row.subject, row.action, row.camera, row.split)
         size = f"{row.width} x {row.height}"
-        shown.add_row(*names, str(row.start), str(row.length), rate, size, escape(row.source))
+        shown.add_row(*names, str(row.start), str(row.length), rate, size, row.source)
     stdout.print(shown)
     if len(table) > SEQUENCES_SHOWN:
         stdout.print(f"and {len(table) - SEQUENCES_SHOWN} more; --json lists all")
@@ -217,13 +211,13 @@ def report(store: str, json: bool) -> None:
     for row in about["sequences"][:WORST_SHOWN]:
         share, score = row["valid_share"], row["mean_score"]
         cells = ("-" if share is None else f"{share:.1%}", "-" if score is None else f"{score:.3f}")
-        table.add_row(escape(row["id"]), str(row["frames"]), str(row["valid"]), *cells)
+        table.add_row(row["id"], str(row["frames"]), str(row["valid"]), *cells)
     stdout.print(table)
     if len(about["sequences"]) > WORST_SHOWN:
         stdout.print(f"and {len(about['sequences']) - WORST_SHOWN} more (--json lists them)")
     for problem in about["problems"][:FRAMES_SHOWN]:
         line = f"frame {problem['source_frame']} of {problem['sequence']} could not be read: {problem['reason']}"
-        stdout.print(escape(line), soft_wrap=True)
+        stdout.print(line, soft_wrap=True)
     if len(about["problems"]) > FRAMES_SHOWN:
         stdout.print(f"and {len(about['problems']) - FRAMES_SHOWN} more (--json lists them)")
 
@@ -237,7 +231,7 @@ def card(store: str, force: bool) -> None:
     if opened.location.exists(CARD) and not force:
         raise InvalidValueError(f"{opened.url}/{CARD} is there already; --force replaces it")
     write_card(opened)
-    stdout.print(f"wrote {escape(opened.url)}/{CARD}", soft_wrap=True)
+    stdout.print(f"wrote {opened.url}/{CARD}", soft_wrap=True)
 
 
 @main.command("export")
@@ -288,13 +282,13 @@ def export_command(
         echo_json({"paths": paths, "frames": done.frames, "notes": done.notes, "left_out": left_out})
         return
     for id, why in done.left_out[:LEFT_OUT_SHOWN]:
-        stderr.print(escape(f"{id} is left out: {why}"), soft_wrap=True)
+        stderr.print(f"{id} is left out: {why}", soft_wrap=True)
     if len(done.left_out) > LEFT_OUT_SHOWN:
         stderr.print(f"and {len(done.left_out) - LEFT_OUT_SHOWN} more (--json lists them)")
     for note in done.notes:
-        stderr.print(escape(note), soft_wrap=True)
+        stderr.print(note, soft_wrap=True)
     for path in done.paths:
-        stdout.print(f"wrote {escape(str(path))}", soft_wrap=True)
+        stdout.print(f"wrote {path}", soft_wrap=True)
     stdout.print(f"{done.frames} frames")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .common import AugliftCommand, stderr
@@ -111,7 +110,7 @@ def _draw(
     if missing and not quiet:
         motion = "procedural and recorded motion" if archive else "procedural motion"
         count = f"{len(missing)} clip{'s' * (len(missing) > 1)}"
-        stderr.print(f"drawing {count}, {motion}, into {escape(str(folder))}", soft_wrap=True)
+        stderr.print(f"drawing {count}, {motion}, into {folder}", soft_wrap=True)
     with Progress(
         TextColumn("drawing"),
         BarColumn(),

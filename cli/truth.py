@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from .common import stderr, stdout
+from .common import stdout, warn
 
 if TYPE_CHECKING:
     from ..pipeline.plan import Clip
@@ -43,13 +43,11 @@ def looked_at(clips: list[Clip], notes: list[str], accept: bool) -> dict[str, An
     """Say what was found, refuse what looks wrong unless it is accepted; plain data for the store."""
     from ..pipeline.datasets.sanity import check, require_sane
 
-    for note in notes:
-        stderr.print(f"[yellow]note:[/] {note}", soft_wrap=True)
+    warn(notes, "note: ")
     report = check(clips)
     if not accept:
         require_sane(report)
-    for problem in report.problems:
-        stderr.print(f"[bold yellow]accepted:[/] {problem}", soft_wrap=True)
+    warn(report.problems, "accepted: ", "bold yellow")
     return {**report.to_json(), "notes": notes}
 
 
@@ -75,5 +73,5 @@ def show_check(clips: list[Clip], notes: list[str], as_json: bool) -> int:
     for note in notes:
         stdout.print(f"note: {note}", soft_wrap=True)
     for problem in report.problems:
-        stdout.print(f"[red]wrong:[/] {problem}", soft_wrap=True)
+        stdout.print(f"wrong: {problem}", style="red", soft_wrap=True)
     return 2 if report.problems else 0

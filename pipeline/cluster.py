@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..stores.errors import InvalidValueError, MissingExtraError
+from .address import reachable
+from .homes import can_be_written
 from .roster import Place
 from .worker import ShardWorker
 from .workers import Node, WorkerGroup, describe_node
@@ -23,10 +25,8 @@ from .workers import Node, WorkerGroup, describe_node
 # Only a plan and small results pass through Ray's memory; this is about the least it accepts.
 OBJECT_STORE_BYTES = 80 << 20
 SHARED_MEMORY = Path("/dev/shm")
-TOKEN = Path.home() / ".ray" / "auth_token"
 STARTS = 3
-CONNECT_SECONDS = 10
-_AUTHENTICATION = "RAY_AUTH_MODE"
+_AUTHENTICATION, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _SETTINGS = {
     # How long Ray waits for its own node. A node that has not come up by then has given up itself (see `_start`).
     "RAY_raylet_start_wait_time_s": "40",
@@ -60,7 +60,7 @@ class Cluster:
     def __init__(self, address: str | None = None, cpus: int | None = None, gpus: int | None = None):
         self.address = address
         self.cpus, self.gpus = cpus, gpus
-        self._showing_token = address is not None and _show_token()
+        self._set = _give_token() if address is None else _show_token()
         self.ray = ray_module()
         self._mine = False
 
@@ -73,7 +73,7 @@ class Cluster:
                     else:
                         _connect(self.ray, self.address)
             except BaseException:
-                self._hide_token()
+                self._forget()
                 raise
             self._mine = True
         return self
@@ -82,11 +82,12 @@ class Cluster:
         if self._mine:
             with _our_signals():
                 self.ray.shutdown()
-        self._hide_token()
+        self._forget()
 
-    def _hide_token(self) -> None:
-        if self._showing_token:
-            os.environ.pop(_AUTHENTICATION, None)
+    def _forget(self) -> None:
+        """Take back what was set in the environment for this cluster."""
+        if self._set is not None:
+            os.environ.pop(self._set, None)
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are alive, in a fixed order."""
@@ -94,13 +95,35 @@ class Cluster:
         return sorted(alive, key=lambda node: (node.host, node.id))
 
 
-def _show_token() -> bool:
-    """Turn on Ray's authentication if there is a token: `ray start` does so, and Ray reads this when it is imported."""
-    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if _AUTHENTICATION in os.environ or "ray" in sys.modules or not (given or TOKEN.is_file()):
-        return False
+def _show_token() -> str | None:
+    """Turn on Ray's authentication if there is a token: `ray start` does so, and Ray reads this when it is imported.
+
+    Returns the variable that was set, None where none was.
+    """
+    if _AUTHENTICATION in os.environ or "ray" in sys.modules or not _has_token():
+        return None
     os.environ[_AUTHENTICATION] = "token"
-    return True
+    return _AUTHENTICATION
+
+
+def _give_token() -> str | None:
+    """A Ray of our own makes itself a token and keeps it in the home: where that cannot be, one for its lifetime."""
+    if _has_token() or can_be_written(_token_file().parent):
+        return None
+    os.environ[_TOKEN] = secrets.token_hex(32)
+    return _TOKEN
+
+
+def _has_token() -> bool:
+    given = any(os.environ.get(name) for name in (_TOKEN, _TOKEN_PATH))
+    try:
+        return given or _token_file().is_file()
+    except OSError:
+        return False
+
+
+def _token_file() -> Path:
+    return Path.home() / ".ray" / "auth_token"
 
 
 class RayHandle:
@@ -203,24 +226,9 @@ def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
 
 
 def _connect(ray: Any, address: str) -> None:
-    if address.startswith("ray://"):
-        raise InvalidValueError(
-            f"--address {address}: Ray Client is not supported; run the command on a node of the cluster, or hand it "
-            "in with `ray job submit`"
-        )
-    host, _, port = address.rpartition(":")
-    if address != "auto":
-        if not host or not port.isdigit():
-            raise InvalidValueError(f"--address '{address}' is neither host:port nor auto")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-        except OSError as error:
-            raise InvalidValueError(
-                f"nobody answers at --address {address} ({error}); is the cluster up, and the port that of "
-                "`ray start --head`?"
-            ) from error
+    found = reachable(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         ray.shutdown()
         raise InvalidValueError(f"no Ray cluster could be joined at --address {address}: {_reason(error)}") from error

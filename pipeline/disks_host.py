@@ -3,8 +3,7 @@
 Sorting a disk would cost four times as much as reading it. An order statistic is hemmed in by counting instead, which
 takes many values at a time: how many lie below a guess says on which side of it to guess again.
 
-Compiled by numba when first called, for some seconds, and kept in a cache beside this file or, where that cannot be
-written, in the user's own (NUMBA_CACHE_DIR).
+Compiled by numba when first called, for some seconds, and kept in a cache where one can be written (`compiled.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numba import float32, float64, int32, int64, njit, uint32, uint64
+from numba import float32, float64, int32, int64, uint32, uint64
 
 from .bilinear import rule
+from .compiled import njit
 from .disks import HUNDREDTHS, OWN_PIXEL, Asked, Disks
 
 # Another thread for every so many pixels: fewer are done before it has begun.
@@ -55,7 +55,7 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix=f"disks-{process}")
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _all(
     first,
     step,
@@ -121,20 +121,20 @@ def _all(
                 out[len(out) - 1] = pixels[0] if math.isfinite(pixels[0]) else math.nan
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _plain(value):
     """NaN comes with several bit patterns, that depend on how it came about; a store has one."""
     return float32(math.nan) if math.isnan(value) else value
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _reaches(width, height, x, y, r):
     """Whether a disk reaches into the frame's rectangle; one at NaN does not."""
     across, along = x - min(max(x, 0.0), width - 1.0), y - min(max(y, 0.0), height - 1.0)
     return across * across + along * along <= r * r
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _runs(width, height, x, y, r, v):
     """The pixels of row v that belong to the disk are a run: its first, and the one behind its last."""
     away = v - y
@@ -147,13 +147,13 @@ def _runs(width, height, x, y, r, v):
     return begin, max(begin, end)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _rows(height, y, r):
     """The rows that can hold pixels of the disk."""
     return max(math.floor(y - r), 0), min(math.ceil(y + r) + 1, height)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels):
     """Depth at the disk's pixels, in row-major order, into `pixels`; how many, and whether all are surely finite."""
     read, largest, bits = 0, int32(0), line.view(np.int32)
@@ -178,7 +178,7 @@ def _read(depth, width, height, x, y, r, lower, upper, weight, line, pixels):
     return read, largest < _HUGE
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _pixel(nth, width, height, x, y, r):
     """Where the n-th pixel of a disk lies, in row-major order."""
     top, bottom = _rows(height, y, r)
@@ -190,7 +190,7 @@ def _pixel(nth, width, height, x, y, r):
     return 0, 0
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _finite(pixels, read, spare):
     """The finite ones of the first `read` pixels, in order, in `spare`, and how many."""
     n = 0
@@ -200,7 +200,7 @@ def _finite(pixels, read, spare):
     return spare, n
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _pair(known, n, rank, above, least, most, few):
     """Of the first n > 0 values: the order statistics `rank` and `above`, which is the same or the next.
 
@@ -218,7 +218,7 @@ def _pair(known, n, rank, above, least, most, few):
     return few[rank - below], few[above - below]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _hem(known, n, rank, above, least, most, few):
     """The values about two ranks into `few`, in order; how many, and how many smaller ones there are.
 
@@ -240,7 +240,7 @@ def _hem(known, n, rank, above, least, most, few):
     return _between(known, n, low, high, few), start
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _smaller(values, n, one, other):
     """How many of the first n values are smaller than one, and than the other."""
     a = b = int32(0)
@@ -250,7 +250,7 @@ def _smaller(values, n, one, other):
     return int64(a), int64(b)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _between(values, n, low, high, found):
     """Those of the first n values from low to high, both included, in order; how many."""
     m = uint64(0)
@@ -266,7 +266,7 @@ def _between(values, n, low, high, found):
     return int64(m)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _put(values, first, last, rank):
     """values[rank] becomes what it were if values[first:last] were sorted: smaller ones before it, larger behind.
 
@@ -295,7 +295,7 @@ def _put(values, first, last, rank):
         first = split
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _range(values, n):
     """The least and the greatest of the first n > 0 values, none of them NaN.
 
@@ -309,7 +309,7 @@ def _range(values, n):
     return ends[0], ends[1]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _ordered(bits):
     """A float32's bits as a whole number that grows with it, or back again: below zero, all but the sign are turned."""
     return int32(bits ^ ((bits >> 31) & int32(0x7FFFFFFF)))

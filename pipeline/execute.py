@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..stores.errors import StoreWriteError
+from ..stores.fingerprint import canonical_json
 from ..stores.location import Location
 from ..stores.lock import StoreLock
 from ..stores.shards import ShardWriter, sweep_unfinished
@@ -109,9 +110,12 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
     progress = progress or Silent()
     outcome = Outcome()
     begin = time.perf_counter()
+    # Before the lock, which makes the folder: a plan that cannot be written down leaves nothing.
+    described = plan.sequences(), plan.to_json(), plan.attributes()
+    canonical_json(described[1:]).encode()
     with StoreLock(location) as lock:
         sweep_unfinished(location)
-        writer = ShardWriter.create(location, plan.layout, plan.sequences(), plan.to_json(), plan.attributes())
+        writer = ShardWriter.create(location, plan.layout, *described)
         done = writer.done()
         outcome.resumed = len(done)
         progress.begin(plan.frames, sum(s.stop - s.start for s in plan.shards if s.index in done))

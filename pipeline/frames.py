@@ -13,16 +13,15 @@ from typing import Literal
 
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from PIL import Image, ImageOps
 
-from ..stores.errors import InvalidValueError, MissingFileError
+from ..stores.errors import AugliftError, InvalidValueError, MissingFileError
+from .images import is_still, open_images
+from .names import readable, unreadable
 from .packets import packet_index
 from .promise import promise_of
-from .video import LOST, decode, picture_of, to_rgb
+from .video import decode, picture_of, to_rgb
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _ENDS = 1 << 20  # bytes of a video's beginning and end that its digest covers
-_EXIF_ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,41 @@ class FrameBatch:
     ok: np.ndarray
     reasons: tuple[str | None, ...]
 
+    def repeated(self, counts: Sequence[int]) -> FrameBatch:
+        """Each frame so many times, B counts."""
+        rows = np.repeat(np.arange(len(self.indices)), counts)
+        if len(rows) == len(self.indices):
+            return self
+        reasons = tuple(self.reasons[row] for row in rows)
+        return FrameBatch(self.indices[rows], self.frames[rows], self.ok[rows], reasons)
+
 
 def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
     """What a video or a folder of images promises, without decoding more than a frame.
 
     fps   of a folder of images, whose files do not tell; a video tells its own
-    Raises MissingFileError (no such file) and InvalidValueError (not a video, no video stream, cut off before its
-    index, no frames, images of different sizes).
+    Raises MissingFileError (no such file), UnreadableFileError (no rights, a disk that fails, no possible name) and
+    InvalidValueError (not a video, no video stream, cut off before its index, no frames, images of different sizes).
     """
     path = Path(path)
-    if not path.exists():
-        raise MissingFileError(f"no such video or folder: {path}; check the path")
-    return _probe_images(path, fps) if path.is_dir() else _probe_video(path)
+    try:
+        if not path.exists():
+            raise MissingFileError(f"no such video or folder: {readable(str(path))}; check the path")
+        if _is_images(path):
+            return _probe_images(path, fps)
+        if path.is_file():
+            path.open("rb").close()  # FFmpeg would say of one without rights that it is no video
+        info = _probe_video(path)
+    except AugliftError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not (info.width and info.height):
+        raise InvalidValueError(
+            f"FFmpeg cannot decode the pictures of {readable(str(path))}, whose size it gives as {info.width} x "
+            f"{info.height}; make a video or a folder of images of it"
+        )
+    return info
 
 
 def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int, threads: int) -> Iterator[FrameBatch]:
@@ -91,7 +113,11 @@ def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int,
         raise InvalidValueError(f"a batch must hold at least one frame, not {batch_size}")
     if len(wanted) and (wanted[0] < 0 or (np.diff(wanted) <= 0).any()):
         raise InvalidValueError("frame numbers must ascend from 0 on, none twice")
-    return (_read_images if path.is_dir() else _read_video)(path, wanted, batch_size, max(threads, 0))
+    return (_read_images if _is_images(path) else _read_video)(path, wanted, batch_size, max(threads, 0))
+
+
+def _is_images(path: Path) -> bool:
+    return path.is_dir() or is_still(path)
 
 
 def summary(info: SourceInfo, indices: Sequence[int] | np.ndarray, reasons: Sequence[str | None]) -> str:
@@ -165,7 +191,8 @@ def _read_video(path: Path, wanted: np.ndarray, batch_size: int, threads: int) -
 
 def _check_range(path: Path, wanted: np.ndarray, count: int) -> None:
     if len(wanted) and wanted[-1] >= count:
-        raise InvalidValueError(f"{path} has {count} frames, so none with the number {wanted[-1]}; was it replaced?")
+        name = readable(str(path))
+        raise InvalidValueError(f"{name} has {count} frames, so none with the number {wanted[-1]}; was it replaced?")
 
 
 def _batch(numbers: np.ndarray, frames: np.ndarray, reasons: list[str | None]) -> FrameBatch:
@@ -177,69 +204,23 @@ def _batch(numbers: np.ndarray, frames: np.ndarray, reasons: list[str | None]) -
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _images(folder: Path) -> list[Path]:
-    """The folder's images in natural order: img2 before img10."""
-    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
-    if not files:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise InvalidValueError(f"{folder} holds no images ({kinds}); give a video or a folder of images")
-    return sorted(files, key=lambda p: ([(int(n or 0), s) for n, s in re.findall(r"(\d+)|(\D+)", p.name)], p.name))
+def _probe_images(path: Path, fps: float | None) -> SourceInfo:
+    found = open_images(path)
+    warnings = found.check()
+    count = len(found.files)
+    return SourceInfo(path, "images", found.width, found.height, fps, count, found.digest(), False, warnings)
 
 
-def _probe_images(folder: Path, fps: float | None) -> SourceInfo:
-    files = _images(folder)
-    sizes = [_displayed_size(file) for file in files]
-    known = [(size, file) for size, file in zip(sizes, files, strict=True) if size]
-    if not known:
-        raise InvalidValueError(f"none of the {len(files)} images in {folder} can be opened; fetch or copy them again")
-    (width, height), reference = known[0]
-    for size, file in known:
-        if size != (width, height):
-            raise InvalidValueError(
-                f"images of different sizes in {folder}: {file.name} is {size[0]} x {size[1]}, {reference.name} is "
-                f"{width} x {height}; give one folder for each size"
-            )
-    damaged = len(files) - len(known)
-    warnings = (f"{damaged} of {len(files)} images cannot be opened",) if damaged else ()
-    listing = "\n".join(f"{file.name} {file.stat().st_size}" for file in files)
-    digest = hashlib.sha256(listing.encode()).hexdigest()
-    return SourceInfo(folder, "images", width, height, fps, len(files), digest, False, warnings)
-
-
-def _displayed_size(file: Path) -> tuple[int, int] | None:
-    """(width, height) from an image's header alone; None where that is damaged."""
-    try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-            return (image.height, image.width) if turned else image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-
-
-def _read_image(file: Path) -> Image.Image | str:
-    try:
-        with Image.open(file) as image:
-            image.load()
-            if image.mode.startswith("I;16") or image.mode == "I":  # 16-bit grey, which `convert` would clip
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{LOST}: {error}".splitlines()[0].replace(str(file), file.name)
-
-
-def _read_images(folder: Path, wanted: np.ndarray, batch_size: int, threads: int) -> Iterator[FrameBatch]:
-    files = _images(folder)
-    _check_range(folder, wanted, len(files))
-    width, height = next(size for size in map(_displayed_size, files) if size)
+def _read_images(path: Path, wanted: np.ndarray, batch_size: int, threads: int) -> Iterator[FrameBatch]:
+    folder = open_images(path)
+    _check_range(path, wanted, len(folder.files))
     with ThreadPoolExecutor(threads or 4) as pool:
         for start in range(0, len(wanted), batch_size):
             numbers = wanted[start : start + batch_size]
-            frames = np.zeros((len(numbers), height, width, 3), np.uint8)
+            frames = np.zeros((len(numbers), folder.height, folder.width, 3), np.uint8)
             reasons: list[str | None] = []
-            for out, image in zip(frames, pool.map(lambda n: _read_image(files[n]), numbers.tolist()), strict=True):
-                if not isinstance(image, str) and image.size != (width, height):
-                    image = f"its size is {image.width} x {image.height}, unlike the folder's {width} x {height}"
+            for out, image in zip(frames, pool.map(folder.read, numbers.tolist()), strict=True):
                 reasons.append(image if isinstance(image, str) else None)
                 if not isinstance(image, str):
-                    out[:] = np.asarray(image)
+                    out[:] = image
             yield _batch(numbers, frames, reasons)

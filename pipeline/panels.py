@@ -16,6 +16,7 @@ from ..stores.store import FeatureStore
 from .depth import build_depth
 from .frames import probe, read
 from .ground_truth import GROUND_TRUTH
+from .names import on_disk
 
 # A source lies at most so many levels below the folder that the user names: a cache has folders in folders.
 LEVELS = 4
@@ -105,11 +106,12 @@ def find_source(row: SequenceRow, digest: str, videos: Path | None) -> Path:
     """
     root = videos or Path()
     others = 0
-    for path in _candidates(root, Path(row.source)):
-        if path.exists():
-            if probe(path).digest == digest:
-                return path
-            others += 1
+    for name in dict.fromkeys((row.source, on_disk(row.source))):
+        for path in _candidates(root, Path(name)):
+            if path.exists():
+                if probe(path).digest == digest:
+                    return path
+                others += 1
     found = f" ({others} of that name are other videos)" if others else ""
     raise MissingFileError(
         f"the source '{row.source}' of sequence '{row.id}' is not in {root.resolve()} nor a few levels below{found}; "

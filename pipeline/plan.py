@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +17,10 @@ from ..stores.sequences import NAN, SequenceTable
 from ..stores.sequences import Sequence as SequenceRow
 from ..stores.shards import SHARD_FRAMES, StoreLayout
 from .frames import SourceInfo
+from .names import readable
+
+# By how little the rate that is wished for may be missed: 29.97 for 30.
+LEAST_STEP = Fraction(99, 100)
 
 
 class GroundTruth(Protocol):
@@ -44,6 +47,7 @@ class Clip:
 
     step      source frames a stored frame; frame k is source frame floor(k step + 1/2)
     count     frames stored
+    warnings  what a user should know of the source and of how it is sampled, a line each
     """
 
     id: str
@@ -59,6 +63,12 @@ class Clip:
     split: str = ""
     intrinsics: tuple[float, float, float, float] = (NAN, NAN, NAN, NAN)
     truth: GroundTruth | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        # Names come from file names, which can hold bytes that are no text.
+        for key in ("id", "name", "dataset", "subject", "action", "camera", "split"):
+            object.__setattr__(self, key, readable(getattr(self, key)))
 
     def source_frames(self, first: int, count: int) -> np.ndarray:
         """(count,) int64: the source frames of stored frames [first, first + count). Exact: no float is involved."""
@@ -70,30 +80,44 @@ class Clip:
 def clip_of(info: SourceInfo, id: str, name: str, fps: float | None, limit: int | None, **known: Any) -> Clip:
     """A clip of a whole source, resampled to `fps` and cut to `limit` frames.
 
-    InvalidValueError if `fps` is higher than the source's rate, or if that is unknown.
+    InvalidValueError if `fps` is higher than the source's rate.
     """
-    step = sampling_step(info, fps)
-    count = min(math.ceil(Fraction(info.frame_count) / step), info.frame_count)
+    step, notes = sampling(info, fps)
+    count = math.ceil(Fraction(info.frame_count) / step)
     # Rounding up half a step may point one past the end.
     while (2 * (count - 1) * step.numerator + step.denominator) // (2 * step.denominator) >= info.frame_count:
         count -= 1
     count = count if limit is None else min(count, limit)
     rate = NAN if info.fps is None else info.fps / float(step)
-    return Clip(id, info, name, count, step, rate, **known)
+    return Clip(id, info, name, count, step, rate, warnings=(*info.warnings, *notes), **known)
 
 
-def sampling_step(info: SourceInfo, fps: float | None) -> Fraction:
-    """Return how many source frames there are for each stored frame, as an exact fraction of the two rates."""
+def sampling(info: SourceInfo, fps: float | None) -> tuple[Fraction, tuple[str, ...]]:
+    """Return how many source frames there are for each stored frame, as an exact fraction, and a line for each warning.
+
+    A rate that the source misses by less than a hundredth is met all the same: the frame nearest in time is taken,
+    the same one twice now and again.
+    """
     if fps is None:
-        return Fraction(1)
-    if not fps > 0:
+        return Fraction(1), ()
+    if not 0 < fps < math.inf:
         raise InvalidValueError(f"--fps must be positive, not {fps}")
     if info.fps is None:
-        raise InvalidValueError(f"{info.path} has no frame rate, so it cannot be resampled to {fps} fps; drop --fps")
+        return Fraction(1), (f"has no frame rate, so every frame is taken, whatever --fps {fps:g}",)
     step = (Fraction(info.fps) / Fraction(fps)).limit_denominator(1000)
+    if step < LEAST_STEP:
+        raise InvalidValueError(
+            f"{readable(str(info.path))} has {info.fps:.6g} fps; --fps {fps:g} asks for more than there are"
+        )
+    notes = []
     if step < 1:
-        raise InvalidValueError(f"{info.path} has {info.fps:.6g} fps; --fps {fps:g} asks for more than there are")
-    return step
+        notes.append(
+            f"has {info.fps:.6g} fps, a little less than --fps {fps:g}: the nearest frame is taken, 1 in "
+            f"{round(1 / (1 - step))} twice"
+        )
+    if info.variable_rate and step != 1:
+        notes.append(f"its frame rate varies: --fps {fps:g} takes frames by their number, not by their time")
+    return step, tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -120,6 +144,7 @@ class Plan:
     """Everything that fixes the bytes of a store.
 
     settings     what the networks and the descriptor are, as plain data
+    warnings     what a user of the store must know about all of it; each clip has warnings of its own
     truth        what was found about the ground truth, as plain data; the store holds it, no array depends on it
     """
 
@@ -198,7 +223,15 @@ class Plan:
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the store's group, without its configuration."""
         truth = {"ground_truth": dict(self.truth)} if self.truth else {}
-        return {"dataset": self.clips[0].dataset, "warnings": list(self.warnings), **truth}
+        return {"dataset": self.clips[0].dataset, "warnings": [*self.warnings, *warnings_of(self.clips)], **truth}
+
+
+def warnings_of(clips: Iterable[Clip]) -> list[str]:
+    """Return what a user should know about each clip, with its name.
+
+    The store holds it. It follows from the sources, which are in the fingerprint.
+    """
+    return [f"{clip.id}: {warning}" for clip in clips for warning in clip.warnings]
 
 
 def _cut(clips: Sequence[Clip], layout: StoreLayout) -> list[Shard]:
@@ -242,20 +275,3 @@ def _sequence(clip: Clip, start: int) -> SequenceRow:
         cx=cx,
         cy=cy,
     )
-
-
-def unique_ids(paths: Sequence[Path]) -> list[str]:
-    """A short name for each source: its stem; with parents where stems repeat, numbered where paths do."""
-    names = [path.stem if path.suffix and not path.is_dir() else path.name for path in paths]
-    depth = 1
-    while len(set(names)) < len(names) and depth < 8:
-        depth += 1
-        repeated = {name for name in names if names.count(name) > 1}
-        names = [
-            "/".join([*path.parts[-depth:-1], path.stem]) if name in repeated else name
-            for name, path in zip(names, paths, strict=True)
-        ]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise InvalidValueError(f"the source '{repeated}' is given twice; name each source once")
-    return names

@@ -10,9 +10,10 @@ import math
 from enum import IntEnum
 
 import numpy as np
-from numba import float32, float64, njit
+from numba import float32, float64
 
 from ..stores.skeleton import H36M_17
+from .compiled import njit
 
 _PELVIS, _THORAX = H36M_17.index("pelvis"), H36M_17.index("thorax")
 
@@ -47,7 +48,7 @@ def radii(rules: np.ndarray, keypoints: np.ndarray, confidence: np.ndarray) -> t
     return found, centre
 
 
-@njit(cache=True)
+@njit()
 def _radii(rules, keypoints, confidence, found, centre):
     sets, batch, joints = found.shape
     for frame in range(batch):
@@ -63,7 +64,7 @@ def _radii(rules, keypoints, confidence, found, centre):
                 found[rule, frame, joint] = float32(math.nan) if math.isnan(r) else float32(r)
 
 
-@njit(cache=True)
+@njit()
 def _radius(rule, keypoints, c):
     kind, r_min, r_max = rule[0], rule[1], rule[2]
     if kind == _CONFIDENCE:

@@ -135,9 +135,11 @@ class ExtractorWork:
         self.networks = networks
 
     def load(self) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        from .homes import settle
         from .memory import ForwardLimit
         from .work import versions
 
+        settle()  # a node may have no home that can be written where the driver has one
         self.extractor: Extractor = self.networks.build()
         self.limit = ForwardLimit()
         return self.networks.settings(self.extractor), versions()

@@ -9,6 +9,10 @@ class MissingFileError(AugliftError, FileNotFoundError):
     """Something that should be on disk is not."""
 
 
+class UnreadableFileError(AugliftError, OSError):
+    """A file or a folder is there, but the system does not let us read it."""
+
+
 class InvalidValueError(AugliftError, ValueError):
     """A value, a file's content or an option is not what it must be."""
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from ...stores.errors import InvalidValueError
 from ..frames import SourceInfo, probe
-from ..plan import Clip, clip_of, unique_ids
+from ..names import unique_ids
+from ..plan import Clip, clip_of
 from .cameras import Camera, read_calibration
 from .letterbox import black_bars
 from .markers import MARKERS, joints_of, read_trc
-from .video import expand
+from .sources import list_sources
 
 # Which column of the markers is which axis of the calibration's world. A TRC has y up, Pose2Sim's world z.
 AXES = "zxy"
@@ -95,10 +96,12 @@ def calibrated(
     if sorted(axes) != ["x", "y", "z"]:
         raise InvalidValueError(f"--axes {axes}: x, y and z in some order, such as {AXES}")
     world = joints_of(trc, mapping)[..., ["xyz".index(axis) for axis in axes]]
-    sources = expand(videos)
-    ids = unique_ids(sources)
-    clips, notes = [], []
-    for id, path in zip(ids, sources, strict=True):
+    found = list_sources(videos)
+    for _, error in found.bad:
+        raise error
+    ids = unique_ids(found.sources, found.levels)
+    clips, notes = [], list(found.skipped)
+    for id, path in zip(ids, found.sources, strict=True):
         info = probe(path)
         camera = camera_of(path, cameras, pairs or {})
         camera, note = fit(camera, info)

@@ -6,48 +6,44 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ...stores.errors import AugliftError, InvalidValueError, MissingFileError
-from ..frames import IMAGE_SUFFIXES, SourceInfo, probe
-from ..plan import Clip, clip_of, unique_ids
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".mts"})
+from ...stores.errors import AugliftError, InvalidValueError
+from ..frames import SourceInfo, probe
+from ..names import file_name, readable, unique_ids
+from ..plan import Clip, clip_of
+from .sources import Listing, list_sources
 
 
 def clips(
-    paths: Iterable[str | Path], fps: float | None = None, limit: int | None = None
+    paths: Iterable[str | Path] | Listing, fps: float | None = None, limit: int | None = None
 ) -> tuple[list[Clip], list[tuple[Path, AugliftError]]]:
-    """A clip a source, and the sources that cannot be read at all, each with its error.
+    """A clip a source, and what cannot be read at all, each with its error.
 
-    paths   videos; folders of images (one clip each); folders of videos (a clip each)
+    paths   videos; folders, as `list_sources` takes them; or what it found
     fps     frames a second wanted, None for all
     limit   at most so many frames of each source
+    InvalidValueError where sources have too few frames a second, and where one is given twice.
     """
-    sources = expand(paths)
+    found = paths if isinstance(paths, Listing) else list_sources(paths)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        probed = list(pool.map(_probe, sources))
-    good = [(path, info) for path, info in zip(sources, probed, strict=True) if isinstance(info, SourceInfo)]
-    bad = [(path, error) for path, error in zip(sources, probed, strict=True) if not isinstance(error, SourceInfo)]
-    ids = unique_ids([path for path, _ in good])
-    return [
-        clip_of(info, id, "/".join([*id.split("/")[:-1], path.name]), fps, limit)
-        for id, (path, info) in zip(ids, good, strict=True)
-    ], bad
-
-
-def expand(paths: Iterable[str | Path]) -> list[Path]:
-    """Sources one by one: a folder that holds videos and no images stands for its videos, in natural order."""
-    sources = []
-    for path in map(Path, paths):
-        if path.is_dir() and not any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-            if not inside:
-                raise MissingFileError(f"{path} holds neither images nor videos; name a video or a folder of images")
-            sources += inside
+        probed = list(pool.map(_probe, found.sources))
+    good, bad = [], list(found.bad)
+    for path, level, info in zip(found.sources, found.levels, probed, strict=True):
+        if isinstance(info, SourceInfo):
+            good.append((path, level, info))
         else:
-            sources.append(path)
-    if not sources:
-        raise InvalidValueError("no source was given; name at least one video or folder of images")
-    return sources
+            bad.append((path, info))
+    ids = unique_ids([path for path, _, _ in good], [level for _, level, _ in good])
+    made, refused = [], []
+    for id, (path, _, info) in zip(ids, good, strict=True):
+        name = "/".join([*id.split("/")[:-1], file_name(path)])
+        try:
+            made.append(clip_of(info, id, name, fps, limit))
+        except InvalidValueError as error:
+            refused.append(error)
+    if refused:
+        more = f", and {len(refused) - 1} more of {len(good)} sources" if len(refused) > 1 else ""
+        raise InvalidValueError(f"{refused[0]}{more}; lower --fps, or leave them out")
+    return made, bad
 
 
 def _probe(path: Path) -> SourceInfo | AugliftError:
@@ -55,3 +51,6 @@ def _probe(path: Path) -> SourceInfo | AugliftError:
         return probe(path)
     except AugliftError as error:
         return error
+    except Exception as error:  # a file of any content may stand where a video should
+        first = (str(error).splitlines() or [""])[0]
+        return InvalidValueError(f"{readable(str(path))} cannot be read: {type(error).__name__} {first}")

@@ -173,7 +173,7 @@ def field_packets(frames: np.ndarray, gop: int) -> list[tuple[bytes, bool]]:
 
     frames   (N, H, W, 3) uint8 RGB; H a multiple of 32, W of 16. Only their luma is kept, the frames are grey.
     """
-    count, height, width, _ = frames.shape
+    _, height, width, _ = frames.shape
     assert height % 32 == 0
     assert width % 16 == 0
     parameters = (

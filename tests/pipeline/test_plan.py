@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auglift.pipeline.frames import SourceInfo
-from auglift.pipeline.plan import Plan, clip_of, unique_ids
+from auglift.pipeline.plan import Plan, clip_of
 from auglift.stores.errors import InvalidValueError
 
 
@@ -88,9 +88,48 @@ def test_a_rate_that_cannot_be_had_is_refused(fps):
         clip_of(source(100, 50.0), "s", "s.mp4", fps, None)
 
 
-def test_a_source_without_a_rate_cannot_be_resampled():
-    with pytest.raises(InvalidValueError, match="no frame rate"):
-        clip_of(source(100, None), "s", "s.mp4", 25.0, None)
+@given(st.integers(1, 4000), st.sampled_from([(29.97, 30), (30000 / 1001, 30), (59.94, 60), (24.76, 25)]))
+def test_a_rate_missed_by_less_than_a_hundredth_is_had_by_the_frame_nearest_in_time(frames, rates):
+    fps, wished = rates
+    clip = clip_of(source(frames, fps), "s", "s.mp4", wished, None)
+    taken = clip.source_frames(0, clip.count)
+    assert clip.fps == pytest.approx(wished, rel=1e-3)
+    assert np.all(np.abs(taken / fps - np.arange(clip.count) / clip.fps) <= 0.5 / fps + 1e-6)
+    assert np.unique(taken).tolist() == list(range(frames))  # none is lost
+    assert np.diff(taken).max(initial=1) <= 1
+    (warning,) = clip.warnings
+    assert f"--fps {wished}" in warning
+    assert "twice" in warning
+
+
+def test_a_rate_missed_by_more_is_refused():
+    with pytest.raises(InvalidValueError, match=r"29\.6 fps; --fps 30 asks for more"):
+        clip_of(source(100, 29.6), "s", "s.mp4", 30.0, None)
+
+
+def test_a_source_without_a_rate_is_taken_whole_whatever_the_rate_wished_for_and_that_is_said():
+    clip = clip_of(source(100, None), "s", "s.mp4", 25.0, None)
+    assert clip.source_frames(0, clip.count).tolist() == list(range(100))
+    assert np.isnan(clip.fps)
+    (warning,) = clip.warnings
+    assert "no frame rate" in warning
+
+
+def test_resampling_a_rate_that_varies_is_said():
+    uneven = replace(source(100, 50.0), variable_rate=True, warnings=("variable frame rate: ...",))
+    assert clip_of(uneven, "s", "s.mp4", None, None).warnings == ("variable frame rate: ...",)
+    first, second = clip_of(uneven, "s", "s.mp4", 25.0, None).warnings
+    assert first == "variable frame rate: ..."
+    assert "by their number, not by their time" in second
+
+
+def test_the_store_tells_what_a_user_should_know_of_each_source():
+    warned = replace(source(10), warnings=("variable frame rate: ...",))
+    clips = (clip_of(source(10), "a", "a.mp4", None, None), clip_of(warned, "b", "b.mp4", None, None))
+    plan = Plan(clips, {}, ("paper",), 16, ("RANDOM WEIGHTS",))
+    assert plan.attributes()["warnings"] == ["RANDOM WEIGHTS", "b: variable frame rate: ..."]
+    silent = Plan((clips[0], replace(clips[1], warnings=())), {}, ("paper",), 16)
+    assert plan.fingerprint == silent.fingerprint
 
 
 def test_the_fingerprint_sees_sources_settings_and_shards_and_nothing_else():
@@ -104,13 +143,6 @@ def test_the_fingerprint_sees_sources_settings_and_shards_and_nothing_else():
     assert plan_of([10, 21], 16, batch=8).fingerprint != plan.fingerprint
     moved = replace(plan.clips[0], info=replace(plan.clips[0].info, path=Path("elsewhere/a.mp4")))
     assert Plan((moved, plan.clips[1]), plan.settings, plan.presets, 16).fingerprint == plan.fingerprint
-
-
-def test_ids_are_short_and_distinct():
-    assert unique_ids([Path("x/a.mp4"), Path("x/b.mp4")]) == ["a", "b"]
-    assert unique_ids([Path("x/a.mp4"), Path("y/a.mp4"), Path("y/c.mp4")]) == ["x/a", "y/a", "c"]
-    with pytest.raises(InvalidValueError, match="given twice"):
-        unique_ids([Path("x/a.mp4"), Path("x/a.mp4")])
 
 
 def test_a_plan_without_sources_is_refused():
