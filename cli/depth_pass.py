@@ -66,7 +66,7 @@ _OPTIONS = [
         help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost next to nothing. Their radii "
         "are for frames of about 1000 px; for others, say so: paper:r_min=0.8:r_max=8.",
     ),
-    click.option("--fps", type=float, help="Frames a second to take. Default: all."),
+    click.option("--fps", type=float, help="Take so many frames a second. Default: all there are."),
     click.option("--limit", type=click.IntRange(min=1), help="At most so many frames of each source."),
     click.option(
         "--shard-frames", type=click.IntRange(min=1), help="Frames of a shard. Default: 8192; less for small jobs."
@@ -109,9 +109,9 @@ def require_prep() -> None:
 
 
 def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> int:
-    """Make a plan and run it, the same way for every dataset. Returns the exit code.
+    """Plan, then do: the part that all datasets share. Returns the exit code.
 
-    truth   what was found about the ground truth, for the store's attributes
+    truth   what was found of the ground truth, for the store to tell
     """
     from ..pipeline.ground_truth import require_truth
     from ..pipeline.networks import NetworkOptions, choose_presets, warnings

@@ -70,7 +70,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
 
 
 def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: Mapping[str, Any]) -> None:
-    """Show how a depth pass ended. checks: the results of `agreement` and `relief`, by name."""
+    """checks   by name, what `agreement` and `relief` say of the store"""
     if as_json:
         summary = {
             "event": "end",

@@ -95,7 +95,7 @@ class Cluster:
 
 
 def _show_token() -> bool:
-    """Turn on Ray's authentication if there is a token: `ray start` does so, and Ray reads this when it is imported."""
+    """`ray start` protects a cluster where it finds a token; who joins has to be told, before Ray is imported."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if _AUTHENTICATION in os.environ or "ray" in sys.modules or not (given or TOKEN.is_file()):
         return False

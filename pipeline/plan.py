@@ -70,7 +70,7 @@ class Clip:
 def clip_of(info: SourceInfo, id: str, name: str, fps: float | None, limit: int | None, **known: Any) -> Clip:
     """A clip of a whole source, resampled to `fps` and cut to `limit` frames.
 
-    InvalidValueError if `fps` is higher than the source's rate, or if that is unknown.
+    InvalidValueError where more frames a second are wished than the source has, or its rate is unknown.
     """
     step = sampling_step(info, fps)
     count = min(math.ceil(Fraction(info.frame_count) / step), info.frame_count)
@@ -83,7 +83,7 @@ def clip_of(info: SourceInfo, id: str, name: str, fps: float | None, limit: int 
 
 
 def sampling_step(info: SourceInfo, fps: float | None) -> Fraction:
-    """Return how many source frames there are for each stored frame, as an exact fraction of the two rates."""
+    """Source frames a stored frame, as an exact fraction of the two rates."""
     if fps is None:
         return Fraction(1)
     if not fps > 0:
@@ -120,7 +120,7 @@ class Plan:
     """Everything that fixes the bytes of a store.
 
     settings     what the networks and the descriptor are, as plain data
-    truth        what was found about the ground truth, as plain data; the store holds it, no array depends on it
+    truth        what was found of the ground truth, as plain data; it is told by the store and decides no array
     """
 
     clips: tuple[Clip, ...]
@@ -196,9 +196,9 @@ class Plan:
         ]
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes of the store's group, without its configuration."""
-        truth = {"ground_truth": dict(self.truth)} if self.truth else {}
-        return {"dataset": self.clips[0].dataset, "warnings": list(self.warnings), **truth}
+        """What the store's group says of itself beside its configuration."""
+        told = {"ground_truth": dict(self.truth)} if self.truth else {}
+        return {"dataset": self.clips[0].dataset, "warnings": list(self.warnings), **told}
 
 
 def _cut(clips: Sequence[Clip], layout: StoreLayout) -> list[Shard]:
