@@ -47,7 +47,7 @@ def calibrate(extractor: Extractor, plan: Plan) -> Calibration:
 
 
 def _time(extractor: Extractor, plan: Plan, size: tuple[int, int]) -> tuple[int, float]:
-    """Time batches of the longest clip of a size; return (frames, seconds)."""
+    """(frames, seconds) of the longest clip of a size."""
     clip = max((c for c in plan.clips if (c.info.width, c.info.height) == size), key=lambda c: c.count)
     wanted = min(clip.count, plan.settings["batch"] * (BATCHES + 1))
     frames, begin = _pass(extractor, plan, clip, wanted)
@@ -55,7 +55,7 @@ def _time(extractor: Extractor, plan: Plan, size: tuple[int, int]) -> tuple[int,
 
 
 def _pass(extractor: Extractor, plan: Plan, clip: Clip, wanted: int) -> tuple[int, float]:
-    """Return the frames after the first batch and when it ended; of a single batch, its frames and when it began."""
+    """Frames after the first batch, and when that ended; of a single batch, that batch and when it began."""
     limit, times = ForwardLimit(), StageTimes(extractor.device)
     counts: list[int] = []
     begin = started = time.perf_counter()

@@ -32,7 +32,7 @@ class Executor(Protocol):
 
 @dataclass
 class SerialExecutor:
-    """Does one shard after another, in this process. Builds the networks when the first shard needs them."""
+    """One shard after another, in this process. The networks are built when the first shard needs them."""
 
     build: Callable[[], Extractor]
 
@@ -49,7 +49,7 @@ class SerialExecutor:
 def attempt(
     extractor: Extractor, plan: Plan, index: int, writer: ShardWriter, progress: Progress, limit: ForwardLimit
 ) -> ShardResult | ShardFailure:
-    """Do a shard, in up to ATTEMPTS attempts. StoreWriteError ends the job: every other shard would fail too."""
+    """Do a shard, up to ATTEMPTS times. A store that cannot be written ends the job: no other shard fares better."""
     for count in range(1, ATTEMPTS + 1):
         seen = 0
 

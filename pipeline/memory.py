@@ -1,4 +1,4 @@
-"""Extracts a batch that does not fit on the GPU in smaller parts, and remembers how many frames fit."""
+"""When a batch does not fit on the GPU: extract it in halves, and remember how much does fit."""
 
 from __future__ import annotations
 

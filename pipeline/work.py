@@ -34,7 +34,7 @@ PROBLEMS_LISTED = 100
 
 
 @dataclass
-class _ReportedTimes(StageTimes):
+class _Watched(StageTimes):
     """Measures the seconds of each stage, and reports every stage that begins."""
 
     on_stage: Callable[[str], None] = field(default=lambda name: None)
@@ -55,14 +55,14 @@ def process_shard(
     on_stage: Callable[[str], None] = lambda name: None,
     limit: ForwardLimit | None = None,
 ) -> ShardResult:
-    """Do one shard. A batch never crosses a segment, so the same plan always makes the same batches.
+    """Do one shard. Batches never cross a segment, so the same plan always makes the same batches.
 
-    on_frames   called with the number of frames when a batch is done
-    on_stage    called with the name of a stage when it begins
-    limit       how many frames fit on the device at a time; kept from shard to shard
+    on_frames   called with the number of frames each time a batch is done
+    on_stage    called with its name each time a stage begins
+    limit       what is known of the device's memory; kept from shard to shard
     """
     begin = time.perf_counter()
-    times = _ReportedTimes(extractor.device, on_stage=on_stage)
+    times = _Watched(extractor.device, on_stage=on_stage)
     limit = limit or ForwardLimit()
     arrays = {spec.name: spec.empty(shard.stop - shard.start) for spec in plan.fields}
     problems: list[dict[str, Any]] = []

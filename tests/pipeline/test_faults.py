@@ -159,8 +159,10 @@ def test_a_driver_killed_then_interrupted_leaves_a_store_that_goes_on_and_no_wor
 
 
 @pytest.fixture
-def two_nodes():
+def two_nodes(monkeypatch):
     """A Ray cluster of two nodes on this machine, connected, and a function that takes its second node away."""
+    if (Path.home() / ".ray" / "auth_token").is_file():  # nodes with a token, as `ray start` would start them
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")  # read when Ray is imported
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster as Nodes
 
