@@ -41,7 +41,7 @@ WORKERS ?= 2
 test: install  ## The default test suite (under 10 minutes on 2 cores).
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: install  ## What takes minutes: fault injection, a clean install, long runs.
+test-slow: install  ## What takes minutes: fault injection, clean installs, lowest and newest versions, long runs.
 	$(BIN)/python -m pytest -m slow
 
 lint: install  ## ruff: style and common mistakes.

@@ -49,7 +49,7 @@ _OPTIONS = [
         default="depth-anything-v2-large",
         show_default=True,
         metavar="NAME",
-        help="Depth network: a name, or a Hugging Face repository that AutoModelForDepthEstimation loads; "
+        help="Depth network: a name, a Hugging Face repository (owner/name) or a folder with a model in it; "
         "`ground-truth`: the dataset's own depth maps.",
     ),
     click.option(

@@ -15,6 +15,7 @@ from .depth import build_depth
 from .detect import build_detector
 from .extract import Extractor, describe
 from .ground_truth import FromTruth, is_truth
+from .model_folder import find_repository, open_folder
 from .models import DEFAULTS, MODELS, Kind, resolve
 from .pose import build_pose
 from .uadd import PRESETS, Preset
@@ -65,11 +66,15 @@ class NetworkOptions:
         Raises MissingFileError, InvalidValueError (names, digests).
         """
         wanted: dict[Kind, str] = {} if is_truth(self.pose) else {"detector": self.detector, "pose": self.pose}
-        if not (is_truth(self.depth) or Path(self.depth).is_dir()):
+        if not is_truth(self.depth) and Path(self.depth).is_dir():
+            open_folder(Path(self.depth), self.weights)
+        elif not is_truth(self.depth):
             wanted["depth"] = self.depth
         for kind, name in wanted.items():
             spec = resolve(name, kind)
-            if random_seed(self.weights) is None and spec.config is not None:
+            if spec.config is None:
+                open_folder(find_repository(spec, self.weights), self.weights)
+            elif random_seed(self.weights) is None:
                 locate(spec, self.weights)
 
     def settings(self, extractor: Extractor) -> dict[str, Any]:

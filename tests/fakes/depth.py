@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessorPil
+import transformers
+from transformers import DPTConfig, DPTForDepthEstimation
 
 from auglift.pipeline.weights import seeded
+
+# Since version 5 the processor that needs no torchvision has a name of its own.
+_PROCESSOR = getattr(transformers, "DPTImageProcessorPil", None) or transformers.DPTImageProcessor
 
 
 def write_tiny_depth(folder: Path) -> Path:
@@ -24,5 +28,5 @@ def write_tiny_depth(folder: Path) -> Path:
     )
     with seeded(0):
         DPTForDepthEstimation(config).save_pretrained(folder)
-    DPTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+    _PROCESSOR(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder

@@ -62,7 +62,8 @@ def scenes(shared_data) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         assert clip.truth is not None
         boxes = clip.truth.read(np.array(FRAMES))["bbox"]
         frames = np.concatenate([batch.frames for batch in read(clip.info.path, list(FRAMES), len(FRAMES), 1)])
-        found |= {f"{clip.camera}, frame {t}": pair for t, *pair in zip(FRAMES, frames, boxes, strict=True)}  # type: ignore[misc]
+        for t, frame, box in zip(FRAMES, frames, boxes, strict=True):
+            found[f"{clip.camera}, frame {t}"] = frame, box
     return found
 
 
