@@ -39,20 +39,18 @@ APART = 0.01  # m: the truth of a take is one in all its cameras, or others than
 class Take:
     """One subject's action, filmed by the four cameras in VideoPose3D's order.
 
+    ids         of its sequences
     keypoints   (4, T, 17, 2) px of its frame sizes, interpolated
     seen        (4, T) bool: where they are not
     world       (T, 17, 3) m, NaN where it is not known; None where none is wanted
     """
 
+    ids: tuple[str, ...]
     subject: str
     action: str
     keypoints: np.ndarray
     seen: np.ndarray
     world: np.ndarray | None
-
-    @property
-    def name(self) -> str:
-        return f"{self.subject} {self.action}"
 
     @property
     def known(self) -> np.ndarray:
@@ -83,7 +81,8 @@ def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, opti
     lengths = np.array([len(take.known) for take in takes])
     known = np.concatenate([take.known for take in takes])
     parts = parts_with_truth(lengths, known, options.missing)
-    say_what_is_missing(done, [take.name for take in takes], lengths, parts, known, options.missing)
+    ids = [take.ids for take in takes]
+    say_what_is_missing(done, ids, lengths, parts, known, options.missing, "frames of takes, four cameras each,")
     _require_some(len(parts.sequence), done, store)
     flat, solid = _nested(done, takes, lengths, parts)
     with files.new(KEYPOINTS, done) as path:
@@ -184,7 +183,8 @@ def _takes(
         else:
             sizes = [(rows[number].width, rows[number].height) for number in mine]
             fitted = [_fitted(*each) for each in zip(of(keypoints), sizes, cameras.sizes, strict=True)]
-            takes.append(Take(subject, action, np.stack(fitted), views, world))
+            ids = tuple(rows[number].id for number in mine)
+            takes.append(Take(ids, subject, action, np.stack(fitted), views, world))
             continue
         done.leave_out([rows[number].id for number in mine], why)
     return takes
