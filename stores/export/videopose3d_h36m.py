@@ -98,7 +98,7 @@ def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, opti
                 if TRUTH in store.fields
                 else ", as the store has no ground truth"
             )
-            + ". These 2D joints go with the one that its prepare_data_h36m.py writes"
+            + ". These 2D joints, of whole takes, go with the one that its prepare_data_h36m.py writes"
         )
     done.notes.append(f"for VideoPose3D's run.py -d h36m -k {DETECTIONS}{_subjects(sequences, flat)}")
     return done
@@ -156,9 +156,12 @@ def _takes(
     chosen = SequenceTable(table.table.take([number for numbers in groups.values() for number in numbers]))
     rates = chosen.table["fps"].to_numpy()
     if not with_truth and not np.allclose(rates, FPS, rtol=1e-3):
+        remedy = (
+            "name its folder with --checkout, so that one that fits is written, or " if TRUTH in store.fields else ""
+        )
         raise InvalidValueError(
             f"{store.url} has {rates.min():g} frames a second, the {POSES} of VideoPose3D's own converter {FPS:g}: "
-            "name its folder with --checkout, so that one that fits is written, or take --format videopose3d-custom"
+            f"{named if TRUTH in store.fields else ''}take --format videopose3d-custom"
         )
     frames = read_frames(store, chosen, ["keypoints", "valid", "source_frame", *([TRUTH] if with_truth else [])])
     seen = people_in(frames)
