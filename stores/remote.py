@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import zarr.abc.store
 import zarr.storage
 
+from .checksums import read_checksums
 from .errors import (
     AugliftError,
     InvalidValueError,
@@ -150,12 +151,11 @@ class WebLocation(BucketLocation):
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The files that SHA256SUMS and the ledger of a finished store name, as far as they are there; no strays."""
-        try:
-            listed = [line.split("  ", 1)[1] for line in self.read(CHECKSUMS).decode().splitlines()]
-        except (MissingFileError, ValueError, IndexError) as error:
+        listed = read_checksums(self)
+        if listed is None:
             raise StoreReadError(
                 f"{self.url} has no {CHECKSUMS}, and a web server cannot list: only finished stores are read from there"
-            ) from error
+            )
         records = [key for key in listed if key.startswith(LEDGER)]
         with ThreadPoolExecutor(THREADS) as pool:
             keys = {CHECKSUMS, *listed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +64,7 @@ class SequenceTable:
     @classmethod
     def from_sequences(cls, sequences: Iterable[Sequence]) -> SequenceTable:
         """InvalidValueError where ids repeat, or the sequences do not lie one after another from frame 0."""
-        table = cls(pa.Table.from_pylist([asdict(row) for row in sequences], schema=ARROW_SCHEMA))
+        table = cls(pa.Table.from_pylist([vars(row) for row in sequences], schema=ARROW_SCHEMA))
         fault = table.fault()
         if fault:
             raise InvalidValueError(fault)

@@ -71,6 +71,9 @@ def export(
         raise InvalidValueError(f"{format} keeps every frame as the store has it; leave --missing away")
     if checkout is not None and format != "videopose3d":
         raise InvalidValueError(f"{format} needs nothing of VideoPose3D's; leave --checkout away")
+    table = store.sequences if sequences is None else sequences
+    if not len(table):
+        raise InvalidValueError(f"no sequence of {store.url} is chosen; there is nothing to write")
     name = re.sub(r"[^\w-]+", "-", str(store.attributes.get("dataset") or "video"))
     options = Options(missing or "split", None if checkout is None else Path(checkout))
-    return FORMATS[format].write(store, sequences or store.sequences, Files(Path(folder), name, overwrite), options)
+    return FORMATS[format].write(store, table, Files(Path(folder), name, overwrite), options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,9 +82,19 @@ def parts_with_truth(lengths: np.ndarray, known: np.ndarray, missing: str) -> Pa
 
 
 def say_what_is_missing(
-    done: Exported, ids: list[str], lengths: np.ndarray, parts: Parts, known: np.ndarray, missing: str
+    done: Exported,
+    ids: Sequence[Sequence[str]],
+    lengths: np.ndarray,
+    parts: Parts,
+    known: np.ndarray,
+    missing: str,
+    frames: str = "frames",
 ) -> None:
-    """Enter in `done` how many frames have no ground truth, and what became of their sequences."""
+    """Enter in `done` how many frames have no ground truth, and what became of their sequences.
+
+    ids      of each sequence here, the ids that it has in the store
+    frames   what a frame is called
+    """
     lacking = int((~known).sum())
     if not lacking:
         return
@@ -99,9 +110,9 @@ def say_what_is_missing(
         "leave-out": f"{_sequences(int(gone.sum()))} left out",
         "keep": "they stay",
     }[missing]
-    done.notes.append(f"{lacking} of {len(known)} frames have no ground truth: {what} (--missing {missing})")
+    done.notes.append(f"{lacking} of {len(known)} {frames} have no ground truth: {what} (--missing {missing})")
     why = "it has frames without ground truth" if missing == "leave-out" else "it has no frame with ground truth"
-    done.leave_out([ids[number] for number in np.flatnonzero(gone)], why)
+    done.leave_out([id for number in np.flatnonzero(gone).tolist() for id in ids[number]], why)
 
 
 def interpolate(keypoints: np.ndarray, known: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:

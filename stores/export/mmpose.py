@@ -41,7 +41,7 @@ def write_mmpose(store: FeatureStore, sequences: SequenceTable, files: Files, op
     truth = frames.get(TRUTH)
     known = np.ones(len(frames["valid"]), dtype=bool) if truth is None else complete(truth)
     parts = parts_with_truth(sequences.lengths, known, options.missing)
-    ids = sequences.table["id"].to_pylist()
+    ids = [(id,) for id in sequences.table["id"].to_pylist()]
     say_what_is_missing(done, ids, sequences.lengths, parts, known, options.missing)
     require_some(len(parts.sequence), done, store)
     if len(parts.rows) < len(known):

@@ -38,7 +38,7 @@ def write_custom(store: FeatureStore, sequences: SequenceTable, files: Files, op
     known = complete(frames[TRUTH]) if has_truth else np.ones(len(seen), dtype=bool)
     parts = parts_with_truth(sequences.lengths, known, options.missing)
     ids = sequences.table["id"].to_pylist()
-    say_what_is_missing(done, ids, sequences.lengths, parts, known, options.missing)
+    say_what_is_missing(done, [(id,) for id in ids], sequences.lengths, parts, known, options.missing)
     parts = _with_people(done, store, ids, sequences.lengths, parts, seen)
     keypoints = interpolate(frames["keypoints"], seen, sequences.lengths)
     names = _names(ids, parts)

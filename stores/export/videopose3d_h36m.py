@@ -39,20 +39,18 @@ APART = 0.01  # m: the truth of a take is one in all its cameras, or others than
 class Take:
     """One subject's action, filmed by the four cameras in VideoPose3D's order.
 
+    ids         of its sequences
     keypoints   (4, T, 17, 2) px of its frame sizes, interpolated
     seen        (4, T) bool: where they are not
     world       (T, 17, 3) m, NaN where it is not known; None where none is wanted
     """
 
+    ids: tuple[str, ...]
     subject: str
     action: str
     keypoints: np.ndarray
     seen: np.ndarray
     world: np.ndarray | None
-
-    @property
-    def name(self) -> str:
-        return f"{self.subject} {self.action}"
 
     @property
     def known(self) -> np.ndarray:
@@ -83,7 +81,8 @@ def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, opti
     lengths = np.array([len(take.known) for take in takes])
     known = np.concatenate([take.known for take in takes])
     parts = parts_with_truth(lengths, known, options.missing)
-    say_what_is_missing(done, [take.name for take in takes], lengths, parts, known, options.missing)
+    ids = [take.ids for take in takes]
+    say_what_is_missing(done, ids, lengths, parts, known, options.missing, "frames of takes, four cameras each,")
     _require_some(len(parts.sequence), done, store)
     flat, solid = _nested(done, takes, lengths, parts)
     with files.new(KEYPOINTS, done) as path:
@@ -99,7 +98,7 @@ def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, opti
                 if TRUTH in store.fields
                 else ", as the store has no ground truth"
             )
-            + ". These 2D joints go with the one that its prepare_data_h36m.py writes"
+            + ". These 2D joints, of whole takes, go with the one that its prepare_data_h36m.py writes"
         )
     done.notes.append(f"for VideoPose3D's run.py -d h36m -k {DETECTIONS}{_subjects(sequences, flat)}")
     return done
@@ -157,9 +156,12 @@ def _takes(
     chosen = SequenceTable(table.table.take([number for numbers in groups.values() for number in numbers]))
     rates = chosen.table["fps"].to_numpy()
     if not with_truth and not np.allclose(rates, FPS, rtol=1e-3):
+        remedy = (
+            "name its folder with --checkout, so that one that fits is written, or " if TRUTH in store.fields else ""
+        )
         raise InvalidValueError(
             f"{store.url} has {rates.min():g} frames a second, the {POSES} of VideoPose3D's own converter {FPS:g}: "
-            "name its folder with --checkout, so that one that fits is written, or take --format videopose3d-custom"
+            f"{named if TRUTH in store.fields else ''}take --format videopose3d-custom"
         )
     frames = read_frames(store, chosen, ["keypoints", "valid", "source_frame", *([TRUTH] if with_truth else [])])
     seen = people_in(frames)
@@ -184,7 +186,8 @@ def _takes(
         else:
             sizes = [(rows[number].width, rows[number].height) for number in mine]
             fitted = [_fitted(*each) for each in zip(of(keypoints), sizes, cameras.sizes, strict=True)]
-            takes.append(Take(subject, action, np.stack(fitted), views, world))
+            ids = tuple(rows[number].id for number in mine)
+            takes.append(Take(ids, subject, action, np.stack(fitted), views, world))
             continue
         done.leave_out([rows[number].id for number in mine], why)
     return takes

@@ -98,11 +98,11 @@ def test_the_report_is_what_a_count_sequence_by_sequence_says(tmp_path: Path, sh
     assert len(rows) == len(LENGTHS)
     for row in store.sequences:
         known = valid[row.start : max(row.start, min(row.stop, readable))] > 0
-        told = rows[row.id]
-        assert (told["frames"], told["valid"]) == (len(known), known.sum())
-        assert told["valid_share"] == (known.mean() if len(known) else None)
+        said = rows[row.id]
+        assert (said["frames"], said["valid"]) == (len(known), known.sum())
+        assert said["valid_share"] == (known.mean() if len(known) else None)
         if known.any():
             mean = score[row.start : row.start + len(known)][known].mean(dtype=np.float64)
-            assert told["mean_score"] == pytest.approx(mean, rel=1e-12)
+            assert said["mean_score"] == pytest.approx(mean, rel=1e-12)
         else:
-            assert told["mean_score"] is None
+            assert said["mean_score"] is None

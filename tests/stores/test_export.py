@@ -6,6 +6,7 @@ import pytest
 
 from auglift.stores.errors import InvalidValueError, StoreIncompleteError, StoreWriteError
 from auglift.stores.export import FORMATS, export
+from auglift.stores.sequences import SequenceTable
 from auglift.stores.store import FeatureStore
 
 from ..fakes.folders import digest_of_folder
@@ -82,3 +83,9 @@ def test_an_option_that_a_format_does_not_know_is_refused(store, tmp_path, forma
     with pytest.raises(InvalidValueError, match=problem):
         export(store, format, tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_sequences_are_an_error_and_not_all_of_them(store, tmp_path):
+    none = SequenceTable(store.sequences.table.slice(0, 0))
+    with pytest.raises(InvalidValueError, match=r"no sequence of .* is chosen"):
+        export(store, "parquet", tmp_path, none)

@@ -152,6 +152,7 @@ def test_the_table_that_was_checked_is_the_table_that_is_used(copy):
 
 def test_ids_are_compared_in_one_pass():
     """100,000 sequences of one id name it, and do not take the square of their number."""
-    rows = [replace(MADE.sequences[0], start=n, length=1) for n in range(100_000)]
+    first = MADE.sequences[0]
+    rows = [replace(first, start=n, length=1) for n in range(100_000)]
     with pytest.raises(ValueError, match="sequence ids repeat: S1/walk 0/cam1"):
         SequenceTable.from_sequences(rows)

@@ -61,9 +61,9 @@ def test_what_is_left_is_known_and_what_is_known_is_left_when_split(many):
 @pytest.mark.parametrize(
     ("missing", "note", "left_out"),
     [
-        ("split", "they are left out, and 1 sequence is split there into 2", ["c"]),
-        ("longest", "only the longest part without them is kept of 1 sequences", ["c"]),
-        ("leave-out", "2 sequences are left out", ["a", "c"]),
+        ("split", "they are left out, and 1 sequence is split there into 2", ["c1", "c2"]),
+        ("longest", "only the longest part without them is kept of 1 sequences", ["c1", "c2"]),
+        ("leave-out", "2 sequences are left out", ["a", "c1", "c2"]),
         ("keep", "they stay", []),
     ],
 )
@@ -71,14 +71,14 @@ def test_what_is_missing_is_said_and_what_is_left_out_is_named(missing, note, le
     lengths, known = np.array([3, 2, 1]), np.array([True, False, True, True, True, False])
     done = Exported()
     parts = parts_with_truth(lengths, known, missing)
-    say_what_is_missing(done, ["a", "b", "c"], lengths, parts, known, missing)
+    say_what_is_missing(done, [("a",), ("b",), ("c1", "c2")], lengths, parts, known, missing)
     assert done.notes == [f"2 of 6 frames have no ground truth: {note} (--missing {missing})"]
     assert [id for id, _ in done.left_out] == left_out
 
 
 def test_where_nothing_is_missing_nothing_is_said():
     done, lengths, known = Exported(), np.array([2, 2]), np.ones(4, bool)
-    say_what_is_missing(done, ["a", "b"], lengths, parts_with_truth(lengths, known, "split"), known, "split")
+    say_what_is_missing(done, [("a",), ("b",)], lengths, parts_with_truth(lengths, known, "split"), known, "split")
     assert (done.notes, done.left_out) == ([], [])
 
 

@@ -127,13 +127,13 @@ def test_its_run_py_loads_h36m_trains_two_steps_and_evaluates(checkout, tmp_path
     done = export(store, "videopose3d", checkout / "data")
     options = done.notes[-1].partition("run.py ")[2].split()
     # Frames of S1 in four cameras, each also flipped, in two batches.
-    told = python(checkout, SHIM, *options, *SMALL, "-e", "1", "-b", "256", "--checkpoint-frequency", "1")
-    assert f"Testing on {4 * 29} frames" in told
-    losses = re.search(r"3d_train (\S+) 3d_eval (\S+) 3d_valid (\S+)", told)
+    printed = python(checkout, SHIM, *options, *SMALL, "-e", "1", "-b", "256", "--checkpoint-frequency", "1")
+    assert f"Testing on {4 * 29} frames" in printed
+    losses = re.search(r"3d_train (\S+) 3d_eval (\S+) 3d_valid (\S+)", printed)
     assert losses is not None
     assert all(0 < float(loss) < 1e5 for loss in losses.groups())
-    assert re.findall(r"^----([A-Z]\w+)----$", told, re.MULTILINE) == ["WalkDog", "Photo"]
-    assert "nan" not in told.lower()
+    assert re.findall(r"^----([A-Z]\w+)----$", printed, re.MULTILINE) == ["WalkDog", "Photo"]
+    assert "nan" not in printed.lower()
 
 
 def test_its_world_to_camera_gives_the_truth_of_the_store(checkout, tmp_path):
@@ -163,8 +163,8 @@ def test_its_run_py_predicts_for_d_custom_from_a_video_and_from_a_store_with_sub
     export(store, "videopose3d", checkout / "data")
     for one in rows:
         predict = ("--evaluate", "epoch_1.bin", "--render", "--viz-subject", one.id, "--viz-action", "custom")
-        told = python(checkout, SHIM, "-d", "custom", "-k", "my-clips", *SMALL, *predict, "--viz-export", "out.npy")
-        assert "this action is unlabeled" in told
+        printed = python(checkout, SHIM, "-d", "custom", "-k", "my-clips", *SMALL, *predict, "--viz-export", "out.npy")
+        assert "this action is unlabeled" in printed
         found = np.load(checkout / "out.npy")
         assert found.shape == (one.length, 17, 3)
         assert np.isfinite(found).all()

@@ -159,8 +159,9 @@ def test_frames_without_truth_leave_no_nan(tmp_path, checkout, missing, expected
     truth, keypoints = as_run_py(checkout / "data")
     assert lengths(truth) == lengths(keypoints) == expected
     assert all(np.isfinite(view).all() for takes in truth.values() for views in takes.values() for view in views)
-    assert "1 of 10 frames have no ground truth" in done.notes[0]
-    assert [id for id, _ in done.left_out] == (["S1 Walking"] if missing == "leave-out" else [])
+    assert "1 of 10 frames of takes, four cameras each, have no ground truth" in done.notes[0]
+    gone = [f"S1/Walking.{camera}" for camera in CAMERAS] if missing == "leave-out" else []
+    assert [id for id, _ in done.left_out] == gone
 
 
 def test_frames_of_another_size_are_the_same_once_it_has_normalised_them(tmp_path, checkout):
