@@ -2,7 +2,7 @@
 
     auglift-train h36m.zarr --lifter examples/own_lifter.py:JointsThenFrames --inputs uadd --out runs/own
 
-It imports nothing of auglift. docs/own-lifter.md goes through it line by line; own_lifter.toml has its settings.
+It imports nothing of auglift. docs/own-lifter.md says what it must keep to; own_lifter.toml has its settings.
 """
 
 from __future__ import annotations

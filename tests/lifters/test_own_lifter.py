@@ -111,7 +111,8 @@ def test_a_script_that_trains_its_own_class_runs_once_and_is_evaluated_from_its_
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("the script runs") == 1
-    assert Run(tmp_path / "run").model().module.head.out_features == 51
+    module: Any = Run(tmp_path / "run").model().module
+    assert module.head.out_features == 51
 
 
 # What it returns, and its loss ----------------------------------------------------------------------------------------

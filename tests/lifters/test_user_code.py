@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,8 @@ def test_two_repositories_with_a_package_of_one_name_are_loaded_side_by_side(tmp
     lifters = [own(f"{repository(tmp_path / str(width), width)}:Toy") for width in (8, 16)]
     for lifter in (*lifters, *reversed(lifters)):
         width = int(Path(lifter.file).parent.name)
-        model = adapt(lifter, 6, 3, lifter.hyperparameters().model)
-        assert model.module.head.in_features == width
+        module: Any = adapt(lifter, 6, 3, lifter.hyperparameters().model).module
+        assert module.head.in_features == width
         assert set(lifter.imports) == {"common/sizes.py"}
 
 
@@ -76,7 +77,8 @@ def test_a_file_is_run_once_and_again_only_where_it_or_what_it_imports_has_chang
     parts.write_text(PARTS.replace("nn.Linear(channels, width)", "nn.Linear(channels, width, bias=False)"))
     assert lifter.changed() == ["parts.py"]
     assert load_file(file).module is not first.module
-    assert lifter.load()(6, 3).embed.bias is None
+    made: Any = lifter.load()(6, 3)
+    assert made.embed.bias is None
     parts.unlink()
     assert lifter.changed() == ["parts.py"]
 
@@ -91,4 +93,5 @@ def test_a_module_in_the_folder_one_is_in_is_found_and_what_it_imports_is_rememb
     assert (lifter.module, lifter.folder) == ("models.every", tmp_path)
     assert set(lifter.imports) == {"models/parts.py"}
     monkeypatch.chdir("/")
-    assert lifter.load()(6, 3).embed.out_features == 8  # from where it was, wherever one is
+    made: Any = lifter.load()(6, 3)
+    assert made.embed.out_features == 8  # from where it was, wherever one is
