@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from rich.status import Status
 from rich.text import Text
 
 from ..pipeline.homes import settle
+from ..pipeline.names import readable
 from ..stores.errors import AugliftError
 
 # Exit codes. Whoever writes a script around a command relies on these.
@@ -46,6 +48,7 @@ class _Console(Console):
         self._width, self._height = new_size
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 NAMED = 10  # of lines that are alike, so many are shown
 
 # Results go to stdout; progress, warnings and errors to stderr, so that a pipe carries results only.
@@ -69,7 +72,10 @@ def warn(lines: Sequence[str], label: str = "", style: str = "yellow", console: 
 
 
 def run_and_exit(main: Callable[[], Any]) -> None:
-    """Call, and leave the process as the house does: an `AugliftError` is one line and 2, Ctrl-C is 130."""
+    """Call, and leave the process as the house does: an `AugliftError` is one line and 2, Ctrl-C is 130.
+
+    So is what the system says of a path: a name too long, no rights, a full disk.
+    """
     settle()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a path may hold what the terminal's encoding has not
@@ -78,6 +84,15 @@ def run_and_exit(main: Callable[[], Any]) -> None:
         code = main()
     except AugliftError as error:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        code = WRONG_CALL
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            raise
+        where = f"{readable(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        code = WRONG_CALL
+    except UnicodeEncodeError as error:  # a path whose bytes are no text, where a library wants text
+        click.echo(f"error: {error.object!a} holds bytes that are no text (UTF-8); rename it", err=True)
         code = WRONG_CALL
     except click.Abort:
         click.echo("interrupted; run the same command again to go on", err=True)

@@ -23,6 +23,7 @@ _STYLE: Any = {
     "axes.labelcolor": INK,
     "axes.edgecolor": "#c8ced6",
     "svg.hashsalt": "auglift",
+    "text.parse_math": False,  # a sequence may be called `$1`
 }
 _NO_DATE = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 

@@ -95,7 +95,10 @@ def _picture_of(path: Path, size: int, modified: int) -> Picture:
 
 def _turned(frame: av.VideoFrame) -> Picture:
     """The frame's display matrix [a b . c d . . . .]: (x, y) is shown at (a x + c y, b x + d y), shifted into view."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside the frame lies what PyAV has no name for: Exif, in the pictures of some cameras' MJPEG
+        data = None
     if data is None:
         return Picture(frame.width, frame.height)
     a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()

@@ -10,6 +10,8 @@ from .layout import CARD, SEQUENCES
 from .store import FeatureStore
 from .summary import duration, summary
 
+WARNINGS_SHOWN = 10
+
 # Hubs sort datasets by these names.
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
@@ -33,7 +35,7 @@ def card(about: dict[str, Any], licences: dict[str, str]) -> str:
     parts = [
         _front_matter(about, name),
         f"# Depth-aware 2D pose features: {name}",
-        *(f"> **{warning}**" for warning in about["warnings"]),
+        *_warnings(about["warnings"]),
         "2D joints of one person a frame (Human3.6M's 17), the detector's confidence, and the Uncertainty-Aware Depth "
         "Descriptor of every joint (AugLift, arXiv 2508.07112), made from video by auglift. Lifters train on it "
         "without the video.",
@@ -95,6 +97,13 @@ def _front_matter(about: dict[str, Any], name: str) -> str:
             "---",
         ]
     )
+
+
+def _warnings(warnings: list[str]) -> list[str]:
+    """Of many, the first: those of the whole store come before those of its sources."""
+    more = len(warnings) - WARNINGS_SHOWN
+    told = [f"> **{warning}**" for warning in warnings[:WARNINGS_SHOWN]]
+    return [*told, f"> and {more} more: `auglift-store info --json`"] if more > 0 else told
 
 
 def _contents(about: dict[str, Any]) -> str:

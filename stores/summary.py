@@ -30,7 +30,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     models             detector, pose, depth: name and weights, as far as the configuration says
     fields             name -> shape of a frame, dtype, unit, bytes stored (of the finished shards) and uncompressed
     joints             joint -> range of score and of depth, of a finished store: {"min", "mean", "max"}; None elsewhere
-    warnings           what whoever uses the store must know
+    warnings           what whoever uses the store must know: of all of it first, then of its sources, each by its id
     ground_truth       what was found of it before the store was made: medians over clips, problems, notes; None without
     agreement          of the detected joints with the true ones, see `agreement`; None without either
     relief             of the depth with the true one, by preset, see `relief`; None without either

@@ -82,6 +82,12 @@ def test_another_configuration_is_refused_and_named(sources, undisturbed, tmp_pa
     assert digest_of_folder(out) == undisturbed
 
 
+def test_a_job_whose_plan_cannot_be_written_down_leaves_no_folder(sources, tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        run_fake(tmp_path / "s.zarr", sources, model="caf\udce9")
+    assert not (tmp_path / "s.zarr").exists()
+
+
 def test_a_second_job_on_the_same_store_is_refused(sources, tmp_path):
     out = tmp_path / "s.zarr"
     with StoreLock(locate(out)), pytest.raises(StoreLockedError, match="is being written by process"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_a_video_is_found_below_the_folder_and_told_from_another_of_its_name(sto
     assert find_source(row, digest, right) == right
 
 
+def test_a_video_whose_name_is_no_text_is_found_again(store, footage, tmp_path):
+    row = replace(store.sequences[0], source="caf\\xe9.mp4")
+    digest = probe(footage / "first.mp4").digest
+    there = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    there.write_bytes((footage / "first.mp4").read_bytes())
+    assert find_source(row, digest, tmp_path) == there
+
+
 @pytest.mark.parametrize(
     ("frame", "message"), [(99, r"frame 99 of .*, which has frames 0 to 23"), (5, r"no person was found in frame 5 of")]
 )
@@ -154,6 +163,11 @@ def test_joints_without_depth_or_confidence_do_not_stop_the_picture(tmp_path):
     panel.score[gone] = np.nan
     draw([panel], tmp_path / "x.png", "paper")
     assert Image.open(tmp_path / "x.png").width > 300
+
+
+def test_a_title_is_drawn_as_it_is(tmp_path):
+    draw([a_panel(title="video: $\\frac{walk$ [1]")], tmp_path / "a.svg", "paper")
+    assert (tmp_path / "a.svg").stat().st_size
 
 
 def test_a_picture_of_another_kind_or_that_cannot_be_written_is_an_error(tmp_path):
