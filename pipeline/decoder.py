@@ -16,11 +16,14 @@ from .streams import open_video
 # and with `explode` what else it drops depends on the number of threads.
 _ERROR_DETECTION = {"mjpeg": "crccheck+bitstream+buffer+explode"}
 _ERROR_DETECTION_OF_OTHERS = "crccheck+bitstream+buffer"
-# With frame threads, FFmpeg's FFV1 decoder lets a damaged frame spoil the one before it.
-_THREAD_TYPE = {"ffv1": "SLICE"}
+# With frame threads, FFmpeg's FFV1 decoder lets a damaged frame spoil the one before it, and its MPEG-4 decoder may
+# forget that a frame is damaged when another thread gives it out.
+_THREAD_TYPE = {"ffv1": "SLICE", "mpeg4": "SLICE"}
 # Where a stream does not say how far it reorders pictures, FFmpeg's H.264 decoder guesses, and drops a frame each time
 # it finds that it has guessed too low. This makes it wait as long as the standard allows instead.
 _OPTIONS = {"h264": {"strict": "strict"}}
+# An access unit delimiter (ITU-T H.264, section 7.3.2.4): a NAL unit without a picture.
+_DELIMITER = b"\x09\xf0"
 
 
 class Fed(NamedTuple):
@@ -64,6 +67,27 @@ def feed(packet: av.Packet | None, ordinal: int, stream: VideoStream) -> Fed:
 
 def finish(stream: VideoStream) -> Fed:
     """What the decoder still holds; afterwards it knows of no frame that it was fed."""
+    settled = _settle(stream)
     rest = feed(None, -1, stream)
     stream.codec_context.flush_buffers()
-    return rest
+    return Fed(settled.frames + rest.frames, settled.failed or rest.failed)
+
+
+def _settle(stream: VideoStream) -> Fed:
+    """Wait until no thread of an H.264 decoder has a packet in hand.
+
+    Asked for its last frames earlier, it may give one out before the thread at work on it has found it damaged. A
+    packet without a picture in it for each thread makes the decoder wait for all before.
+    """
+    context = stream.codec_context
+    frames: list[tuple[int, av.VideoFrame]] = []
+    failed = False
+    if context.name == "h264" and context.is_open and context.thread_count > 1:
+        sizes = (bytes(context.extradata or b"\0")[:5] + bytes(5))[:5]
+        prefix = len(_DELIMITER).to_bytes((sizes[4] & 3) + 1) if sizes[0] == 1 else b"\0\0\0\1"
+        usual, context.skip_frame = context.skip_frame, "NONREF"  # else no picture is an error
+        for _ in range(context.thread_count):
+            came = feed(av.Packet(prefix + _DELIMITER), -1, stream)
+            frames, failed = frames + came.frames, failed or came.failed
+        context.skip_frame = usual
+    return Fed(frames, failed)

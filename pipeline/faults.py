@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .packets import DAMAGED, HEADLESS, PacketIndex
+from .packets import DAMAGED, HEADLESS, UNPLACED, PacketIndex
 
 CUT_OFF = "promised by the container, not delivered: the file is cut off"
 CHANGED = "the file changed while it was read"
@@ -10,7 +10,8 @@ LOST = "cannot be decoded"
 FLAWED = "decoded with errors"
 MARKED = "the packet is damaged"
 NO_KEYFRAME = "the keyframe before it is not in the file"
-_DEFECTS = {DAMAGED: MARKED, HEADLESS: NO_KEYFRAME}
+NO_NUMBER = "a loss before it leaves open which frame it is"
+_DEFECTS = {DAMAGED: MARKED, HEADLESS: NO_KEYFRAME, UNPLACED: NO_NUMBER}
 
 
 class Faults:

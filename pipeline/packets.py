@@ -24,8 +24,8 @@ from .pictures import COMPLETES, FRAME, UNSURE, picture_reader
 from .streams import cut_off, open_video, packets_of
 from .timeline import NONE, behind_the_cut, segments, since_first
 
-# What is known of a packet before it is decoded. The decoder does not get to see those that have a defect.
-SOUND, DAMAGED, HEADLESS = 0, 1, 2
+# What is known of a packet before it is decoded. Only what is DAMAGED is kept from the decoder.
+SOUND, DAMAGED, HEADLESS, UNPLACED = 0, 1, 2, 3
 
 _HASHED = 4096  # bytes of a packet that tell it from others
 # FFmpeg's flags of a format (libavformat/avformat.h): no times; times may fall back; no seeking by bytes.
@@ -41,7 +41,8 @@ class PacketIndex:
     time         (P,)   int64  when it is shown, in the stream's time base; NONE where that is not told
     number       (P,)   int64  frame number; -1 where the packet gives no frame of its own
     owner        (P,)   int64  the packet whose frame this one belongs to; -1 where it is shown in no frame
-    defect       (P,)   int8   SOUND, DAMAGED (the container says so), HEADLESS (its keyframe is not in the file)
+    defect       (P,)   int8   SOUND; DAMAGED: the container or the decoder says so; HEADLESS: its keyframe is not
+                        in the file; UNPLACED: a loss before it leaves its number open
     group        (P,)   int64  the group it is decoded in
     leading      (P,)   bool   shown before its group's keyframe (open group): predicted from the group before as well
     group_start  (G,)   int64  a group's first packet
@@ -49,6 +50,7 @@ class PacketIndex:
     group_place  (G,)   int64  where to seek for a group: a time in the stream's time base, or a byte; NONE: nowhere
     by_byte      `group_place` are bytes
     segment_start (S,)  int64  a segment's first packet
+    primed       the decoder must have seen the first packet, which says that others hold two pictures (MPEG-4)
     frame_count  frames delivered
     promised     frames the header promises, or delivered where it promises none or fewer
     unplaced     frames at the end of a cut-off file that belong behind missing ones, and so got no number
@@ -69,6 +71,7 @@ class PacketIndex:
     group_place: np.ndarray
     by_byte: bool
     segment_start: np.ndarray
+    primed: bool
     frame_count: int
     promised: int
     unplaced: int
@@ -161,6 +164,7 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
         group_place=_places(packets, group_start),
         by_byte=packets.by_byte,
         segment_start=np.array(starts),
+        primed=bool((packets.gives == UNSURE).any()),
         frame_count=len(order),
         promised=max(_promised(packets, len(order) + int(unplaced.sum()), broken), len(order)),
         unplaced=int(unplaced.sum()),
@@ -241,7 +245,7 @@ def _display(
     expected = ~packets.discarded & np.isin(gives, (FRAME, UNSURE))
     defect = np.where(packets.corrupt, DAMAGED, SOUND)
     # MPEG-TS marks the last packets of a part for the leap to the next one.
-    defect[[start - back for start in starts[1:] for back in (1, 2)]] = SOUND
+    defect[[start - back for start in starts[1:] for back in range(1, 5) if back <= start]] = SOUND
     sure = not (gives == UNSURE).any()
     if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
         shown = packets.pts
@@ -255,9 +259,8 @@ def _display(
         shown = _places_of(whole.came, packets.key)
         came, failed = (np.isin(np.arange(len(gives)), list(these)) for these in (whole.came, whole.failed))
         expected = ~packets.discarded & (came | failed & np.isin(gives, (FRAME, UNSURE)))
-        # Of a group with damage, no order is known.
-        group = np.cumsum(packets.key)
-        defect[np.isin(group, group[list(whole.failed)])] = DAMAGED
+        defect[list(whole.unplaced)] = UNPLACED
+        defect[list(whole.failed)] = DAMAGED
         defect[list(whole.headless)] = HEADLESS
     return shown, expected, defect
 

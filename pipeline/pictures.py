@@ -8,6 +8,7 @@ picture is not coded or puts two into a packet (MPEG-4), or writes the two field
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import av
 from av.video.stream import VideoStream
@@ -79,6 +80,7 @@ class _Mpeg4(PictureReader):
         self.may_reorder = False  # until there is a B-picture
         self.trusts_header = all(entry.size > _TINY for entry in stream.index_entries)
         self.time_bits: int | None = None
+        self.owed = False
         self._layer(bytes(stream.codec_context.extradata or b""))
 
     def __call__(self, packet: av.Packet) -> int:
@@ -86,7 +88,9 @@ class _Mpeg4(PictureReader):
         if packet.is_keyframe:
             self._layer(data)
         coded = [self._is_coded(data, place + 4) for place in _places(data, b"\0\0\1\xb6")]
-        if len(coded) > 1:
+        # Of two pictures in a packet, the decoder gives the second when it gets the next packet, which is empty.
+        owed, self.owed = self.owed, len(coded) > 1
+        if self.owed or (owed and coded == [False]):
             return UNSURE
         return NOTHING if coded == [False] else FRAME
 
@@ -255,9 +259,9 @@ def _split(data: bytes, length: int) -> Iterator[bytes]:
             place += length + size
         return
     places = [place + 3 for place in _places(data, b"\0\0\1")]
-    for begin, end in zip(places, [*(place - 3 for place in places[1:]), len(data)], strict=True):
-        if begin < end:
-            yield data[begin:end]
+    for begin, following in pairwise([*places, len(data) + 3]):
+        if begin < following - 3:
+            yield data[begin : following - 3]
 
 
 def _places(data: bytes, code: bytes) -> Iterator[int]:

@@ -23,13 +23,19 @@ def segments(pts: np.ndarray, dts: np.ndarray, key: np.ndarray, discarded: np.nd
     starts, latest = [0], NONE
     for i in range(len(pts)):
         shown_before = key[i] and NONE < pts[i] <= latest
-        stays_back = 0 < i < len(dts) - 1 and NONE < dts[i] < dts[i - 1] and NONE < dts[i + 1] < dts[i - 1]
-        if shown_before or stays_back:
+        falls_back = i and NONE < dts[i] < dts[i - 1]
+        if shown_before or (falls_back and _stays_back(dts, i)):
             starts.append(i)
             latest = NONE
         if not discarded[i]:
             latest = max(latest, pts[i])
     return starts
+
+
+def _stays_back(dts: np.ndarray, i: int) -> bool:
+    if i + 1 < len(dts):
+        return bool(NONE < dts[i + 1] < dts[i - 1])
+    return i > 1 and bool(dts[i] < dts[i - 2])
 
 
 def behind_the_cut(shown: np.ndarray, decoded: np.ndarray) -> float:

@@ -39,7 +39,7 @@ from av.video.stream import VideoStream
 
 from .decoder import feed, finish, open_decoder
 from .faults import CHANGED, CUT_OFF, FLAWED, LOST, Faults
-from .packets import SOUND, PacketIndex, identity_of, packet_index
+from .packets import DAMAGED, SOUND, PacketIndex, identity_of, packet_index
 from .streams import open_video, packets_of
 from .timeline import NONE
 
@@ -181,7 +181,7 @@ class _Decoder:
         self.ordinal_of_number = np.empty(index.frame_count, np.int64)
         self.ordinal_of_number[index.number[expected]] = expected
         self.opened: tuple[InputContainer, VideoStream, int] | None = None
-        self.changed = False
+        self.changed = self.is_primed = False
 
     def close(self) -> None:
         if self.opened:
@@ -227,7 +227,7 @@ class _Decoder:
         for ordinal, packet in self._packets(start, threads, seek):
             if ordinal in self.segments and ordinal != start:
                 yield from self._drained(ordinal, threads)
-            if self.index.defect[ordinal] != SOUND:
+            if self.index.defect[ordinal] == DAMAGED:
                 yield _Event("failed", ordinal)
                 continue
             frames, failed = feed(packet, ordinal, self._open(threads)[1])
@@ -238,8 +238,11 @@ class _Decoder:
         yield from self._drained(len(self.identity), threads)
 
     def _drained(self, end: int, threads: int) -> Iterator[_Event]:
-        for number, frame in finish(self._open(threads)[1]).frames:
+        frames, failed = finish(self._open(threads)[1])
+        for number, frame in frames:
             yield _Event("frame", number, frame)
+        if failed:
+            yield _Event("failed", end - 1)
         yield _Event("drained", end)
 
     def _packets(self, start: int, threads: int, seek: bool) -> Iterator[tuple[int, av.Packet]]:
@@ -260,6 +263,9 @@ class _Decoder:
         container, stream = self._open(threads)
         if place == NONE:
             return
+        if self.index.primed and not self.is_primed:
+            for packet in itertools.islice(packets_of(container, stream), 1):
+                self._prime(packet)
         try:
             container.seek(place, stream=stream, unsupported_byte_offset=self.index.by_byte)
         except av.error.FFmpegError:
@@ -279,13 +285,24 @@ class _Decoder:
                 raise _LostTrack
             if ordinal >= start:
                 yield ordinal, packet
+            elif ordinal == 0 and self.index.primed:
+                self._prime(packet)
         if ordinal != len(self.identity) - 1:
             raise _LostTrack
+
+    def _prime(self, packet: av.Packet) -> None:
+        """Show the decoder the first packet, and take no frame of it."""
+        stream = self.opened[1] if self.opened else None
+        if stream is not None:
+            feed(packet, 0, stream)
+            finish(stream)
+            self.is_primed = True
 
     def _open(self, threads: int) -> tuple[InputContainer, VideoStream]:
         if self.opened is None or self.opened[2] != threads:
             self.close()
             self.opened = *open_decoder(self.path, threads), threads
+            self.is_primed = False
         return self.opened[0], self.opened[1]
 
 
@@ -338,7 +355,9 @@ class _Run:
             return
         number = int(self.index.number[ordinal])
         self._settle(ordinal, frame)
-        if frame.is_corrupt or ordinal in self.failed:
+        if self.index.defect[ordinal] != SOUND:
+            self.faults.lost(ordinal)
+        elif frame.is_corrupt:
             self.faults.add(ordinal, FLAWED)
         if frame.pict_type != PictureType.I and ordinal == self.index.group_start[self.index.group[ordinal]]:
             self.faults.gradual.add(int(self.index.group[ordinal]))
@@ -356,7 +375,7 @@ class _Run:
 
     def _failed(self, ordinal: int) -> None:
         owner = int(self.index.owner[ordinal])
-        if self.index.defect[ordinal] != SOUND:
+        if self.index.defect[ordinal] == DAMAGED:
             if not self.settled[ordinal]:
                 self._lose(ordinal)
         elif not self.careful:

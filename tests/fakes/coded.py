@@ -48,8 +48,12 @@ def remux(
         tick = time_base or stream.time_base
         assert tick
         copy.time_base = tick
-        for one in packets:
+        duration = 1  # without one, MP4's edit list hides the last packet
+        for one, following in zip(packets, [*packets[1:], None], strict=True):
             packet = av.Packet(one.data)
+            if following and following.dts is not None and one.dts is not None:
+                duration = following.dts - one.dts
+            packet.duration = duration
             packet.pts, packet.dts, packet.time_base, packet.is_keyframe = one.pts, one.dts, tick, one.key
             packet.stream = copy
             writer.mux(packet)
@@ -66,17 +70,20 @@ VP8_SHOWN = 0x10  # RFC 6386, section 9.1
 def hide(packets: Iterable[Coded], hidden: Callable[[int], bool]) -> list[Coded]:
     """VP8 packets, some of them made into frames that are decoded and never shown, as two-pass encoding makes them.
 
-    What is shown takes the times of the first packets, one after another; what is hidden, the time of what follows.
+    Times are in half ticks afterwards. What is shown takes the times of the first packets, one after another; what is
+    hidden, half a tick before what follows.
     """
     packets = list(packets)
     times = iter(packets)
     out, now = [], next(times)
     for i, one in enumerate(packets):
+        assert now.dts is not None
         if hidden(i):
             assert not one.key
-            out.append(replace(one, data=bytes([one.data[0] & ~VP8_SHOWN, *one.data[1:]]), pts=now.pts, dts=now.dts))
+            data = bytes([one.data[0] & ~VP8_SHOWN, *one.data[1:]])
+            out.append(replace(one, data=data, pts=2 * now.dts - 1, dts=2 * now.dts - 1))
         else:
-            out.append(replace(one, pts=now.pts, dts=now.dts))
+            out.append(replace(one, pts=2 * now.dts, dts=2 * now.dts))
             now = next(times, now)
     return out
 
