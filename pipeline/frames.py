@@ -51,7 +51,7 @@ class SourceInfo:
 class FrameBatch:
     """Frames of one source.
 
-    indices  (B,)           int64  frame numbers, ascending
+    indices  (B,)           int64  frame numbers, ascending; one may be there several times
     frames   (B, H, W, 3)   uint8  RGB as displayed; zeros where a frame could not be read
     ok       (B,)           bool   the frame was read and, as far as the decoder can tell, is sound
     reasons  B              why it is not, else None
@@ -61,14 +61,6 @@ class FrameBatch:
     frames: np.ndarray
     ok: np.ndarray
     reasons: tuple[str | None, ...]
-
-    def repeated(self, counts: Sequence[int]) -> FrameBatch:
-        """Each frame so many times, B counts."""
-        rows = np.repeat(np.arange(len(self.indices)), counts)
-        if len(rows) == len(self.indices):
-            return self
-        reasons = tuple(self.reasons[row] for row in rows)
-        return FrameBatch(self.indices[rows], self.frames[rows], self.ok[rows], reasons)
 
 
 def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
@@ -102,7 +94,7 @@ def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
 def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int, threads: int) -> Iterator[FrameBatch]:
     """Batches of the wanted frames of a source, in order; the last may be smaller.
 
-    indices   ascending frame numbers below the source's `frame_count`
+    indices   ascending frame numbers below the source's `frame_count`; one may stand there several times
     threads   decoding threads, 0: as many as FFmpeg likes; changes no byte and no verdict
     A frame that is damaged, missing or of another size is zeros with `ok` False and a reason, and stops nothing;
     sound frames after it have their right numbers. InvalidValueError for indices that are not what they must be.
@@ -111,8 +103,8 @@ def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int,
     wanted = np.asarray(indices, np.int64).reshape(-1)
     if batch_size < 1:
         raise InvalidValueError(f"a batch must hold at least one frame, not {batch_size}")
-    if len(wanted) and (wanted[0] < 0 or (np.diff(wanted) <= 0).any()):
-        raise InvalidValueError("frame numbers must ascend from 0 on, none twice")
+    if len(wanted) and (wanted[0] < 0 or (np.diff(wanted) < 0).any()):
+        raise InvalidValueError("frame numbers must ascend from 0 on")
     return (_read_images if _is_images(path) else _read_video)(path, wanted, batch_size, max(threads, 0))
 
 
@@ -174,18 +166,24 @@ def _read_video(path: Path, wanted: np.ndarray, batch_size: int, threads: int) -
     _check_range(path, wanted, packet_index(path).promised)
     picture = picture_of(path)
     reformatter = VideoReformatter()
-    decoded = decode(path, wanted, threads)
+    decoded = decode(path, np.unique(wanted), threads)
+    last, picture_of_last, reason = -1, np.empty(0), None
     for start in range(0, len(wanted), batch_size):
         numbers = wanted[start : start + batch_size]
         width, height = picture.displayed
         frames = np.zeros((len(numbers), height, width, 3), np.uint8)
         reasons: list[str | None] = []
         for out, number in zip(frames, numbers, strict=True):
-            came, frame = next(decoded)
-            assert came == number
-            reasons.append(frame if isinstance(frame, str) else None)
-            if not isinstance(frame, str):
-                to_rgb(frame, picture, out, reformatter)
+            if number == last:
+                out[:] = picture_of_last
+            else:
+                last, frame = next(decoded)
+                assert last == number
+                reason = frame if isinstance(frame, str) else None
+                if not isinstance(frame, str):
+                    to_rgb(frame, picture, out, reformatter)
+            picture_of_last = out
+            reasons.append(reason)
         yield _batch(numbers, frames, reasons)
 
 

@@ -124,12 +124,8 @@ def require_visible(plan: Plan, location: Location) -> None:
 def decoded(
     plan: Plan, clip: Clip, segment: Segment, times: StageTimes
 ) -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
-    """Yield the segment's frames in batches, each with its ground truth. A thread decodes ahead of the networks.
-
-    A frame that the segment takes twice is decoded once, and its batch is larger by one.
-    """
-    wanted, times_taken = np.unique(clip.source_frames(segment.first, segment.count), return_counts=True)
-    taken = dict(zip(wanted.tolist(), times_taken.tolist(), strict=True))
+    """Yield the segment's frames in batches, each with its ground truth. A thread decodes ahead of the networks."""
+    wanted = clip.source_frames(segment.first, segment.count)
 
     def batches() -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
         source = iter(read(clip.info.path, wanted, plan.settings["batch"], plan.settings["threads"]))
@@ -138,7 +134,6 @@ def decoded(
             batch = next(source, None)
             if batch is None:
                 return
-            batch = batch.repeated([taken[number] for number in batch.indices.tolist()])
             truth = read_truth(clip, batch.indices, plan.settings)
             times.seconds["decode"] += time.perf_counter() - begin
             yield batch, truth

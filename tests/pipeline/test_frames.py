@@ -371,7 +371,7 @@ def test_what_is_no_source_is_an_error_that_names_it(tmp_path, kind, error, said
 
 def test_frame_numbers_must_ascend_and_exist(videos):
     path, _ = videos("mp4")
-    for wanted in ([3, 3], [4, 2], [-1, 0], [0, FRAMES]):
+    for wanted in ([4, 2], [-1, 0], [0, FRAMES]):
         with pytest.raises(InvalidValueError):
             list(read(path, wanted, 4, 1))
     with pytest.raises(InvalidValueError, match="at least one frame"):

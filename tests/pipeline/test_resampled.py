@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from auglift.pipeline.datasets.video import clips
 from auglift.pipeline.execute import SerialExecutor, execute
@@ -12,7 +13,7 @@ from auglift.stores.location import locate
 from auglift.stores.store import FeatureStore
 
 from ..fakes.networks import fake_extractor
-from ..fakes.video import number_frames, write_video
+from ..fakes.video import corrupt_packet, number_frames, read_all, read_number, write_images, write_video
 
 
 def test_frames_taken_twice_are_in_the_store_twice(tmp_path):
@@ -36,3 +37,22 @@ def test_frames_taken_twice_are_in_the_store_twice(tmp_path):
     assert abs(resampled.sequences[0].fps - 25) < 0.01
     for name in every.fields:
         np.testing.assert_array_equal(resampled.read(name), every.read(name)[numbers], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["video", "images"])
+@pytest.mark.parametrize("batch", [1, 2, 3, 7])
+def test_a_frame_asked_for_several_times_is_given_as_often(tmp_path, kind, batch):
+    frames = number_frames(8, 48, 96)
+    source = write_video(tmp_path / "a.mp4", frames) if kind == "video" else write_images(tmp_path / "a", frames)
+    wanted = [0, 1, 1, 2, 5, 5, 5, 7, 7]
+    got, ok, _ = read_all(source, wanted, batch)
+    assert ok.all()
+    assert [read_number(frame) for frame in got] == wanted
+
+
+def test_a_damaged_frame_asked_for_twice_is_damaged_twice(tmp_path):
+    video = write_video(tmp_path / "a.avi", number_frames(6, 48, 96), codec="mjpeg", pix_fmt="yuvj420p")
+    corrupt_packet(video, 3)
+    _, ok, reasons = read_all(video, [2, 3, 3, 4], 2)
+    assert ok.tolist() == [True, False, False, True]
+    assert reasons[1] == reasons[2]
