@@ -22,17 +22,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from auglift.pipeline import openmmlab
+from auglift.pipeline.build import NetworkOptions
 from auglift.pipeline.datasets.video import clips
-from auglift.pipeline.depth import MEAN, STD, DepthAnything
-from auglift.pipeline.execute import SerialExecutor, execute
+from auglift.pipeline.execution.serial import SerialExecutor, execute
 from auglift.pipeline.extract import STAGES, Extractor
-from auglift.pipeline.frames import read
-from auglift.pipeline.models import resolve
-from auglift.pipeline.networks import NetworkOptions
+from auglift.pipeline.frames.sources import read
+from auglift.pipeline.networks import openmmlab
+from auglift.pipeline.networks.depth import MEAN, STD, DepthAnything
+from auglift.pipeline.networks.models import resolve
 from auglift.pipeline.plan import Plan
-from auglift.stores.location import locate
-from auglift.stores.skeleton import COCO_17, coco_to_h36m
+from auglift.stores.format.skeleton import COCO_17, coco_to_h36m
+from auglift.stores.locations.local import locate
 
 from .harness import Row, main, measure
 from .uadd import research, upsampled

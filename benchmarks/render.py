@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from auglift.pipeline.synth import geometry
-from auglift.pipeline.synth.backdrop import Rays
 from auglift.pipeline.synth.clip import Clip, plan_clips
 from auglift.pipeline.synth.domains import DOMAINS
-from auglift.pipeline.synth.render import Renderer
+from auglift.pipeline.synth.rendering import geometry
+from auglift.pipeline.synth.rendering.backdrop import Rays
+from auglift.pipeline.synth.rendering.render import Renderer
 from auglift.pipeline.synth.stage import set_stage
 from auglift.pipeline.synth.video import render_clip
 

@@ -19,13 +19,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from auglift.pipeline.cluster import Cluster
-from auglift.pipeline.pool import Job, Scheduler
-from auglift.pipeline.ray_executor import RayExecutor
-from auglift.pipeline.results import ShardFailure, ShardResult, Silent
-from auglift.pipeline.roster import Place
-from auglift.pipeline.worker import Heartbeat, Loaded
-from auglift.pipeline.workers import WorkerGroup
+from auglift.pipeline.execution.ray_cluster import Cluster
+from auglift.pipeline.execution.ray_executor import RayExecutor
+from auglift.pipeline.execution.resources import WorkerGroup
+from auglift.pipeline.execution.results import ShardFailure, ShardResult, Silent
+from auglift.pipeline.execution.scheduling.placement import Place
+from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler
+from auglift.pipeline.execution.worker import Heartbeat, Loaded
 
 from .harness import Row, main
 

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from auglift.stores.fingerprint import fingerprint
-from auglift.stores.layout import StoreLayout, array_key
+from auglift.stores.format.fingerprint import fingerprint
+from auglift.stores.format.layout import StoreLayout, array_key
+from auglift.stores.format.schema import UADD_STATISTICS, Field, fields_for
+from auglift.stores.format.sequences import Sequence, SequenceTable
 from auglift.stores.ledger import ShardRecord
-from auglift.stores.location import locate
-from auglift.stores.schema import UADD_STATISTICS, Field, fields_for
-from auglift.stores.sequences import Sequence, SequenceTable
-from auglift.stores.shards import ShardWriter
+from auglift.stores.locations.local import locate
+from auglift.stores.writing.shards import ShardWriter
 
 from .harness import Row, main
 

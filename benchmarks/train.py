@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from auglift.lifters.batches import examples
-from auglift.lifters.distributed import team
+from auglift.lifters.data.batches import examples
 from auglift.lifters.inputs import Inputs
-from auglift.lifters.setup import Setup
-from auglift.lifters.train import Pace, Silent, Training
-from auglift.stores.layout import StoreLayout
-from auglift.stores.schema import Field, field
-from auglift.stores.store import FeatureStore
+from auglift.lifters.training.distributed import team
+from auglift.lifters.training.setup import Setup
+from auglift.lifters.training.train import Pace, Silent, Training
+from auglift.stores.format.layout import StoreLayout
+from auglift.stores.format.schema import Field, field
+from auglift.stores.reading.store import FeatureStore
 
 from .harness import Row, compare, main
 from .windows import SHARD, begin, values

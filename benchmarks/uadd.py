@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from auglift.pipeline.depth import DepthAnything, build_depth
-from auglift.pipeline.uadd import PRESETS, compute, radius
+from auglift.pipeline.networks.depth import DepthAnything, build_depth
+from auglift.pipeline.uadd.descriptor import PRESETS, compute, radius
 
 from .harness import Row, compare, main, peak_memory
 

@@ -15,8 +15,8 @@ from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.status import Status
 from rich.text import Text
 
+from ..pipeline.frames.names import readable
 from ..pipeline.homes import settle
-from ..pipeline.names import readable
 from ..stores.errors import AugliftError
 
 # Exit codes. Whoever writes a script around a command relies on these.

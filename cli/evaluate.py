@@ -17,7 +17,7 @@ from ..stores.errors import AugliftError, StoreWriteError
 from .common import DONE, SOME_FAILED, AugliftCommand, echo_json, json_option, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..lifters.evaluate import Evaluation
+    from ..lifters.evaluation.evaluate import Evaluation
 
 ROWS = 200  # of a table on the screen
 
@@ -55,9 +55,9 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
     """
     import torch
 
-    from ..lifters.checkpoint import Run
-    from ..lifters.evaluate import csv_rows, evaluate
-    from ..lifters.setup import inputs_by_name
+    from ..lifters.evaluation.evaluate import csv_rows, evaluate
+    from ..lifters.training.checkpoint import Run
+    from ..lifters.training.setup import inputs_by_name
 
     as_json, threads = options.pop("json"), options.pop("threads")
     lifter, inputs = options.pop("lifter"), options.pop("inputs")

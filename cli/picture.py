@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..stores.errors import InvalidValueError
-from ..stores.store import FeatureStore
+from ..stores.reading.store import FeatureStore
 from .common import AugliftCommand, stdout
 
 
@@ -45,11 +45,11 @@ def picture(
     auglift-store picture walk.zarr --videos footage --out walk.png
     auglift-store picture walk.zarr --frame 40 --frame 80 --out walk.png
     """
-    from .depth_pass import require_prep
+    from .prep.depth_pass import require_prep
 
     require_prep()
-    from ..pipeline.panels import choose_frames, depth_maps, panels
-    from ..pipeline.picture import draw
+    from ..pipeline.pictures.panels import choose_frames, depth_maps, panels
+    from ..pipeline.pictures.picture import draw
 
     if frames and len(stores) > 1:
         raise InvalidValueError("--frame counts the frames of one store; name one, or leave --frame out")

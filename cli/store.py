@@ -11,18 +11,18 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..stores.card import write_card
 from ..stores.errors import InvalidValueError
 from ..stores.export import FORMATS, MISSING, export
-from ..stores.layout import CARD
-from ..stores.sequences import SequenceTable
-from ..stores.store import FeatureStore
-from ..stores.summary import duration, summary
-from ..stores.summary import report as report_of
-from ..stores.verify import REMEDIES, Finding, repair, verify
+from ..stores.format.layout import CARD
+from ..stores.format.sequences import SequenceTable
+from ..stores.reading.store import FeatureStore
+from ..stores.summaries.card import write_card
+from ..stores.summaries.info import duration, summary
+from ..stores.summaries.info import report as report_of
+from ..stores.writing.verify import REMEDIES, Finding, repair, verify
 from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument, warn
 from .picture import picture
-from .report import show_checks
+from .prep.report import show_checks
 
 FILTERS = ("split", "subject", "action", "camera")
 FRAMES_SHOWN, LEFT_OUT_SHOWN, WORST_SHOWN, SEQUENCES_SHOWN = 10, 20, 100, 1000

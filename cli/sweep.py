@@ -15,13 +15,13 @@ from rich.table import Table
 
 from ..stores.errors import MissingExtraError
 from .common import DONE, INTERRUPTED, SOME_FAILED, AugliftCommand, json_option, stderr, stdout
-from .report import duration
+from .prep.report import duration
 from .train import LogLines, stopping
 
 if TYPE_CHECKING:
-    from ..lifters.comparison import Comparison
-    from ..lifters.grid import Job
-    from ..lifters.sweep import Finished
+    from ..lifters.sweeps.comparison import Comparison
+    from ..lifters.sweeps.grid import Job
+    from ..lifters.sweeps.sweep import Finished
 
 SAID_EVERY_SECONDS = 30
 NAMED = 8  # trainings in a line
@@ -58,9 +58,9 @@ def main(
     """
     from dataclasses import replace
 
-    from ..lifters.comparison import compare
-    from ..lifters.grid import read_grid
-    from ..lifters.sweep import finished, run_grid
+    from ..lifters.sweeps.comparison import compare
+    from ..lifters.sweeps.grid import read_grid
+    from ..lifters.sweeps.sweep import finished, run_grid
 
     found = read_grid(grid, training)
     if out:
@@ -95,7 +95,7 @@ def _runner(
     out: str, workers: int | None, gpus: float | None, threads: int | None, stop: Callable[[], bool]
 ) -> Callable[[Sequence[Job]], Iterator[Finished | None]]:
     """What runs the missing trainings."""
-    from ..lifters.sweep import run_job
+    from ..lifters.sweeps.sweep import run_job
 
     def serially(jobs: Sequence[Job]) -> Iterator[Finished | None]:
         for job in jobs:
@@ -105,7 +105,7 @@ def _runner(
     def on_ray(jobs: Sequence[Job]) -> Iterator[Finished | None]:
         import torch
 
-        from ..pipeline.cluster import Cluster
+        from ..pipeline.execution.ray_cluster import Cluster
 
         if not jobs:
             return
@@ -167,7 +167,7 @@ class Epochs:
         stderr.print(f"epoch {done} of {self.all}{self._left(logs, now - self.begun)}{under_way}", soft_wrap=True)
 
     def _logs(self) -> list[list[dict[str, Any]]]:
-        from ..lifters.sweep import log_of
+        from ..lifters.sweeps.sweep import log_of
 
         return [log_of(job, self.folder) for job in self.jobs]
 
@@ -197,7 +197,7 @@ class Epochs:
 
 
 def _result(ray: Any, reference: Any, job: Job) -> Finished:
-    from ..lifters.sweep import Finished
+    from ..lifters.sweeps.sweep import Finished
 
     try:
         return ray.get(reference)
@@ -219,7 +219,7 @@ def _absolute(job: Job) -> Job:
 
 def show(comparison: Comparison) -> None:
     """The table: mean and spread over seeds, mm, and the change against xy, per cent."""
-    from ..lifters.setup import baseline_of
+    from ..lifters.training.setup import baseline_of
 
     table = Table("source", "target", "lifter", "window", *comparison.inputs, title="MPJPE, mm", title_justify="left")
     for (source, target, lifter, window), cells in comparison.rows.items():

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .common import DONE, INTERRUPTED, AugliftCommand, echo_json, json_option, stderr, stdout
 
 if TYPE_CHECKING:
-    from ..lifters.train import Outcome, Watcher
+    from ..lifters.training.train import Outcome, Watcher
 
 LOG_EVERY_SECONDS = 10
 SWITCH = click.Choice(["auto", "on", "off"])
@@ -86,9 +86,9 @@ def main(**options: Any) -> None:
     """
     import torch
 
-    from ..lifters.find import find_lifter
-    from ..lifters.setup import Setup, inputs_by_name, parse_changes
-    from ..lifters.train import train
+    from ..lifters.own_lifters.find import find_lifter
+    from ..lifters.training.setup import Setup, inputs_by_name, parse_changes
+    from ..lifters.training.train import train
 
     as_json, threads, out = options.pop("json"), options.pop("threads"), options.pop("out")
     if threads:
@@ -234,7 +234,7 @@ class JsonLines:
         pass
 
     def epoch(self, record: dict[str, Any]) -> None:
-        from ..lifters.log import finite
+        from ..lifters.training.log import finite
 
         echo_json({"event": "epoch", **finite(record)})
 

@@ -13,7 +13,7 @@ import torch
 from own_lifter import JointsThenFrames  # any nn.Module; this one lies beside
 from torch.utils.data import DataLoader
 
-from auglift.lifters.dataset import WindowDataset
+from auglift.lifters.data.dataset import WindowDataset
 from auglift.lifters.inputs import Inputs, targets
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,1 @@
+"""From features to 3D."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError, MissingFieldError
-from ..stores.schema import UADD_STATISTICS
-from ..stores.skeleton import H36M_17
+from ..stores.format.schema import UADD_STATISTICS
+from ..stores.format.skeleton import H36M_17
 
 ROOT = H36M_17.index("pelvis")
 FLIP = torch.from_numpy(H36M_17.flip)

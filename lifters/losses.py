@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
-from ..stores.skeleton import H36M_17
+from ..stores.format.skeleton import H36M_17
 
 # MixSTE's weights: the further out a joint is on its limb, the more it weighs.
 _BY_JOINT = {"head": 1.5, "shoulder": 1.5, "knee": 2.5, "ankle": 2.5, "elbow": 4.0, "wrist": 4.0}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError
-from ..stores.skeleton import H36M_17
+from ..stores.format.skeleton import H36M_17
 
 MM = 1000.0
 ROOT = H36M_17.index("pelvis")

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..stores.schema import FIELDS, Field, fields_for
-from ..stores.skeleton import H36M_FROM_COCO
-from .depth import DepthEstimator
-from .detect import Detector, choose_person
-from .ground_truth import BBOX, DEPTH, FromTruth, true_people
-from .pose import PoseEstimator
-from .uadd import Preset, compute
+from ..stores.format.schema import FIELDS, Field, fields_for
+from ..stores.format.skeleton import H36M_FROM_COCO
+from .networks.depth import DepthEstimator
+from .networks.detect import Detector, choose_person
+from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.pose import PoseEstimator
+from .uadd.descriptor import Preset, compute
 
 STAGES = ("decode", "detect", "pose", "depth", "uadd", "write", "wait")
 

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..stores.errors import InvalidValueError
-from ..stores.fingerprint import fingerprint
-from ..stores.schema import FORMAT_VERSION, Field, fields_for
-from ..stores.sequences import NAN, SequenceTable
-from ..stores.sequences import Sequence as SequenceRow
-from ..stores.shards import SHARD_FRAMES, StoreLayout
-from .frames import SourceInfo
-from .names import readable
+from ..stores.format.fingerprint import fingerprint
+from ..stores.format.schema import FORMAT_VERSION, Field, fields_for
+from ..stores.format.sequences import NAN, SequenceTable
+from ..stores.format.sequences import Sequence as SequenceRow
+from ..stores.writing.shards import SHARD_FRAMES, StoreLayout
+from .frames.names import readable
+from .frames.sources import SourceInfo
 
 # By how little the rate that is wished for may be missed: 29.97 for 30.
 LEAST_STEP = Fraction(99, 100)

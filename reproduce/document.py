@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from auglift.lifters.comparison import Comparison, compare
-from auglift.lifters.grid import Job, read_grid, read_tables
-from auglift.lifters.setup import baseline_of
-from auglift.lifters.sweep import key_of, log_of
-from auglift.stores.store import FeatureStore
+from auglift.lifters.sweeps.comparison import Comparison, compare
+from auglift.lifters.sweeps.grid import Job, read_grid, read_tables
+from auglift.lifters.sweeps.sweep import key_of, log_of
+from auglift.lifters.training.setup import baseline_of
+from auglift.stores.reading.store import FeatureStore
 from benchmarks.harness import machine, versions
 
 from .experiment import ROOT, Failed, measured, read_times

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from auglift.lifters.sweep import RESULTS
+from auglift.lifters.sweeps.sweep import RESULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMES = "times.json"

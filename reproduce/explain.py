@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator
 import click
 import numpy as np
 
-from auglift.lifters.checkpoint import Run
-from auglift.lifters.evaluate import predictions
-from auglift.lifters.grid import Grid, read_grid
+from auglift.lifters.evaluation.evaluate import predictions
 from auglift.lifters.metrics import MM, position_error
-from auglift.lifters.sweep import finished
-from auglift.stores.skeleton import H36M_17
-from auglift.stores.store import FeatureStore
+from auglift.lifters.sweeps.grid import Grid, read_grid
+from auglift.lifters.sweeps.sweep import finished
+from auglift.lifters.training.checkpoint import Run
+from auglift.stores.format.skeleton import H36M_17
+from auglift.stores.reading.store import FeatureStore
 
 from .experiment import ROOT, Failed, experiment
 

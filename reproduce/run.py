@@ -19,8 +19,8 @@ from typing import Any
 
 import click
 
-from auglift.lifters.comparison import compare
-from auglift.lifters.grid import read_tables
+from auglift.lifters.sweeps.comparison import compare
+from auglift.lifters.sweeps.grid import read_tables
 
 from .document import draw, table, write
 from .experiment import ROOT, TIMES, Failed, experiment, measured, read_times
@@ -58,7 +58,7 @@ def main(name: str, workers: int | None, stores_only: bool, write_only: bool, sh
 
 
 def make_store(out: Path, store: Path, options: Mapping[str, Any]) -> None:
-    call = ["-m", "auglift.cli.prep", "synth", "--out", str(store)]
+    call = ["-m", "auglift.cli.prep.main", "synth", "--out", str(store)]
     for key, value in options.items():
         call += [f"--{key}"] if value is True else [f"--{key}", str(value)]
     timed(out, f"store {store.stem}", call)

@@ -1,0 +1,1 @@
+"""Feature stores: the format, writing and reading."""

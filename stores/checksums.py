@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from .errors import CorruptStoreError, MissingFileError
-from .layout import CHECKSUMS
-from .location import Location
+from .format.layout import CHECKSUMS
+from .locations.local import Location
 
 
 def read_checksums(location: Location) -> dict[str, str] | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import CorruptStoreError
-from .fingerprint import canonical_json
-from .layout import LEDGER, StoreLayout, ledger_key
-from .location import PARTIAL, Location
+from .format.fingerprint import canonical_json
+from .format.layout import LEDGER, StoreLayout, ledger_key
+from .locations.local import PARTIAL, Location
 
 THREADS = 8
 

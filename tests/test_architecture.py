@@ -81,8 +81,8 @@ def test_the_reading_of_imports_sees_what_it_must(tmp_path, monkeypatch):
         "from auglift.cli import prep\n"
     )
     assert complaints("lifters") == [
-        "lifters/models/bad.py:1 imports auglift.pipeline.uadd.kernel",
-        "lifters/models/bad.py:5 imports auglift.cli.prep",
+        "lifters/models/bad.py:1 imports auglift.pipeline.uadd.descriptor.kernel",
+        "lifters/models/bad.py:5 imports auglift.cli.prep.main",
         "lifters/models/bad.py:4 imports mmpose.apis",
     ]
 

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from auglift.cli import evaluate, train
-from auglift.lifters.log import read_log
+from auglift.lifters.training.log import read_log
 from tests.fakes.people import people
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

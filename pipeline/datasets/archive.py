@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...stores.errors import AugliftError, InvalidValueError, MissingFileError
-from ..frames import SourceInfo, probe
+from ..frames.sources import SourceInfo, probe
 from ..plan import Clip, clip_of
 
 _ENDS = 1 << 20

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ...stores.errors import InvalidValueError
-from ..frames import SourceInfo, probe
-from ..names import unique_ids
+from ..frames.names import unique_ids
+from ..frames.sources import SourceInfo, probe
 from ..plan import Clip, clip_of
-from .cameras import Camera, read_calibration
+from .formats.cameras import Camera, read_calibration
+from .formats.markers import MARKERS, joints_of, read_trc
 from .letterbox import black_bars
-from .markers import MARKERS, joints_of, read_trc
 from .sources import list_sources
 
 # Which column of the markers is which axis of the calibration's world. A TRC has y up, Pose2Sim's world z.

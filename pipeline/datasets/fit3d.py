@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...stores.errors import InvalidValueError
-from ...stores.skeleton import H36M_17
+from ...stores.format.skeleton import H36M_17
 from .archive import Found, Known, Part, gather, require_folder
-from .cameras import Camera
+from .formats.cameras import Camera
 from .joints import FIT3D_25, mirrored
 from .table import subjects_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..frames import SourceInfo, read
+from ..frames.sources import SourceInfo, read
 
 # Encoders leave a few grey levels in what was black.
 BLACK = 16

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...stores.errors import InvalidValueError
-from ...stores.skeleton import H36M_17
+from ...stores.format.skeleton import H36M_17
 from ..plan import Clip
 
 # Frames of a clip that are looked at: enough to see what is wrong, and a whole dataset is checked in seconds.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...stores.errors import AugliftError, InvalidValueError, MissingFileError
-from ...stores.layout import GROUP
-from ..images import IMAGE_SUFFIXES
-from ..names import is_folder, natural, readable, unreadable
+from ...stores.format.layout import GROUP
+from ..frames.images import IMAGE_SUFFIXES
+from ..frames.names import is_folder, natural, readable, unreadable
 
 # Endings of files that hold video: containers, and streams without one. `.gif` is left out: among images it is one.
 _VIDEO = """

@@ -15,11 +15,11 @@ import numpy as np
 import zarr
 
 from ...stores.errors import CorruptStoreError, InvalidValueError
-from ..frames import SourceInfo, probe
+from ..frames.sources import SourceInfo, probe
 from ..plan import Clip, clip_of
 from ..synth import clip as drawing
 from ..synth.domains import SPLITS
-from ..synth.mocap import MocapArchive, default_cache
+from ..synth.motion.mocap import MocapArchive, default_cache
 from ..synth.rendered import DEPTH, MILLIMETRE, TRUTH, VIDEO
 
 FPS = 25.0

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...stores.errors import InvalidValueError, MissingFileError
 from .archive import Found, Known, Part, gather, require_folder
+from .formats.pickles import read_pickle
+from .formats.smpl import find_files, load_smpl, pose_joints
 from .joints import smpl_to_h36m
-from .pickles import read_pickle
-from .smpl import find_files, load_smpl, pose_joints
 
 FPS = 30.0
 FOLDERS = {"train": "train", "validation": "validation", "test": "test"}

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ...stores.errors import AugliftError, InvalidValueError
-from ..frames import SourceInfo, probe
-from ..names import file_name, readable, unique_ids
+from ..frames.names import file_name, readable, unique_ids
+from ..frames.sources import SourceInfo, probe
 from ..plan import Clip, clip_of
 from .sources import Listing, list_sources
 

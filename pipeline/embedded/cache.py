@@ -16,7 +16,7 @@ import torch
 from ...stores.errors import InvalidValueError
 from ..synth.clip import plan_clips
 from ..synth.domains import DOMAINS
-from ..synth.mocap import MocapArchive
+from ..synth.motion.mocap import MocapArchive
 from ..synth.seeding import seeded
 from ..synth.video import render_clip
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..depth import MEAN, STD, build_depth_anything
-from ..resize import resize_bicubic
-from . import architectures
+from ..frames.resize import resize_bicubic
+from ..networks import tiny
+from ..networks.depth import MEAN, STD, build_depth_anything
 from .augment import Rng, paint
 from .batch import Batch, stack
 from .cache import FrameCache
@@ -22,10 +22,10 @@ _CUT, _CUT_SHARE = 8, 0.75  # side of a part in patches, and the share of batche
 
 def build_depth(seed: int) -> nn.Module:
     """Build the depth network with random weights, trainable."""
-    from ..weights import seeded
+    from ..networks.weights.load import seeded
 
     with seeded(seed):
-        model: Any = build_depth_anything(architectures.DEPTH)
+        model: Any = build_depth_anything(tiny.DEPTH)
         # transformers draws every weight with a standard deviation of 0.02. With so few channels each layer would keep
         # a sixth of its input, and the output would not depend on the image.
         for layer in model.modules():
@@ -62,7 +62,7 @@ def depth_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Bat
     Frames are shifted and mirrored, never zoomed: that would be another camera at the same distance. Most batches are
     parts about the subject, whole patches from row and column `corner`: a third of the work, most of the information.
     """
-    side, patch, images, depths, people, corners = architectures.DEPTH_SIDE, architectures.DEPTH_PATCH, [], [], [], []
+    side, patch, images, depths, people, corners = tiny.DEPTH_SIDE, tiny.DEPTH_PATCH, [], [], [], []
     cut = _CUT if rng is not None and rng.random() < _CUT_SHARE else side // patch
     for index in indices:
         image, depth, person = (np.asarray(getattr(cache, name)[index]) for name in ("image", "depth", "person"))
@@ -118,10 +118,10 @@ def thinned(array: np.ndarray, side: int) -> np.ndarray:
 
 def depth_of_part(model: Any, inputs: Tensor, corner: Tensor) -> Tensor:
     """Return depth (B, h, w) of parts (B, 3, h, w) of images. Each patch keeps its position in the whole image."""
-    embeddings, whole = model.backbone.embeddings, architectures.DEPTH_SIDE // architectures.DEPTH_PATCH
+    embeddings, whole = model.backbone.embeddings, tiny.DEPTH_SIDE // tiny.DEPTH_PATCH
     own, places = embeddings.position_embeddings.split([1, whole * whole], dim=1)
     rows, columns = (
-        corner[:, axis, None] + torch.arange(inputs.shape[2 + axis] // architectures.DEPTH_PATCH, device=corner.device)
+        corner[:, axis, None] + torch.arange(inputs.shape[2 + axis] // tiny.DEPTH_PATCH, device=corner.device)
         for axis in (0, 1)
     )
     chosen = places[0].unflatten(0, (whole, whole))[rows[:, :, None], columns[:, None]].flatten(1, 2)

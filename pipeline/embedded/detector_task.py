@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import openmmlab
-from . import architectures
+from ..networks import openmmlab, tiny
 from .augment import Rng, cover, paint, warp
 from .batch import Batch, stack
 from .cache import FrameCache
@@ -20,7 +19,7 @@ MOST_HIDDEN, SMALLEST = 0.85, 6.0
 
 def build_detector(seed: int) -> nn.Module:
     """Build the detector with random weights, trainable."""
-    config = openmmlab.load("mmengine.config").Config(architectures.DETECTOR)
+    config = openmmlab.load("mmengine.config").Config(tiny.DETECTOR)
     model: Any = openmmlab.build(config, "mmdet", seed)
     model.bbox_head.train_cfg = config.__class__({"allowed_border": -1, "pos_weight": -1, "debug": False})
     # Made from their classes: what a registry finds depends on which package was used last.
@@ -39,7 +38,7 @@ def wanted_people(boxes: np.ndarray, hidden: np.ndarray) -> np.ndarray:
 
 def detector_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batch:
     """Draw a batch: images (B, S, S, 3) uint8 and boxes (B, P, 4) px, NaN where there is no person."""
-    side, images, people = architectures.DETECTOR_SIDE, [], []
+    side, images, people = tiny.DETECTOR_SIDE, [], []
     for index in indices:
         image, boxes = np.asarray(cache.image[index]), cache.boxes[index].copy()
         boxes[~wanted_people(boxes, cache.hidden[index])] = np.nan
@@ -76,7 +75,7 @@ def detector_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> 
 
 def detector_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
     """Return RTMDet's loss: quality focal loss and GIoU loss over its dynamic assignment."""
-    settings = architectures.DETECTOR["model"]["data_preprocessor"]
+    settings = tiny.DETECTOR["model"]["data_preprocessor"]
     inputs = openmmlab.Normalisation(settings, batch["images"].device)(batch["images"].float())
     instances = openmmlab.load("mmengine.structures").InstanceData
     truth = []

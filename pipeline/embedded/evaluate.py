@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import rankdata
 
-from ..depth import build_depth
-from ..detect import build_detector, overlap
-from ..pose import build_pose
+from ..networks.depth import build_depth
+from ..networks.detect import build_detector, overlap
+from ..networks.pose import build_pose
+from ..networks.tiny import DEPTH_SIDE
 from ..synth.domains import DOMAINS
 from . import measures
-from .architectures import DEPTH_SIDE
 from .cache import FrameCache
 from .depth_task import nearest_depth, thinned
 from .detector_task import wanted_people

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ...stores.errors import MissingExtraError, MissingFileError
-from ...stores.skeleton import H36M_17
-from ..depth import DepthAnything
-from ..frames import probe, read
-from ..networks import NetworkOptions
+from ...stores.format.skeleton import H36M_17
+from ..build import NetworkOptions
+from ..frames.sources import probe, read
+from ..networks.depth import DepthAnything
 from .tasks import TASKS
 from .train import curves
 

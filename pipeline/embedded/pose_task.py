@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...stores.skeleton import COCO_17
-from .. import openmmlab
-from . import architectures
+from ...stores.format.skeleton import COCO_17
+from ..networks import openmmlab, tiny
 from .augment import Rng, cover, joint_in, paint, warp
 from .batch import Batch, stack
 from .cache import FrameCache
@@ -27,7 +26,7 @@ _HIDDEN_WEIGHT = 0.3  # weight of a hidden joint's position; a visible one has 1
 
 def build_pose(seed: int) -> nn.Module:
     """Build the pose network with random weights, trainable."""
-    config = openmmlab.load("mmengine.config").Config(architectures.POSE)
+    config = openmmlab.load("mmengine.config").Config(tiny.POSE)
     return openmmlab.build(config, "mmpose", seed).train().requires_grad_(True)
 
 
@@ -36,7 +35,7 @@ def pose_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batc
 
     Returns images (B, h, w, 3) uint8, xy (B, 17, 2) px of the crop, visible and inside (B, 17) bool.
     """
-    width, height = size = architectures.POSE_SIZE
+    width, height = size = tiny.POSE_SIZE
     images, places, seen, within = [], [], [], []
     for index in indices:
         box, xy, visible = cache.boxes[index, 0], cache.keypoints_coco[index], cache.visible_coco[index].copy()
@@ -89,7 +88,7 @@ def pose_loss(model: Any, batch: Batch) -> dict[str, Tensor]:
 
     A constant added to a whole response does not change the divergence, so the maximum, the score, has its own loss.
     """
-    settings = architectures.POSE["model"]
+    settings = tiny.POSE["model"]
     inputs = openmmlab.Normalisation(settings["data_preprocessor"], batch["images"].device)(batch["images"].float())
     features = model.extract_feat(inputs.contiguous(memory_format=torch.channels_last))
     responses = model.head(features)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError
-from ..weights import seeded
+from ..networks.weights.load import seeded
 from .batch import Batch
 from .cache import FrameCache
 from .tasks import TASKS, Task

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...stores.errors import InvalidValueError
 from .domains import SPLITS, get_domain
-from .mocap import MocapArchive
+from .motion.mocap import MocapArchive
 from .seeding import Array, seeded
 
 CAPTURE = "cmu:"  # a motion of this prefix is a name in the motion capture archive

@@ -31,7 +31,7 @@ from zarr.codecs import BloscCodec
 
 from ...stores.errors import StoreWriteError
 from .clip import Clip
-from .mocap import MocapArchive
+from .motion.mocap import MocapArchive
 from .video import render_clip
 
 VIDEO, TRUTH, DEPTH = "video.mp4", "truth.npz", "depth.zarr"

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...stores.errors import MissingFileError
-from .body import H36M_LANDMARKS, Body, Subject, build_body
-from .camera import Camera, look_at
 from .clip import CAPTURE, Clip
 from .domains import Domain, get_domain
-from .mocap import MocapArchive
-from .motion import Motion, make_motion
-from .retarget import captured_motion
-from .rig import Pose, rotation_about
-from .rooms import ROOMS, dress, hue, like
-from .scene import Box, Crowd, Look, Scene
+from .motion.choice import Motion, make_motion
+from .motion.mocap import MocapArchive
+from .motion.retarget import captured_motion
+from .motion.rig import Pose, rotation_about
+from .scene.body import H36M_LANDMARKS, Body, Subject, build_body
+from .scene.camera import Camera, look_at
+from .scene.rooms import ROOMS, dress, hue, like
+from .scene.scene import Box, Crowd, Look, Scene
+from .scene.texture import Material
 from .seeding import Array, Rng, Wobble, between, seeded
-from .texture import Material
 
 _TRIES = 8  # placements that are tried until most joints are in the picture
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from . import geometry
-from .body import COCO_LANDMARKS, H36M_LANDMARKS, Body
-from .camera import Camera
-from .rig import Pose
-from .scene import Crowd, Scene
+from .motion.rig import Pose
+from .rendering import geometry
+from .scene.body import COCO_LANDMARKS, H36M_LANDMARKS, Body
+from .scene.camera import Camera
+from .scene.scene import Crowd, Scene
 from .seeding import Array
 
 # Another surface hides a joint when it is in front of the joint's own body part by more than this, in metres: what is

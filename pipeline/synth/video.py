@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...stores.errors import InvalidValueError
 from .clip import Clip
-from .mocap import MocapArchive
-from .render import Renderer
+from .motion.mocap import MocapArchive
+from .rendering.render import Renderer
 from .stage import set_stage
 from .truth import truth
 

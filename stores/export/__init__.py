@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidValueError
-from ..sequences import SequenceTable
-from ..store import FeatureStore
+from ..format.sequences import SequenceTable
+from ..reading.store import FeatureStore
 from .files import Exported, Files
 from .gaps import MISSING, interpolate
 from .mmpose import write_mmpose

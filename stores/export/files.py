@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import AugliftError, InvalidValueError, StoreWriteError
-from ..location import PARTIAL
-from ..store import FeatureStore
+from ..locations.local import PARTIAL
+from ..reading.store import FeatureStore
 
 
 @dataclass

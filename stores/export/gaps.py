@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..by_shard import ranges
+from ..reading.by_shard import ranges
 from .files import Exported
 
 MISSING = {

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..by_shard import read_frames
-from ..sequences import SequenceTable
-from ..skeleton import H36M_17
-from ..store import FeatureStore
+from ..format.sequences import SequenceTable
+from ..format.skeleton import H36M_17
+from ..reading.by_shard import read_frames
+from ..reading.store import FeatureStore
 from .files import Exported, Files, require_some
 from .gaps import Parts, complete, parts_with_truth, say_what_is_missing
 from .mmpose_names import image_stems

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..sequences import Sequence, SequenceTable
+from ..format.sequences import Sequence, SequenceTable
 from .files import unique
 from .gaps import Parts
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..by_shard import Block, blocks, read_blocks
-from ..sequences import SequenceTable
-from ..skeleton import H36M_17
-from ..store import FeatureStore
+from ..format.sequences import SequenceTable
+from ..format.skeleton import H36M_17
+from ..reading.by_shard import Block, blocks, read_blocks
+from ..reading.store import FeatureStore
 from .files import Exported, Files
 from .options import Options
 

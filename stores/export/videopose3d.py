@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..errors import InvalidValueError
-from ..sequences import SequenceTable
-from ..store import FeatureStore
+from ..format.sequences import SequenceTable
+from ..reading.store import FeatureStore
 from .files import Exported, Files
 from .options import Options
 from .videopose3d_custom import write_custom

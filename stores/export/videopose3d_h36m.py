@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..by_shard import read_frames
 from ..errors import InvalidValueError
-from ..sequences import SequenceTable
-from ..store import FeatureStore
+from ..format.sequences import SequenceTable
+from ..reading.by_shard import read_frames
+from ..reading.store import FeatureStore
 from .files import Exported, Files, require_some, unique
 from .gaps import Parts, complete, interpolate, parts_with_truth, say_what_is_missing
 from .npz import Pickled, write_npz

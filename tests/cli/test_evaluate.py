@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from auglift.cli.evaluate import main
 from auglift.lifters.inputs import Inputs
-from auglift.lifters.setup import Setup, parse_changes
-from auglift.lifters.train import train
+from auglift.lifters.training.setup import Setup, parse_changes
+from auglift.lifters.training.train import train
 from tests.fakes.people import people
 
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from auglift.cli import evaluate as command
 from auglift.cli.evaluate import main
 from auglift.lifters.inputs import Inputs
-from auglift.lifters.setup import Setup, parse_changes
-from auglift.lifters.train import train
-from auglift.stores.layout import array_key
-from auglift.stores.store import FeatureStore
+from auglift.lifters.training.setup import Setup, parse_changes
+from auglift.lifters.training.train import train
+from auglift.stores.format.layout import array_key
+from auglift.stores.reading.store import FeatureStore
 from tests.fakes.people import PeopleStore, people
 
 SHORT = (4, 3, 5)
@@ -83,7 +83,7 @@ def test_a_store_that_will_not_do_is_refused_before_the_first_is_measured(
     def predict(*_):
         raise AssertionError("measured")
 
-    monkeypatch.setattr("auglift.lifters.evaluate.predict", predict)
+    monkeypatch.setattr("auglift.lifters.evaluation.evaluate.predict", predict)
     done = call(folder, "a", wrong)
     assert done.exit_code == 2
     assert words in done.stderr.splitlines()[-1]
@@ -93,7 +93,7 @@ def test_a_store_that_will_not_do_is_refused_before_the_first_is_measured(
 def test_a_table_that_cannot_be_written_is_refused_before_anything_is_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("auglift.lifters.evaluate.predict", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("auglift.lifters.evaluation.evaluate.predict", lambda *_: pytest.fail("measured"))
     for path in (tmp_path / "no" / "such.csv", tmp_path):
         done = call(folder, "a", more=("--csv", str(path)))
         assert done.exit_code == 2
@@ -101,7 +101,7 @@ def test_a_table_that_cannot_be_written_is_refused_before_anything_is_measured(
 
 
 def test_ctrl_c_in_the_second_store_shows_what_the_first_has_given(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    from auglift.lifters import evaluate
+    from auglift.lifters.evaluation import evaluate
 
     before = evaluate.tally
     calls: list[int] = []

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from auglift.cli import evaluate, sweep, train
-from auglift.lifters.checkpoint import Run
+from auglift.lifters.training.checkpoint import Run
 from tests.fakes.own import EVERY_FRAME, PARTS, TOY, write
 from tests.fakes.people import people
 

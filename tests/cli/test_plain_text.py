@@ -107,7 +107,7 @@ def test_a_name_too_long_is_one_line_in_every_command(tmp_path, monkeypatch, mod
 def test_a_terminal_without_unicode_is_no_reason_to_fail(tmp_path):
     name = os.fsdecode(b"caf\xe9.mp4")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-c", "from auglift.cli.prep import main; main()", "video", name, "Übung.mp4"]
+    command = [sys.executable, "-c", "from auglift.cli.prep.main import main; main()", "video", name, "Übung.mp4"]
     done = subprocess.run(
         [*command, "--out", "x.zarr"], cwd=tmp_path, env=environment, capture_output=True, check=False
     )

@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 from auglift.cli.common import AugliftCommand, AugliftGroup, echo_json
 from auglift.cli.store import main
 from auglift.stores.errors import MissingFieldError
-from auglift.stores.location import locate
-from auglift.stores.lock import StoreLock
-from auglift.stores.verify import verify
+from auglift.stores.locations.local import locate
+from auglift.stores.writing.lock import StoreLock
+from auglift.stores.writing.verify import verify
 
 from ..fakes.folders import digest_of_folder
 from ..fakes.servers import BUCKET, s3_server

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from auglift.cli import sweep
-from auglift.lifters.grid import Job, read_grid
-from auglift.lifters.setup import Setup
+from auglift.lifters.sweeps.grid import Job, read_grid
+from auglift.lifters.training.setup import Setup
 from tests.fakes.people import people
 
 GRID = """

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from auglift.cli.train import main
-from auglift.lifters.log import read_log
+from auglift.lifters.training.log import read_log
 from tests.fakes.people import PeopleStore, people
 
 SMALL = ["--lifter", "simple_baseline", "--window", "3", "--batch", "64", "--device", "cpu", "--threads", "1"]
@@ -57,12 +57,12 @@ def test_json_is_an_event_a_line(store: str, tmp_path: Path):
 def test_of_processes_that_train_together_one_says_the_end(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
 ):
-    from auglift.lifters.train import Outcome
+    from auglift.lifters.training.train import Outcome
 
     def other_rank(setup, out, watcher, stop):
         return Outcome(Path(out), 1, 0, 5.0, finished=False, leads=False)
 
-    monkeypatch.setattr("auglift.lifters.train.train", other_rank)
+    monkeypatch.setattr("auglift.lifters.training.train.train", other_rank)
     done = call(store, *SMALL, "--out", str(tmp_path / "run"), *more)
     assert (done.stdout, done.stderr, done.exit_code) == ("", "", 130)
 

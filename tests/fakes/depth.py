@@ -7,7 +7,7 @@ from pathlib import Path
 import transformers
 from transformers import DPTConfig, DPTForDepthEstimation
 
-from auglift.pipeline.weights import seeded
+from auglift.pipeline.networks.weights.load import seeded
 
 # Since version 5 the processor that needs no torchvision has a name of its own.
 _PROCESSOR = getattr(transformers, "DPTImageProcessorPil", None) or transformers.DPTImageProcessor

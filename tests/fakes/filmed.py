@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from auglift.stores.fingerprint import fingerprint
-from auglift.stores.layout import StoreLayout
-from auglift.stores.location import locate
-from auglift.stores.schema import fields_for
-from auglift.stores.sequences import Sequence, SequenceTable
-from auglift.stores.shards import ShardWriter
-from auglift.stores.store import FeatureStore
+from auglift.stores.format.fingerprint import fingerprint
+from auglift.stores.format.layout import StoreLayout
+from auglift.stores.format.schema import fields_for
+from auglift.stores.format.sequences import Sequence, SequenceTable
+from auglift.stores.locations.local import locate
+from auglift.stores.reading.store import FeatureStore
+from auglift.stores.writing.shards import ShardWriter
 
 CAMERAS = ("54138969", "55011271", "58860488", "60457274")
 SIZES = ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002))

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from auglift.stores.location import PARTIAL, LocalLocation
+from auglift.stores.locations.local import PARTIAL, LocalLocation
 
 from .folders import digest_of_folder
 from .stores import MadeStore

@@ -13,16 +13,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from auglift.pipeline.cluster import Cluster
-from auglift.pipeline.pool import Job, Scheduler
-from auglift.pipeline.ray_executor import RayExecutor
-from auglift.pipeline.results import ShardFailure, ShardResult, Silent
-from auglift.pipeline.workers import WorkerGroup
-from auglift.stores.layout import ledger_key
-from auglift.stores.lock import StoreLock
-from auglift.stores.shards import sweep_unfinished
-from auglift.stores.statistics import statistics
-from auglift.stores.store import FeatureStore
+from auglift.pipeline.execution.ray_cluster import Cluster
+from auglift.pipeline.execution.ray_executor import RayExecutor
+from auglift.pipeline.execution.resources import WorkerGroup
+from auglift.pipeline.execution.results import ShardFailure, ShardResult, Silent
+from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler
+from auglift.stores.format.layout import ledger_key
+from auglift.stores.reading.store import FeatureStore
+from auglift.stores.writing.lock import StoreLock
+from auglift.stores.writing.shards import sweep_unfinished
+from auglift.stores.writing.statistics import statistics
 
 from .made_work import MadeWork, SlowRecords
 from .stores import MadeStore

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from auglift.pipeline.results import ShardResult
-from auglift.pipeline.worker import Heartbeat
-from auglift.stores.layout import LEDGER, ledger_key
-from auglift.stores.location import LocalLocation
-from auglift.stores.shards import ShardWriter
+from auglift.pipeline.execution.results import ShardResult
+from auglift.pipeline.execution.worker import Heartbeat
+from auglift.stores.format.layout import LEDGER, ledger_key
+from auglift.stores.locations.local import LocalLocation
+from auglift.stores.writing.shards import ShardWriter
 
 from .stores import MadeStore
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from auglift.pipeline.extract import Extractor
-from auglift.pipeline.uadd import PRESETS
+from auglift.pipeline.uadd.descriptor import PRESETS
 
 
 class FakeDetector:

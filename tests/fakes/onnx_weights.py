@@ -54,8 +54,8 @@ def state_from_onnx(path: Path, network: nn.Module, run: Any) -> dict[str, Tenso
 
 def write_rtmdet_nano(path: Path, onnx_file: Path) -> Path:
     """The real RTMDet-nano as a checkpoint in OpenMMLab's layout, with the colour statistics that older ones have."""
-    from auglift.pipeline import openmmlab
-    from auglift.pipeline.models import MODELS
+    from auglift.pipeline.networks import openmmlab
+    from auglift.pipeline.networks.models import MODELS
 
     config = openmmlab.read_config(MODELS["rtmdet-nano"].config)
     network = openmmlab.build(config, "mmdet")

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from auglift.stores.schema import UADD_STATISTICS, Field
-from auglift.stores.sequences import Sequence, SequenceTable
-from auglift.stores.skeleton import H36M_17
-from auglift.stores.store import FeatureStore
+from auglift.stores.format.schema import UADD_STATISTICS, Field
+from auglift.stores.format.sequences import Sequence, SequenceTable
+from auglift.stores.format.skeleton import H36M_17
+from auglift.stores.reading.store import FeatureStore
 
 from .stores import MadeStore
 

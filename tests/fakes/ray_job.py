@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auglift.pipeline.cluster import Cluster
-from auglift.pipeline.execute import Outcome, Progress, execute
+from auglift.pipeline.execution.ray_cluster import Cluster
+from auglift.pipeline.execution.ray_executor import RayExecutor
+from auglift.pipeline.execution.resources import WorkerGroup
+from auglift.pipeline.execution.scheduling.scheduler import Scheduler
+from auglift.pipeline.execution.serial import Outcome, Progress, execute
+from auglift.pipeline.execution.worker import ExtractorWork
 from auglift.pipeline.extract import Extractor, describe
-from auglift.pipeline.pool import Scheduler
-from auglift.pipeline.ray_executor import RayExecutor
-from auglift.pipeline.worker import ExtractorWork
-from auglift.pipeline.workers import WorkerGroup
-from auglift.stores.location import LocalLocation
+from auglift.stores.locations.local import LocalLocation
 
 from .job import SlowDepth, fake_plan
 from .made_work import SlowRecords

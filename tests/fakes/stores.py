@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from auglift.stores.fingerprint import fingerprint
-from auglift.stores.location import Location, locate
-from auglift.stores.lock import StoreLock
-from auglift.stores.schema import Field, fields_for
-from auglift.stores.sequences import Sequence, SequenceTable
-from auglift.stores.shards import ShardWriter, StoreLayout, sweep_unfinished
-from auglift.stores.statistics import statistics
-from auglift.stores.store import FeatureStore
+from auglift.stores.format.fingerprint import fingerprint
+from auglift.stores.format.schema import Field, fields_for
+from auglift.stores.format.sequences import Sequence, SequenceTable
+from auglift.stores.locations.local import Location, locate
+from auglift.stores.reading.store import FeatureStore
+from auglift.stores.writing.lock import StoreLock
+from auglift.stores.writing.shards import ShardWriter, StoreLayout, sweep_unfinished
+from auglift.stores.writing.statistics import statistics
 
 LENGTHS = (23, 9, 18)
 

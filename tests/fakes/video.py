@@ -10,7 +10,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from auglift.pipeline.frames import read
+from auglift.pipeline.frames.sources import read
 
 BITS = 12
 

@@ -20,7 +20,7 @@ from auglift.lifters.inputs import (
     targets,
 )
 from auglift.stores.errors import InvalidValueError, MissingFieldError
-from auglift.stores.schema import FIELDS, UADD_STATISTICS
+from auglift.stores.format.schema import FIELDS, UADD_STATISTICS
 
 # Left and right of H36M-17, written down again here.
 MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]

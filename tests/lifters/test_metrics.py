@@ -28,7 +28,7 @@ from auglift.lifters.metrics import (
     velocity_error,
 )
 from auglift.stores.errors import InvalidValueError
-from auglift.stores.skeleton import H36M_17
+from auglift.stores.format.skeleton import H36M_17
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -115,7 +115,7 @@ def test_p_mpjpe_forgives_a_similarity_but_not_a_mirror(seed: int):
 
 @pytest.mark.parametrize(("alignment", "name"), [("none", "mpjpe"), ("scale", "n_mpjpe"), ("procrustes", "p_mpjpe")])
 def test_figures_agree_with_mmpose(alignment: str, name: str):
-    openmmlab = pytest.importorskip("auglift.pipeline.openmmlab")
+    openmmlab = pytest.importorskip("auglift.pipeline.networks.openmmlab")
     functional = openmmlab.load("mmpose.evaluation.functional")
     # MMPose scales and aligns over all joints whatever the mask, so the comparison has none.
     predicted, target, mask = make(5, 40)

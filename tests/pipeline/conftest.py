@@ -16,7 +16,7 @@ _started: list = []
 @pytest.fixture
 def cluster():
     pytest.importorskip("ray")
-    from auglift.pipeline.cluster import Cluster, ray_module
+    from auglift.pipeline.execution.ray_cluster import Cluster, ray_module
 
     if not ray_module().is_initialized():  # not yet, or a test that needed another one ended it
         _started.append(Cluster(cpus=4, gpus=0).__enter__())

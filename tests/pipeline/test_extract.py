@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from auglift.pipeline.uadd import PRESETS, compute
-from auglift.stores.skeleton import coco_to_h36m
+from auglift.pipeline.uadd.descriptor import PRESETS, compute
+from auglift.stores.format.skeleton import coco_to_h36m
 
 from ..fakes.networks import FakeDepth, FakePose, fake_extractor
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auglift.pipeline.frames import SourceInfo
+from auglift.pipeline.frames.sources import SourceInfo
 from auglift.pipeline.plan import Plan, clip_of
 from auglift.stores.errors import InvalidValueError
 

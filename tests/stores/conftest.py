@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auglift.stores.store import FeatureStore
+from auglift.stores.reading.store import FeatureStore
 from tests.fakes.stores import make_store
 
 LENGTHS = (700, 3, 411, 352, 900, 1, 633)

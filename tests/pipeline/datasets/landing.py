@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from auglift.pipeline.datasets.calibrated import calibrated
-from auglift.pipeline.frames import read
+from auglift.pipeline.frames.sources import read
 
 FIRSTS = range(-8, 19, 2)
 

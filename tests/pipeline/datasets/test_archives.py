@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from auglift.pipeline.datasets.fit3d import fit3d
+from auglift.pipeline.datasets.formats.pickles import read_pickle
 from auglift.pipeline.datasets.h36m import h36m
 from auglift.pipeline.datasets.mpi_inf_3dhp import mpi_inf_3dhp
-from auglift.pipeline.datasets.pickles import read_pickle
 from auglift.pipeline.datasets.sanity import check
 from auglift.pipeline.datasets.threedpw import threedpw
 from auglift.stores.errors import InvalidValueError, MissingFileError

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auglift.pipeline.datasets.calibrated import calibrated, camera_of
-from auglift.pipeline.datasets.cameras import Camera, read_calibration, rotation_of
-from auglift.pipeline.datasets.markers import joints_of, read_mapping, read_trc
+from auglift.pipeline.datasets.formats.cameras import Camera, read_calibration, rotation_of
+from auglift.pipeline.datasets.formats.markers import joints_of, read_mapping, read_trc
 from auglift.pipeline.plan import Clip, GroundTruth
 from auglift.stores.errors import InvalidValueError, MissingFileError
-from auglift.stores.skeleton import H36M_17
+from auglift.stores.format.skeleton import H36M_17
 
 from ...fakes.video import write_video
 
@@ -212,7 +212,7 @@ def test_the_real_recording_lands_on_what_moves(shared_data):
     )
     assert [clip.camera for clip in found.clips] == ["cam_01", "cam_02", "cam_03", "cam_04"]
     assert [note.split(":")[0] for note in found.notes] == ["cam_01", "cam_02"]  # 1080 px, not 1088
-    from auglift.pipeline.frames import read
+    from auglift.pipeline.frames.sources import read
 
     ratios = []
     for clip in found.clips:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from auglift.pipeline.datasets.calibrated import fit
-from auglift.pipeline.datasets.cameras import Camera
+from auglift.pipeline.datasets.formats.cameras import Camera
 from auglift.pipeline.datasets.letterbox import Bars, black_bars
-from auglift.pipeline.frames import probe
+from auglift.pipeline.frames.sources import probe
 
 from ...fakes.video import number_frames, write_video
 

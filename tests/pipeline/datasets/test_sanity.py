@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from auglift.pipeline.datasets.sanity import check, require_sane
-from auglift.pipeline.frames import SourceInfo
+from auglift.pipeline.frames.sources import SourceInfo
 from auglift.pipeline.plan import Clip, clip_of
 from auglift.stores.errors import InvalidValueError
-from auglift.stores.skeleton import H36M_17
+from auglift.stores.format.skeleton import H36M_17
 
 # Somebody 1.7 m tall who faces +z, their left to +x; metres, y up; knees bent a little.
 STANDING = {

@@ -1,4 +1,4 @@
-"""pipeline/datasets/synth.py and pipeline/ground_truth.py: what is drawn becomes a store whose truth is exact."""
+"""synth.py and ground_truth.py: what is drawn becomes a store whose truth is exact."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from auglift.pipeline.build import NetworkOptions
 from auglift.pipeline.datasets.synth import SynthOptions, store_clips, undrawn_clips
-from auglift.pipeline.execute import SerialExecutor, execute
+from auglift.pipeline.execution.serial import SerialExecutor, execute
 from auglift.pipeline.extract import Extractor
-from auglift.pipeline.frames import probe
-from auglift.pipeline.ground_truth import require_truth, true_people
-from auglift.pipeline.networks import NetworkOptions
+from auglift.pipeline.frames.sources import probe
+from auglift.pipeline.networks.ground_truth import require_truth, true_people
 from auglift.pipeline.plan import Clip, Plan, clip_of
 from auglift.pipeline.synth.rendered import TRUTH, VIDEO, render_clips
 from auglift.pipeline.synth.video import render_clip
 from auglift.stores.errors import CorruptStoreError, InvalidValueError
-from auglift.stores.location import locate
-from auglift.stores.store import FeatureStore
+from auglift.stores.locations.local import locate
+from auglift.stores.reading.store import FeatureStore
 
 from ...fakes.networks import fake_extractor
 

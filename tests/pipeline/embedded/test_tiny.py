@@ -12,14 +12,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from auglift.pipeline import models, weights
-from auglift.pipeline.depth import DepthAnything, build_depth
-from auglift.pipeline.detect import build_detector
-from auglift.pipeline.embedded.architectures import DEPTH_PATCH
+from auglift.pipeline.build import NetworkOptions
 from auglift.pipeline.embedded.cache import CachePlan, render_cache
 from auglift.pipeline.embedded.evaluate import measure, predict, standard_errors, table
-from auglift.pipeline.networks import NetworkOptions
-from auglift.pipeline.pose import build_pose
+from auglift.pipeline.networks import models
+from auglift.pipeline.networks.depth import DepthAnything, build_depth
+from auglift.pipeline.networks.detect import build_detector
+from auglift.pipeline.networks.pose import build_pose
+from auglift.pipeline.networks.tiny import DEPTH_PATCH
+from auglift.pipeline.networks.weights import load
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
 BUILDERS = {"detector": build_detector, "pose": build_pose, "depth": build_depth}
@@ -27,7 +28,7 @@ KINDS = list(BUILDERS)
 
 
 def shipped(kind) -> Path:
-    return weights.locate(models.resolve("tiny", kind))
+    return load.locate(models.resolve("tiny", kind))
 
 
 def test_together_they_take_at_most_12_mb():
@@ -44,14 +45,14 @@ def test_they_are_float16_on_disk_and_float32_when_run(kind):
     assert not any(value.requires_grad for value in network._model.parameters())
     described = network.describe()
     assert described["name"] == f"tiny-{kind}"
-    assert described["weights"] == f"sha256:{weights.sha256(shipped(kind))}"
+    assert described["weights"] == f"sha256:{load.sha256(shipped(kind))}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_table_has_their_digest(kind):
     spec = models.resolve("Tiny", kind)
     assert len(spec.sha256) >= 8
-    assert weights.sha256(shipped(kind)).startswith(spec.sha256)
+    assert load.sha256(shipped(kind)).startswith(spec.sha256)
     assert spec.licence == "Apache-2.0"
 
 
@@ -75,7 +76,7 @@ def test_a_damaged_file_is_one_clear_error(kind, tmp_path, monkeypatch):
     with copy.open("r+b") as file:
         file.seek(-100, 2)
         file.write(b"\xff")
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "weights.py"))
+    monkeypatch.setattr(load, "__file__", str(tmp_path / "networks" / "weights" / "load.py"))
     with pytest.raises(InvalidValueError, match=rf"{copy.name} is damaged: its SHA-256 begins \w+, not \w+\. Install"):
         BUILDERS[kind]("tiny")
     copy.unlink()
@@ -102,7 +103,7 @@ def test_the_error_for_missing_weights_names_them(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     nowhere = replace(models.resolve("rtmpose-s", "pose"), origin="ftp://nowhere/rtmpose.pth")
     with pytest.raises(MissingFileError, match="--pose tiny, which is shipped and knows rendered people only"):
-        weights.locate(nowhere)
+        load.locate(nowhere)
 
 
 def test_all_three_make_an_extractor_whose_features_are_finite():

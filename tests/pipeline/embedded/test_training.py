@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auglift.pipeline.detect import build_detector
-from auglift.pipeline.embedded import architectures, augment
+from auglift.pipeline.embedded import augment
 from auglift.pipeline.embedded.cache import CachePlan, render_cache
 from auglift.pipeline.embedded.depth_task import depth_of_part, nearest_depth
 from auglift.pipeline.embedded.detector_task import wanted_people
 from auglift.pipeline.embedded.tasks import TASKS
 from auglift.pipeline.embedded.train import Run, Trainer, _schedule
+from auglift.pipeline.networks import tiny
+from auglift.pipeline.networks.detect import build_detector
 from auglift.stores.errors import InvalidValueError
 
 from .conftest import PLAN
@@ -117,7 +118,7 @@ def test_frames_are_drawn_once_and_the_same_again(frames, tmp_path):
 
 
 def test_without_chance_a_pose_batch_is_the_crop_that_inference_makes(frames):
-    from auglift.pipeline.pose import crop, crop_frame
+    from auglift.pipeline.networks.pose import crop, crop_frame
 
     batch = TASKS["pose"].sample(frames, np.arange(4), None)
     boxes = torch.from_numpy(frames.boxes[:4, 0])
@@ -155,7 +156,7 @@ def test_what_is_thin_and_near_is_not_lost_on_the_way_to_the_depth_networks_size
 def test_a_part_of_a_picture_knows_where_in_it_it_is(frames):
     task = TASKS["depth"]
     model = task.build(0).eval()
-    picture = torch.randn(2, 3, architectures.DEPTH_SIDE, architectures.DEPTH_SIDE)
+    picture = torch.randn(2, 3, tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)
     whole = model(picture).predicted_depth
     assert torch.equal(depth_of_part(model, picture, torch.zeros(2, 2, dtype=torch.long)), whole)
     cut = picture[..., :72, :72]
@@ -173,10 +174,10 @@ def test_parts_that_are_cut_out_are_whole_patches_about_the_subject(frames):
         side = batch["images"].shape[-1]
         sizes.add(side)
         assert batch["depth"].shape == batch["person"].shape == (len(known), side, side)
-        most = (architectures.DEPTH_SIDE - side) // architectures.DEPTH_PATCH
+        most = (tiny.DEPTH_SIDE - side) // tiny.DEPTH_PATCH
         assert ((batch["corner"] >= 0) & (batch["corner"] <= most)).all()
         assert (batch["person"] == 1).flatten(1).any(1).all()
-    assert sizes == {8 * architectures.DEPTH_PATCH, architectures.DEPTH_SIDE}
+    assert sizes == {8 * tiny.DEPTH_PATCH, tiny.DEPTH_SIDE}
 
 
 def test_chance_keeps_boxes_on_their_people(frames):

@@ -11,12 +11,12 @@ import torch
 
 from auglift.pipeline.synth.clip import CAPTURE, Clip, plan_clips
 from auglift.pipeline.synth.domains import DOMAINS, get_domain
-from auglift.pipeline.synth.motion import MOTIONS
+from auglift.pipeline.synth.motion.choice import MOTIONS
 from auglift.pipeline.synth.stage import set_stage, subject_body
 from auglift.pipeline.synth.video import render_clip
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
-from .test_mocap import poses, small_archive
+from .motion.test_mocap import poses, small_archive
 
 
 def plan(domain: str, split: str, count: int = 40, **options: object) -> tuple[Clip, ...]:
@@ -66,7 +66,7 @@ def test_a_plan_is_a_pure_function_and_a_longer_one_begins_with_it(domain: str) 
 
 
 def test_captured_motion_needs_its_archive_and_keeps_to_its_split(tmp_path: Path) -> None:
-    from auglift.pipeline.synth.mocap import MocapArchive
+    from auglift.pipeline.synth.motion.mocap import MocapArchive
 
     names = ["train/walking/walking_1", "train/walking/walking_2", "test/walking/walking_1", "test/jumping/jumping_1"]
     calm = {name: 0.2 * poses(60, seed) * (np.arange(117) >= 3) for seed, name in enumerate(names)}

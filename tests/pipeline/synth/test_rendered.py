@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from auglift.pipeline.frames import probe, read
+from auglift.pipeline.frames.sources import probe, read
 from auglift.pipeline.synth.clip import plan_clips
 from auglift.pipeline.synth.rendered import DEPTH, MILLIMETRE, TRUTH, VIDEO, is_drawn, render_clips
 from auglift.pipeline.synth.video import render_clip

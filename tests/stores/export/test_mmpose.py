@@ -9,8 +9,8 @@ import pytest
 
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.export import export
-from auglift.stores.schema import FIELDS
-from auglift.stores.store import FeatureStore
+from auglift.stores.format.schema import FIELDS
+from auglift.stores.reading.store import FeatureStore
 
 from ...fakes.filmed import row, write_store
 from ...fakes.stores import MadeStore, make_store
@@ -27,7 +27,7 @@ def store(tmp_path_factory) -> FeatureStore:
 def dataset_class():
     """MMPose's own."""
     pytest.importorskip("mmpose", reason="MMPose is not installed")
-    pytest.importorskip("auglift.pipeline.openmmlab").prepare()
+    pytest.importorskip("auglift.pipeline.networks.openmmlab").prepare()
     from mmpose.datasets.datasets.body3d.h36m_dataset import Human36mDataset
 
     return Human36mDataset

@@ -45,7 +45,7 @@ def test_a_camera_is_plain_arrays_of_its_shapes(tmp_path):
 @pytest.fixture(scope="module")
 def mmpose():
     found = pytest.importorskip("mmpose", reason="MMPose is not installed")
-    pytest.importorskip("auglift.pipeline.openmmlab").prepare()
+    pytest.importorskip("auglift.pipeline.networks.openmmlab").prepare()
     import mmpose.codecs
     import mmpose.datasets  # noqa: F401
 

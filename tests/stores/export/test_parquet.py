@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from auglift.stores.export import export
 from auglift.stores.export import parquet as module
-from auglift.stores.sequences import SequenceTable
+from auglift.stores.format.sequences import SequenceTable
 
 from ...fakes.stores import MadeStore, make_store
 

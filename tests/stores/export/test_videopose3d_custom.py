@@ -9,8 +9,8 @@ import pytest
 
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.export import export
-from auglift.stores.skeleton import H36M_17
-from auglift.stores.store import FeatureStore
+from auglift.stores.format.skeleton import H36M_17
+from auglift.stores.reading.store import FeatureStore
 
 from ...fakes.filmed import row, write_store
 

@@ -9,7 +9,7 @@ import pytest
 
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.export import export
-from auglift.stores.sequences import SequenceTable
+from auglift.stores.format.sequences import SequenceTable
 
 from ...fakes.filmed import CAMERAS, SIZES, h36m_store, rig, turn, write_checkout
 

@@ -1,0 +1,1 @@
+"""`auglift-prep`: one command a dataset."""

@@ -1,0 +1,1 @@
+"""Windows of stores as batches of tensors."""

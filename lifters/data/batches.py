@@ -1,0 +1,165 @@
+"""Between store and lifter: which stores will do, loaders over chosen sequences, batches as tensors, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...stores.errors import InvalidValueError, MissingFieldError
+from ...stores.format.schema import UADD_STATISTICS
+from ...stores.reading.store import FeatureStore
+from ...stores.reading.window_table import WindowShape
+from ...stores.reading.windows import WindowLoader
+from ..inputs import REPRESENTATIONS, Inputs, flip_pose, swap_sides, targets
+from ..models import Lifter
+from .holdout import only
+from .truth import TARGET, answered
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch for a lifter: inputs (B, T, J, C), target (B, T_out, J, 3) m and which of its joints count."""
+
+    inputs: Tensor
+    target: Tensor
+    mask: Tensor
+
+
+def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = False) -> list[FeatureStore]:
+    """Stores that hold what these inputs are made of, and ground truth.
+
+    Raises what `FeatureStore.open` does (a store still being written is an error unless allowed), and MissingFieldError
+    that says which representations the store does hold.
+    """
+    if not urls:
+        raise InvalidValueError("no store was given")
+    stores = [FeatureStore.open(url, allow_incomplete) for url in urls]
+    for store in stores:
+        if TARGET not in store.fields:
+            raise MissingFieldError(
+                f"{store.url} has no ground truth ({TARGET}): a lifter can neither be trained nor measured on it; "
+                "take a store of a data set that has 3D"
+            )
+        missing = [name for name in inputs.fields if name not in store.fields]
+        if missing:
+            raise MissingFieldError(
+                f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
+                f"{', '.join(held(store)) or 'no representation'} needs"
+            )
+    return stores
+
+
+def held(store: FeatureStore) -> list[str]:
+    """Representations this store can give, as `setup.inputs_by_name` takes them."""
+    found = []
+    for name, row in REPRESENTATIONS.items():
+        presets = [None] if row.preset is None else [row.preset, *(p for p in UADD_STATISTICS if p != row.preset)]
+        for preset in presets:
+            try:
+                inputs = Inputs(name, preset)
+            except InvalidValueError:
+                continue  # the preset has not these statistics
+            if all(field in store.fields for field in inputs.fields):
+                found.append(name if preset == row.preset else f"{name}/{preset}")
+                break
+    return found
+
+
+def loader_for(
+    stores: Sequence[FeatureStore],
+    ids: Sequence[Sequence[str]],
+    inputs: Inputs,
+    model: Lifter,
+    centres: Sequence[np.ndarray | None] | None = None,
+    **options: Any,
+) -> WindowLoader:
+    """Windows of these sequences, by store; the ground truth of a window's centre alone where that is all it answers.
+
+    centres, options   of `WindowLoader`
+    """
+    centres = centres or [None] * len(stores)
+    chosen = [(store, names) for store, names in zip(stores, ids, strict=True) if names]
+    expression = None
+    for store, names in chosen:
+        here = only(names)
+        if len({s.attributes.get("dataset") for s, _ in chosen}) > 1:
+            # Ids are unique inside a data set, not between them.
+            import pyarrow.compute as pc
+
+            here = here & pc.field("dataset").isin(store.sequences.values("dataset"))
+        expression = here if expression is None else expression | here
+    return WindowLoader(
+        [store for store, _ in chosen],
+        [*inputs.fields, TARGET],
+        model.window,
+        causal=causal(model),
+        where=expression,
+        centres=[mask for mask, names in zip(centres, ids, strict=True) if names],
+        centre_fields=() if model.many_to_many else (TARGET,),
+        **options,
+    )
+
+
+def centres_of(model: Lifter, store: FeatureStore, usable: np.ndarray) -> np.ndarray:
+    """(frames,) bool: the centres of the windows for which the lifter answers a usable frame."""
+    if not model.many_to_many:
+        return usable
+    return answered(store, usable, WindowShape(model.window, causal=causal(model)))
+
+
+def thinned(loader: WindowLoader, stride: int, most: int) -> list[np.ndarray]:
+    """By store, centres of at most so many of this loader's windows: every n-th frame, then every n-th of what is left.
+
+    stride   that the loader has
+    """
+    table = loader.table
+    offset = table.centre - table.sequences["start"][table.sequence]
+    kept = np.flatnonzero(offset % (stride * -(-len(table) // most)) == 0)
+    if not len(kept):
+        kept = np.arange(len(table))
+    kept = kept[:: -(-len(kept) // most)]
+    store = table.sequences["store"][table.sequence[kept]]
+    masks = [np.zeros(store.frames, dtype=bool) for store in loader.stores]
+    for number, mask in enumerate(masks):
+        mask[table.centre[kept[store == number]]] = True
+    return masks
+
+
+def causal(model: Lifter) -> bool:
+    """Whether the answer is about the window's last frame."""
+    return bool(getattr(model, "options", {}).get("causal", False))
+
+
+def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, device: torch.device) -> Examples:
+    """A loader's batch as a lifter takes it. Frames past the ends, and without a person, do not count."""
+    given = inputs.without_mask(batch, device)
+    target, mask = targets(batch, device)
+    if many_to_many:
+        frames = torch.as_tensor(batch["valid"] & batch["inside"], device=device)
+        mask = mask & frames[..., None]
+    return Examples(given, target, mask)
+
+
+def flip_some(batch: Examples, inputs: Inputs, which: Tensor) -> Examples:
+    """The mirror image of the windows chosen, (B,) bool. What it is given is used up: inputs change where they lie."""
+    some = which[:, None, None, None]
+    # The inputs are by far the largest: no work is done on those that stay as they are.
+    chosen = which.nonzero().flatten()
+    return Examples(
+        batch.inputs.index_copy_(0, chosen, inputs.flip(batch.inputs.index_select(0, chosen))),
+        torch.where(some, flip_pose(batch.target), batch.target),
+        torch.where(some[..., 0], swap_sides(batch.mask, -1), batch.mask),
+    )
+
+
+def predict(model: nn.Module, given: Tensor, inputs: Inputs, flip: bool) -> Tensor:
+    """(B, T_out, J, 3) float32, m; with `flip` the mean of the answer and the mirrored answer to the mirror image."""
+    answer = model(given).float()
+    if flip:
+        answer = (answer + flip_pose(model(inputs.flip(given)).float())) / 2
+    return answer

@@ -1,0 +1,1 @@
+"""A user's own lifter: found, loaded, tried, wrapped."""

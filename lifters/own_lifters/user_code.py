@@ -1,0 +1,232 @@
+"""Loads Python that the user names, from a file or a module, with the digests of what was loaded.
+
+A file is loaded as `python FILE` would: its folder comes first on the search path while it loads. The modules that it
+imports from that folder belong to it alone, because two research repositories often both have a package `common`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from ...stores.errors import InvalidValueError, MissingExtraError, MissingFileError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module that was loaded.
+
+    folder   where its imports come from; None: it was found on the search path as it was
+    sha256   of its file's bytes
+    imports  digests of the files that it imported from `folder`, by their path from there
+    modules  those files' modules, by name
+    """
+
+    module: ModuleType
+    folder: Path | None
+    sha256: str
+    imports: Mapping[str, str] = field(default_factory=dict)
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+
+
+_loaded: dict[str, Loaded] = {}
+_active: Loaded | None = None  # whose folder is at the end of the search path, and whose modules Python knows
+_before: frozenset[str] = frozenset()  # names of modules when that began
+
+
+def load_file(path: Path) -> Loaded:
+    """The module of a Python file; one that is loaded already, and whose files are unchanged, is not run again.
+
+    Raises MissingFileError, MissingExtraError where it imports what is not installed, and InvalidValueError for any
+    other failure of its code.
+    """
+    data = _bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    known = _loaded.get(str(path))
+    if known is not None and known.sha256 == digest and not changed(path.parent, known.imports):
+        _activate(known)
+        return known
+    # One name a file and its bytes: Python keeps modules by name, and `model.py` is the name of many.
+    name = f"auglift_own_{path.stem}_{hashlib.sha256(str(path).encode() + data).hexdigest()[:8]}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    modules: dict[str, ModuleType] = {}
+    with _failures_named(path.name, path.parent), _importing_from(path.parent, modules):
+        sys.modules[name] = module
+        try:
+            exec(compile(data, str(path), "exec", dont_inherit=True), module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return _remember(str(path), Loaded(module, path.parent, digest, _digests(path.parent, modules, path), modules))
+
+
+def load_module(name: str, folder: Path | None) -> Loaded:
+    """The module of that dotted name, from `folder` or wherever Python finds it. Raises what `load_file` does."""
+    if folder is None:
+        with _failures_named(name, Path.cwd()):
+            module = importlib.import_module(name)
+        return Loaded(module, None, digest_of(Path(module.__file__ or "")) or "")
+    key = f"{folder}:{name}"
+    known = _loaded.get(key)
+    if known is not None and not changed(folder, {**known.imports, **_own(folder, known)}):
+        _activate(known)
+        return known
+    modules: dict[str, ModuleType] = {}
+    with _failures_named(name, folder), _importing_from(folder, modules):
+        module = importlib.import_module(name)
+    file = Path(module.__file__ or "")
+    if not file.is_file():
+        raise InvalidValueError(
+            f"module {name} has no file: name the module that holds the class, package.module:CLASS"
+        )
+    digest = hashlib.sha256(_bytes(file)).hexdigest()
+    if not modules:
+        return Loaded(module, None, digest)
+    return _remember(key, Loaded(module, folder, digest, _digests(folder, modules, file), modules))
+
+
+def remember_script(path: Path, module: ModuleType) -> None:
+    """The script that runs is loaded already: `load_file` gives its module, and does not run it a second time."""
+    if str(path) not in _loaded:
+        _loaded[str(path)] = Loaded(module, None, hashlib.sha256(_bytes(path)).hexdigest())
+
+
+def file_of(module: ModuleType) -> Path | None:
+    """The file that `load_file` loaded this module from; None for any other module."""
+    return next((Path(key) for key, loaded in _loaded.items() if loaded.module is module and key.endswith(".py")), None)
+
+
+def changed(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """Those of the files, by their path from `folder`, that are gone or have other bytes."""
+    return [name for name, digest in digests.items() if digest_of(folder / name) != digest]
+
+
+def digest_of(path: Path) -> str | None:
+    """sha256 of a file, None where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def place_of(error: BaseException, folder: Path) -> str:
+    """` (model.py, line 12)`: where in the user's own code it happened; empty where it did not happen there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({Path(error.filename).name}, line {error.lineno})"
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(folder)
+    ]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
+def one_line(error: BaseException) -> str:
+    """`TypeError: ...`, its first line alone."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+@contextmanager
+def _failures_named(name: str, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise MissingFileError(
+                f"there is no module {name} here or in {folder}; write FILE.py:CLASS, or run where it can be imported"
+            ) from error
+        raise MissingExtraError(
+            f"{name} imports '{error.name}'{place_of(error, folder)}, which is not installed here: install it, or put "
+            "it beside that file"
+        ) from error
+    except SystemExit as error:
+        raise InvalidValueError(
+            f"{name} ends the program when it is imported{place_of(error, folder)}: put what it runs under "
+            '`if __name__ == "__main__":`'
+        ) from error
+    except Exception as error:
+        raise InvalidValueError(f"{name} cannot be imported: {one_line(error)}{place_of(error, folder)}") from error
+
+
+@contextmanager
+def _importing_from(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
+    """Imports look in the folder first; what came from there is put into `modules`."""
+    _deactivate()
+    if str(folder) in sys.path:
+        yield
+        return
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        new = [(name, module) for name, module in sys.modules.items() if name not in before]
+        modules.update((name, module) for name, module in new if _lies_in(folder, name, module))
+        for name in modules:
+            del sys.modules[name]
+
+
+def _remember(key: str, loaded: Loaded) -> Loaded:
+    _loaded[key] = loaded
+    _activate(loaded)
+    return loaded
+
+
+def _activate(loaded: Loaded) -> None:
+    """What this module imports later, inside a function, is found, too: its folder is the last of the search path."""
+    global _active, _before
+    _deactivate()
+    if loaded.folder is not None and str(loaded.folder) not in sys.path:
+        sys.path.append(str(loaded.folder))
+        _before = frozenset(sys.modules)
+        sys.modules.update(loaded.modules)
+        _active = loaded
+
+
+def _deactivate() -> None:
+    global _active
+    if _active is not None:
+        if str(_active.folder) in sys.path:
+            sys.path.remove(str(_active.folder))
+        # Also what was imported since, inside functions.
+        since = [(name, module) for name, module in sys.modules.items() if name not in _before]
+        _active.modules.update((n, m) for n, m in since if _active.folder and _lies_in(_active.folder, n, m))
+        for name in _active.modules:
+            sys.modules.pop(name, None)
+        _active = None
+
+
+def _lies_in(folder: Path, name: str, module: ModuleType) -> bool:
+    """Whether the module was found in the folder itself, and not in an environment that lies in it, too."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        paths = list(getattr(module, "__path__", ()))  # a package without __init__.py
+        return bool(paths) and Path(paths[0]) == folder.joinpath(*name.split("."))
+    path = Path(file)
+    return path.is_relative_to(folder) and path.relative_to(folder).parts[0].split(".")[0] == name.partition(".")[0]
+
+
+def _digests(folder: Path, modules: Mapping[str, ModuleType], but: Path) -> dict[str, str]:
+    found = {getattr(module, "__file__", None) for module in modules.values()}
+    files = sorted({Path(file) for file in found if file} - {but})
+    return {file.relative_to(folder).as_posix(): digest_of(file) or "" for file in files}
+
+
+def _own(folder: Path, known: Loaded) -> dict[str, str]:
+    return {Path(known.module.__file__ or "").relative_to(folder).as_posix(): known.sha256}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingFileError(f"{path} cannot be read ({error.strerror or error}); give FILE.py:CLASS") from error

@@ -1,0 +1,267 @@
+"""Checkpoints: weights and plain data only, written whole or not at all, refused where they are of something else.
+
+A run's folder holds
+    run.json      the settings, and what the weights are of
+    best.pt       the weights that did best on the held-out data
+    last.pt       everything needed to go on
+    log.jsonl     a line an epoch
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError, reason
+from ...stores.format.fingerprint import describe_difference
+from ...stores.reading.store import FeatureStore
+from ..inputs import Inputs
+from ..models import Lifter, build
+from ..own_lifters.adapter import adapt
+from ..own_lifters.find import find_lifter
+from ..own_lifters.own_lifter import OwnLifter
+from .setup import Setup, name_of_inputs, what_counts
+
+FORMAT = 1
+RUN, BEST, LAST, LOG = "run.json", "best.pt", "last.pt", "log.jsonl"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Under its name only once it is whole and on disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreWriteError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def save(path: Path, content: Mapping[str, Any]) -> None:
+    """Tensors and plain data; what cannot be loaded again without running code is refused when it is written."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def load(path: Path, device: torch.device | str = "cpu", needed: Iterable[str] = ()) -> dict[str, Any]:
+    """What `save` was given; `needed` must be in it.
+
+    Raises MissingFileError; CorruptStoreError for a file that is no checkpoint, was cut off or has a byte changed, or
+    would run code when loaded; InvalidValueError for a checkpoint of another program.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"there is no checkpoint {path}: give the --out folder of an auglift-train run")
+    try:
+        data = path.read_bytes()
+        _check_whole(data)
+        content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        known = content.get("format") == FORMAT
+    except Exception as error:
+        raise CorruptStoreError(f"{path} cannot be read as a checkpoint ({reason(error)}); train again") from error
+    if not known:
+        raise InvalidValueError(f"{path} is a checkpoint of another program or version, not of this auglift-train")
+    if missing := [name for name in needed if name not in content]:
+        raise CorruptStoreError(f"{path} is a checkpoint without {', '.join(missing)}; train again")
+    return content
+
+
+def _check_whole(data: bytes) -> None:
+    """ValueError where bytes are not those that were written: torch.load takes a changed weight as it is."""
+    if not data:
+        raise ValueError("the file is empty")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"{damaged} in it is damaged")
+
+
+def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
+    """What weights are of: whoever loads them must mean the same by every word of it."""
+    preset = setup.inputs.preset
+    return {
+        "lifter": setup.own.identity if setup.own else setup.lifter,
+        "model": json.loads(json.dumps(dict(setup.hyperparameters.model))),
+        "window": setup.window,
+        "inputs": {**setup.as_dict()["inputs"]},
+        "skeleton": skeleton_of(stores[0]),
+        "uadd": None if preset is None else uadd_of(stores[0], preset),
+    }
+
+
+def skeleton_of(store: FeatureStore) -> Any:
+    return store.attributes.get("skeleton")
+
+
+def uadd_of(store: FeatureStore, preset: str) -> Any:
+    return (store.configuration.get("uadd") or {}).get(preset)
+
+
+class Run:
+    """A run's folder, for reading: its settings and its best model.
+
+    lifter   of a run of the user's own lifter: where its class is now, if not where it was; see `find_lifter`
+    allow_changed_lifter   load that class though its file is not what it was in training
+    """
+
+    def __init__(
+        self, folder: str | Path, lifter: str | type | OwnLifter | None = None, allow_changed_lifter: bool = False
+    ):
+        self.folder = Path(folder)
+        path = self.folder / RUN
+        if not path.is_file():
+            raise MissingFileError(f"{self.folder} is no run: it has no {RUN}; give the --out folder of auglift-train")
+        content = _read_run(path, "train again")
+        self.description: dict[str, Any] = content["description"]
+        try:
+            self.setup = Setup.from_dict(content["setup"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptStoreError(f"{path} cannot be read ({reason(error)}); train again") from error
+        self.allow_changed_lifter = allow_changed_lifter
+        self._found = None if lifter is None else find_lifter(lifter)
+        if isinstance(self._found, str):
+            self.expect(self._found)
+        elif self._found is not None and self.setup.own is None:
+            self.expect(self._found.name)
+
+    @property
+    def own(self) -> OwnLifter | None:
+        """The user's own lifter, None where it is one of auglift's: where it was in training, or where it is now."""
+        return self._found if isinstance(self._found, OwnLifter) else self.setup.own
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.setup.inputs
+
+    def model(self, device: torch.device | str = "cpu", checkpoint: str = BEST) -> Lifter:
+        """The trained lifter, in evaluation mode. InvalidValueError where the checkpoint is of another run."""
+        path = self.folder / checkpoint
+        content = load(path, device, ("weights",))
+        if content.get("description") != self.description:
+            difference = describe_difference(self.description, content.get("description") or {})
+            raise InvalidValueError(
+                f"{path} is of another lifter, skeleton or representation than {self.folder / RUN} "
+                f"({difference.replace('in the store', 'in the checkpoint')}); take a run's files together"
+            )
+        model = self._untrained(device)
+        load_weights(model, content["weights"], path)
+        return model.to(device).eval()
+
+    def _untrained(self, device: torch.device | str) -> Lifter:
+        settings, channels, window = self.description["model"], self.inputs.count, self.setup.window
+        if self.own is None:
+            return build(self.setup.lifter, channels, window, **settings)
+        self._check_own(self.own)
+        return adapt(self.own, channels, window or 1, settings, device)
+
+    def _check_own(self, own: OwnLifter) -> None:
+        """No code runs that lies in the run itself, or is not what it was in training, unless the user says so."""
+        trained = self.setup.own or own
+        if self._found is None and Path(own.file).is_relative_to(self.folder.resolve()):
+            raise InvalidValueError(
+                f"the lifter of {self.folder} lies in that folder itself ({own.file}), and code that comes with a "
+                f"checkpoint is not run; where you trust it, name it: --lifter {own.file}:{own.path}"
+            )
+        if not Path(own.file).is_file():
+            raise MissingFileError(
+                f"the lifter of {self.folder} is no longer in {own.file}; say where: --lifter FILE.py:{own.path}"
+            )
+        # As it is now, by what it was in training.
+        changed = replace(trained, file=own.file, module=own.module).changed()
+        if (changed or own.path != trained.path) and not self.allow_changed_lifter:
+            other = f"{own.path} is not {trained.path}" if own.path != trained.path else "changed"
+            raise InvalidValueError(
+                f"the lifter of {self.folder} is not what it was in training ({other}: {', '.join(changed)}); bring "
+                f"that back, name the right file with --lifter FILE.py:{trained.path}, or load it as it is with "
+                "--allow-changed-lifter"
+            )
+
+    def check_store(self, store: FeatureStore) -> None:
+        """InvalidValueError where this store means something else by joints or descriptors than the training did."""
+        if skeleton_of(store) != self.description["skeleton"]:
+            raise InvalidValueError(
+                f"{store.url} has the skeleton {skeleton_of(store)!r}, {self.folder} was trained on "
+                f"{self.description['skeleton']!r}; evaluate on a store of that skeleton"
+            )
+        preset = self.inputs.preset
+        if preset is not None and uadd_of(store, preset) != self.description["uadd"]:
+            difference = describe_difference(self.description["uadd"] or {}, uadd_of(store, preset) or {})
+            raise InvalidValueError(
+                f"{store.url} computed the descriptor '{preset}' otherwise than the stores that {self.folder} was "
+                f"trained on ({difference}); prepare it again with the same settings"
+            )
+
+    def expect(self, lifter: str | None = None, inputs: Inputs | None = None) -> None:
+        """InvalidValueError where the run is of another lifter or representation than was asked for."""
+        if lifter is not None and lifter != self.setup.lifter:
+            raise InvalidValueError(f"{self.folder} is a {self.setup.lifter}, not a {lifter}; leave out --lifter")
+        if inputs is not None and inputs != self.inputs:
+            ours, theirs = name_of_inputs(self.inputs), name_of_inputs(inputs)
+            raise InvalidValueError(f"{self.folder} was trained on '{ours}', not on '{theirs}'; leave out --inputs")
+
+
+def load_weights(model: Lifter, weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """InvalidValueError, in one line, where they are of another architecture."""
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [reason(error)]
+        raise InvalidValueError(
+            f"the weights in {path} do not fit this {type(model).__name__} ({lines[0][:160]}); take a checkpoint of "
+            "this lifter"
+        ) from error
+
+
+def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
+    """Make a run's folder, or find it. True: something of this training is there to go on with.
+
+    data   what it reads: fingerprints of stores, ids held out
+    InvalidValueError, naming what differs, where the folder holds another training.
+    """
+    path = folder / RUN
+    content = json.loads(
+        json.dumps({"setup": setup.as_dict(), "description": dict(described), "data": dict(data)}, allow_nan=False)
+    )
+    if path.is_file():
+        there = _read_run(path, "give another --out")
+        if (ours := _fixed(content)) != (theirs := _fixed(there)):
+            if setup.own is not None and ours["setup"].get("own") != theirs["setup"].get("own") is not None:
+                raise InvalidValueError(
+                    f"{folder} was trained with {there['setup']['lifter']} as it was before: it, or what it imports, "
+                    f"has changed; undo that, or give another --out, and --init {folder} to begin with its weights"
+                )
+            difference = describe_difference(ours, theirs).replace("in the store", "there")
+            raise InvalidValueError(f"{folder} holds another training ({difference}); give another --out")
+        return (folder / LAST).is_file()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreWriteError(f"{folder} cannot be made ({error.strerror or error})") from error
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    return False
+
+
+def _read_run(path: Path, remedy: str) -> dict[str, Any]:
+    """What `begin` wrote. CorruptStoreError where it is something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(content[part], dict) for part in ("setup", "description")):
+            raise ValueError("its parts have the wrong kind")
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptStoreError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
+    return content
+
+
+def _fixed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """All of run.json but where stores lie (their fingerprints say what they are) and how the training is run."""
+    return {**content, "setup": what_counts(content["setup"])}

@@ -1,0 +1,127 @@
+"""The lifter that a training begins with: new, an earlier run's, or one with the weights of other code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ...stores.errors import InvalidValueError, MissingFileError
+from ...stores.reading.store import FeatureStore
+from ..inputs import Inputs
+from ..models import Lifter, build
+from ..own_lifters.adapter import Adapted, adapt
+from ..widening.first_weights import begin_with
+from ..widening.foreign_weights import chosen, read_weights, renamed
+from ..widening.widen import widen
+from . import checkpoint
+from .checkpoint import BEST, RUN, Run
+from .setup import Setup
+
+Say = Callable[[str], None]
+
+
+def starting_model(
+    setup: Setup,
+    stores: list[FeatureStore],
+    device: torch.device | str = "cpu",
+    say: Say = lambda message: None,
+    new: bool = False,
+) -> Lifter:
+    """A new lifter, with the weights of `setup.init`; widened where those are of fewer channels.
+
+    say   takes what of other weights fits, and what does not
+    new   leave `init` alone: the training goes on, and has weights
+    InvalidValueError where that run is of another lifter, skeleton or window, or has channels that this one lacks.
+    """
+    if setup.init is None or new:
+        return _new(setup, device)
+    if (Path(setup.init) / RUN).is_file():
+        run = Run(setup.init)
+        if setup.own is None and run.setup.own is None and not setup.rename:
+            return _continued(run, setup, stores).to(device)
+        return _with_weights_of_run(run, setup, stores, device, say)
+    if not Path(setup.init).is_file():
+        raise MissingFileError(f"{setup.init} is no run (it has no {RUN}) and no file of weights; give --init either")
+    return _with_weights_of_file(Path(setup.init), setup, device, say)
+
+
+def _new(setup: Setup, device: torch.device | str) -> Lifter:
+    settings, channels, window = setup.hyperparameters.model, setup.inputs.count, setup.window or 1
+    if setup.own is None:
+        return build(setup.lifter, channels, window, **settings).to(device)
+    if changed := setup.own.changed():
+        raise InvalidValueError(f"{setup.own.name} has changed since this training was set up ({', '.join(changed)})")
+    return adapt(setup.own, channels, window, settings, device)
+
+
+def _continued(run: Run, setup: Setup, stores: list[FeatureStore]) -> Lifter:
+    """The best model of a run of the same lifter, exactly."""
+    run.expect(lifter=setup.lifter)
+    ours = checkpoint.description(setup, stores)
+    for what in ("model", "window", "skeleton"):
+        if run.description[what] != ours[what]:
+            raise InvalidValueError(
+                f"{setup.init} has the {what} {run.description[what]!r}, this training {ours[what]!r}: weights of "
+                "the one do not fit the other"
+            )
+    old, new, kept = _channels(run.inputs, setup)
+    model = run.model()
+    if old != new:
+        example = torch.zeros(2, model.window, model.joints, len(old))
+        widen(model, len(new), example=example, kept=kept)
+    return model
+
+
+def _with_weights_of_run(
+    run: Run, setup: Setup, stores: list[FeatureStore], device: torch.device | str, say: Say
+) -> Lifter:
+    """No code of that run is needed: its weights have names, and so have this lifter's."""
+    theirs, ours = (s.own.path if s.own else s.lifter for s in (run.setup, setup))
+    if theirs != ours:
+        raise InvalidValueError(
+            f"{run.folder} is a {theirs}, not a {ours}; to take what fits of its weights all the same, give "
+            f"--init {run.folder / BEST}"
+        )
+    skeletons = run.description["skeleton"], checkpoint.skeleton_of(stores[0])
+    if skeletons[0] != skeletons[1]:
+        raise InvalidValueError(f"{run.folder} has the skeleton {skeletons[0]!r}, this training {skeletons[1]!r}")
+    _, new, kept = _channels(run.inputs, setup)
+    path = run.folder / BEST
+    state = renamed(checkpoint.load(path)["weights"], setup.rename)
+    model = _new(setup, device)
+    begin_with(_module(model), state, _example(setup, model, device), str(path), new, kept, say)
+    return model
+
+
+def _with_weights_of_file(path: Path, setup: Setup, device: torch.device | str, say: Say) -> Lifter:
+    states = read_weights(path)
+    model = _new(setup, device)
+    state = chosen(states, setup.rename, model.state_dict())
+    names = [channel.name for channel in setup.inputs.channels]
+    begin_with(_module(model), state, _example(setup, model, device), str(path), names, None, say)
+    return model
+
+
+def _channels(theirs: Inputs, setup: Setup) -> tuple[list[str], list[str], list[int]]:
+    """Names of channels there and here, and where those lie among these."""
+    old = [channel.name for channel in theirs.channels]
+    new = [channel.name for channel in setup.inputs.channels]
+    if lacking := [name for name in old if name not in new]:
+        raise InvalidValueError(
+            f"{setup.init} was trained on '{theirs.name}', whose {', '.join(lacking)} '{setup.inputs.name}' does "
+            "not have; begin with a run whose channels are among this training's"
+        )
+    return old, new, [new.index(name) for name in old]
+
+
+def _module(model: Lifter) -> torch.nn.Module:
+    return model.module if isinstance(model, Adapted) else model
+
+
+def _example(setup: Setup, model: Lifter, device: torch.device | str) -> torch.Tensor:
+    """Two windows: channels in their places, values as inputs have them."""
+    generator = torch.Generator().manual_seed(0)
+    shape = 2, model.window, model.joints, setup.inputs.count
+    return (2 * torch.rand(*shape, generator=generator) - 1).to(device)

@@ -1,0 +1,1 @@
+"""Widen the first layer of any lifter for more channels."""

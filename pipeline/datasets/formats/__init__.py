@@ -1,0 +1,1 @@
+"""Files that datasets come in: cameras, markers, pickles, SMPL."""

@@ -1,0 +1,1 @@
+"""Running a plan: here or on Ray, shard by shard, resumable."""

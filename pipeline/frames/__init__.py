@@ -1,0 +1,1 @@
+"""From files to frames: video, packets, folders of images, resampling."""

@@ -1,0 +1,332 @@
+"""The packets of a video: which of them are frames, with which numbers, in which groups, and how to find them again.
+
+A frame is a picture that a decoder gives, with the time at which it is shown. A packet that gives neither a picture nor
+an error is no frame. A file is one segment, or several, where files were glued together: a segment begins where time
+falls back. Each segment is decoded for itself, as if it were a file of its own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ...stores.errors import InvalidValueError
+from .display import deliver_all, deliver_beginnings
+from .pictures import COMPLETES, FRAME, UNSURE, picture_reader
+from .streams import cut_off, open_video, packets_of
+from .timeline import NONE, behind_the_cut, segments, since_first
+
+# What is known of a packet before it is decoded. Only what is DAMAGED is kept from the decoder.
+SOUND, DAMAGED, HEADLESS, UNPLACED = 0, 1, 2, 3
+
+_HASHED = 4096  # bytes of a packet that tell it from others
+# FFmpeg's flags of a format (libavformat/avformat.h): no times; times may fall back; no seeking by bytes.
+_NO_TIMESTAMPS, _DISCONTINUOUS, _NO_BYTE_SEEK = 0x0080, 0x0200, 0x8000
+
+
+@dataclass(frozen=True)
+class PacketIndex:
+    """A video's P packets in decoding order, and its G groups, each from one keyframe to the next.
+
+    identity     (P, 2) int64  size, and checksum of the beginning: what tells a packet from others after a seek
+    position     (P,)   int64  byte of the file at which it begins, as far as FFmpeg says; -1 where it does not
+    time         (P,)   int64  when it is shown, in the stream's time base; NONE where that is not told
+    number       (P,)   int64  frame number; -1 where the packet gives no frame of its own
+    owner        (P,)   int64  the packet whose frame this one belongs to; -1 where it is shown in no frame
+    defect       (P,)   int8   SOUND; DAMAGED: the container or the decoder says so; HEADLESS: its keyframe is not
+                        in the file; UNPLACED: a loss before it leaves its number open
+    group        (P,)   int64  the group it is decoded in
+    leading      (P,)   bool   shown before its group's keyframe (open group): predicted from the group before as well
+    group_start  (G,)   int64  a group's first packet
+    group_first  (G,)   int64  the number of the first frame shown from a group's keyframe on
+    group_place  (G,)   int64  where to seek for a group: a time in the stream's time base, or a byte; NONE: nowhere
+    by_byte      `group_place` are bytes
+    segment_start (S,)  int64  a segment's first packet
+    primed       the decoder must have seen the first packet, which says that others hold two pictures (MPEG-4)
+    frame_count  frames delivered
+    promised     frames the header promises, or delivered where it promises none or fewer
+    unplaced     frames at the end of a cut-off file that belong behind missing ones, and so got no number
+    is_cut_off   the file shows that its end is missing
+    times        (frame_count,) seconds since the first frame, ascending; empty where the container tells no times
+    """
+
+    identity: np.ndarray
+    position: np.ndarray
+    time: np.ndarray
+    number: np.ndarray
+    owner: np.ndarray
+    defect: np.ndarray
+    group: np.ndarray
+    leading: np.ndarray
+    group_start: np.ndarray
+    group_first: np.ndarray
+    group_place: np.ndarray
+    by_byte: bool
+    segment_start: np.ndarray
+    primed: bool
+    frame_count: int
+    promised: int
+    unplaced: int
+    is_cut_off: bool
+    times: np.ndarray
+
+    def find(self, packet: av.Packet) -> int | None:
+        """Which packet this is; None where it is none of them, or cannot be told from others."""
+        found = np.flatnonzero((self.identity == identity_of(packet)).all(axis=1))
+        if len(found) > 1 and packet.pos is not None:
+            found = found[self.position[found] == packet.pos]
+        if len(found) > 1 and packet.pts is not None:
+            found = found[self.time[found] == packet.pts]
+        return int(found[0]) if len(found) == 1 else None
+
+    def starting_group(self, number: int) -> int:
+        """The group decoding must start at to show frame `number`."""
+        return max(int(np.searchsorted(self.group_first, number, side="right")) - 1, 0)
+
+    def first_group_of_segment(self, group: int) -> int:
+        """The first group of the segment that a group lies in."""
+        starts = self.segment_start[self.segment_start <= self.group_start[group]]
+        return int(self.group[starts[-1]])
+
+
+def identity_of(packet: av.Packet) -> tuple[int, int]:
+    """What tells a packet from others, wherever reading began."""
+    return packet.size, zlib.crc32(memoryview(packet)[:_HASHED])
+
+
+def header_frames(container: InputContainer, stream: VideoStream) -> int | None:
+    """How many packets of frames the header lists, edit lists applied; None where it has no complete list."""
+    kind = container.format.name.split(",")
+    if not stream.frames or not {"mp4", "avi"} & set(kind):
+        return None
+    return sum(not entry.is_discard for entry in stream.index_entries) or None
+
+
+def packet_index(path: Path) -> PacketIndex:
+    """The packet index of a video: one pass over the file, remembered while the file does not change.
+
+    Where only a decoder can tell what is a frame and when it is shown, the pass is one of the decoder.
+    """
+    stat = path.stat()
+    return _packet_index(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
+    packets = _read(path)
+    count = len(packets.key)
+    if not count:
+        raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
+    starts = segments(packets.pts, packets.dts, packets.key, packets.discarded) if packets.timed else [0]
+    segment = np.searchsorted(starts, np.arange(count), side="right") - 1
+    shown, expected, defect = _display(path, packets, starts, segment)
+
+    # What a cut-off file lacks may belong before some of the frames that it has.
+    broken = cut_off(path, packets.container) or bool(packets.corrupt[-1] and packets.container != "mpegts")
+    tail = expected & (segment == segment[-1])
+    unplaced = np.zeros(count, bool)
+    if broken and packets.timed:
+        unplaced = tail & (shown >= behind_the_cut(shown[tail], packets.dts[segment == segment[-1]]))
+    expected &= ~unplaced
+    order = np.lexsort((shown, segment))
+    order = order[expected[order]]
+    if not len(order):
+        raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
+    number = np.full(count, -1, np.int64)
+    number[order] = np.arange(len(order))
+    owner = np.where(number >= 0, np.arange(count), -1)
+    for second in np.flatnonzero(packets.gives == COMPLETES):
+        owner[second] = owner[second - 1]
+
+    key = packets.key.copy()
+    key[starts] = True
+    group, group_start = np.cumsum(key) - 1, np.flatnonzero(key)
+    group_first = _first_frames(group_start, starts, segment, shown, order)
+    return PacketIndex(
+        identity=packets.identity,
+        position=packets.position,
+        time=packets.pts,
+        number=number,
+        owner=owner,
+        defect=defect,
+        group=group,
+        leading=(owner >= 0) & (number[owner] < group_first[group]),
+        group_start=group_start,
+        group_first=group_first,
+        group_place=_places(packets, group_start),
+        by_byte=packets.by_byte,
+        segment_start=np.array(starts),
+        primed=bool((packets.gives == UNSURE).any()),
+        frame_count=len(order),
+        promised=max(_promised(packets, len(order) + int(unplaced.sum()), broken), len(order)),
+        unplaced=int(unplaced.sum()),
+        is_cut_off=broken,
+        times=_seconds(packets, order, segment),
+    )
+
+
+class _Packets(NamedTuple):
+    """What a pass over the file finds: P packets as they are stored, and what the header says of them.
+
+    listed   packets in the header's list; None where it has none
+    chunks   packets that the header counts, empty ones among them
+    """
+
+    pts: np.ndarray
+    dts: np.ndarray
+    position: np.ndarray
+    identity: np.ndarray
+    key: np.ndarray
+    discarded: np.ndarray
+    corrupt: np.ndarray
+    gives: np.ndarray
+    container: str
+    timed: bool
+    by_byte: bool
+    may_reorder: bool
+    listed: int | None
+    chunks: int
+    tick: float
+
+
+def _read(path: Path) -> _Packets:
+    container, stream = open_video(path)
+    with container:
+        reader = picture_reader(stream)
+        rows = [
+            (
+                NONE if p.pts is None else p.pts,
+                NONE if p.dts is None else p.dts,
+                -1 if p.pos is None else p.pos,
+                *identity_of(p),
+                p.is_keyframe,
+                p.is_discard,
+                p.is_corrupt,
+                reader(p),
+            )
+            for p in packets_of(container, stream)
+        ]
+        kind, flags = container.format.name, container.format.flags
+        table = np.array(rows, np.int64).reshape(-1, 9)
+        gives = table[:, 8]
+        return _Packets(
+            pts=table[:, 0],
+            dts=table[:, 1],
+            position=table[:, 2],
+            identity=table[:, 3:5],
+            key=(table[:, 5] > 0) & np.isin(gives, (FRAME, UNSURE)),
+            discarded=table[:, 6] > 0,
+            corrupt=table[:, 7] > 0,
+            gives=gives,
+            container=kind,
+            # Of AVI and of bare streams FFmpeg guesses times from the order of packets.
+            timed=kind != "avi" and not flags & _NO_TIMESTAMPS,
+            by_byte=bool(flags & (_NO_TIMESTAMPS | _DISCONTINUOUS)) and not flags & _NO_BYTE_SEEK,
+            may_reorder=reader.may_reorder,
+            listed=header_frames(container, stream),
+            chunks=stream.frames,
+            tick=float(stream.time_base or 0),
+        )
+
+
+def _display(
+    path: Path, packets: _Packets, starts: list[int], segment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each packet, when it is shown (comparable within a segment), whether it gives a frame, and its defect."""
+    gives = packets.gives
+    expected = ~packets.discarded & np.isin(gives, (FRAME, UNSURE))
+    defect = np.where(packets.corrupt, DAMAGED, SOUND)
+    # MPEG-TS marks the last packets of a part for the leap to the next one.
+    defect[[start - back for start in starts[1:] for back in range(1, 5) if back <= start]] = SOUND
+    sure = not (gives == UNSURE).any()
+    if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
+        shown = packets.pts
+        begun = deliver_beginnings(path, starts, packets.key, np.where(expected, shown, np.inf), defect == DAMAGED)
+        expected[list(begun.silent)] = False
+        defect[list(begun.headless)] = HEADLESS
+    elif sure and not packets.may_reorder:
+        shown = np.arange(len(gives))
+    else:
+        whole = deliver_all(path, starts, packets.key, gives, defect == DAMAGED)
+        shown = _places_of(whole.came, packets.key)
+        came, failed = (np.isin(np.arange(len(gives)), list(these)) for these in (whole.came, whole.failed))
+        expected = ~packets.discarded & (came | failed & np.isin(gives, (FRAME, UNSURE)))
+        defect[list(whole.unplaced)] = UNPLACED
+        defect[list(whole.failed)] = DAMAGED
+        defect[list(whole.headless)] = HEADLESS
+    return shown, expected, defect
+
+
+def _tells_order(pts: np.ndarray, segment: np.ndarray, may_reorder: bool) -> bool:
+    """Whether frames can be put in order by their times: all have one, and no two the same where that matters."""
+    if (pts == NONE).any():
+        return False
+    return not may_reorder or len(np.unique(np.stack([segment, pts]), axis=1).T) == len(pts)
+
+
+def _places_of(came: list[int], key: np.ndarray) -> np.ndarray:
+    """Place in the order of display of each packet.
+
+    One that gave no frame has its place behind the one before it, and behind all that is decoded before its keyframe.
+    """
+    place = np.full(len(key), -1.0)
+    place[came] = np.arange(len(came))
+    lost = np.ones(len(key), bool)
+    lost[came] = False
+    latest = behind = -1.0
+    for ordinal in range(len(key)):
+        if key[ordinal]:
+            behind = latest
+        if lost[ordinal]:
+            place[ordinal] = max(behind, place[ordinal - 1] if ordinal else -1.0) + 1 / (2 * len(key))
+        latest = max(latest, place[ordinal])
+    return place
+
+
+def _first_frames(
+    group_start: np.ndarray, starts: list[int], segment: np.ndarray, shown: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """The number of the first frame shown from each group's keyframe on."""
+    first = np.empty(len(group_start), np.int64)
+    bounds = np.searchsorted(segment[order], np.arange(len(starts) + 1))
+    times = shown[order]
+    for g, start in enumerate(group_start.tolist()):
+        low, high = bounds[segment[start]], bounds[segment[start] + 1]
+        first[g] = low if start in starts else low + np.searchsorted(times[low:high], shown[start])
+    return np.minimum.accumulate(first[::-1])[::-1]
+
+
+def _places(packets: _Packets, group_start: np.ndarray) -> np.ndarray:
+    """Where to seek for each group: a byte at or before its first packet; or a time."""
+    if packets.by_byte:
+        places = np.maximum.accumulate(packets.position)[group_start]
+        return np.where(places < 0, NONE, places)
+    times = packets.dts if packets.container == "avi" or (packets.pts[group_start] == NONE).any() else packets.pts
+    return times[group_start]
+
+
+def _promised(packets: _Packets, given: int, broken: bool) -> int:
+    """Frames that the header promises; of an AVI with empty chunks, only what came can be known."""
+    if packets.container == "avi":
+        empty = len(np.unique(packets.dts)) < packets.dts.max() + 1
+        return packets.chunks if broken and not empty else 0
+    if packets.listed is None:
+        return 0
+    return packets.listed - (int((~packets.discarded).sum()) - given)
+
+
+def _seconds(packets: _Packets, order: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """Seconds since the first frame of each frame; empty where they are not known."""
+    if packets.container == "avi":  # a chunk's place is the time at which one frame is decoded, and one shown
+        return since_first(np.sort(packets.dts[order]), segment[order]) * packets.tick
+    times = packets.pts[order]
+    known = packets.timed and (times != NONE).all() and (np.diff(times) >= 0)[np.diff(segment[order]) == 0].all()
+    return since_first(times, segment[order]) * packets.tick if known else np.empty(0)

@@ -1,0 +1,294 @@
+"""Monocular depth: what an estimator is, Depth Anything V2 batched on the device, and any model transformers loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...stores.errors import InvalidValueError, MissingExtraError
+from ..frames.resize import resize_bicubic
+from .models import DEFAULTS, resolve
+from .weights.load import fit_state, load_state, random_seed, seeded
+from .weights.model_folder import ModelFolder, find_repository, open_folder, preparation
+
+# What the published models were trained with, as transformers' own processor has it: side, patches, colour statistics.
+SIDE, PATCH = 518, 14
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+# Half precision where the device has fast matrix units for it; its ten bits of mantissa are a thousandth of the depth.
+_AUTOCAST = {"cuda": torch.float16}
+
+
+class DepthEstimator(Protocol):
+    """Tells how far away everything in a picture is."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides the depth, as plain data for a store's fingerprint."""
+        ...
+
+    def estimate(self, frames: Tensor) -> Tensor:
+        """Frames (B, H, W, 3) uint8 RGB, to depth (B, h, w) float32 at the network's own resolution.
+
+        Metres along the optical axis, unless `describe` says `metric: false`. What is not finite stays so.
+        """
+        ...
+
+
+class DepthAnything:
+    """Depth Anything, V1 or V2 (Yang 2024, arXiv 2401.10891 and 2406.09414), through transformers' implementation.
+
+    max_depth  metres at which it saturates; None for relative depth, which has no unit
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        identity: Mapping[str, str],
+        max_depth: float | None,
+        device: torch.device,
+        side: int = SIDE,
+        patch: int = PATCH,
+        mean: tuple[float, ...] = MEAN,
+        std: tuple[float, ...] = STD,
+    ):
+        self.name = identity["name"]
+        self._identity = dict(identity)
+        self._max_depth = max_depth
+        self._side = side
+        self._patch = patch
+        self._device = device
+        self._autocast = _AUTOCAST.get(device.type)
+        # Channels last: an eighth less time on a CPU.
+        self._model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self._colours = {} if (mean, std) == (MEAN, STD) else {"mean": list(mean), "std": list(std)}
+        self._mean = torch.tensor(mean, device=device).view(3, 1, 1)
+        self._std = torch.tensor(std, device=device).view(3, 1, 1)
+
+    def describe(self) -> dict[str, Any]:
+        precision = "float32" if self._autocast is None else str(self._autocast).removeprefix("torch.")
+        return {
+            **self._identity,
+            "side": self._side,
+            "metric": self._max_depth is not None,
+            "max_depth": self._max_depth,
+            "precision": precision,
+            **self._colours,
+        }
+
+    def estimate(self, frames: Tensor) -> Tensor:
+        """See `DepthEstimator`."""
+        return self.forward(self.inputs(frames))
+
+    @torch.inference_mode()
+    def inputs(self, frames: Tensor) -> Tensor:
+        """Frames (B, H, W, 3) uint8 RGB, to the network's input (B, 3, h, w): resized, then normalised."""
+        size = input_size(frames.shape[1], frames.shape[2], self._side, self._patch)
+        pixels = resize_bicubic(frames.to(self._device), size) / 255
+        return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The network alone: (B, 3, h, w) to metres (B, h, w).
+
+        Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
+        """
+        patches = inputs.shape[-2] // self._patch, inputs.shape[-1] // self._patch
+        with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
+            maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
+        return self._model.head([each.float() for each in maps], *patches)
+
+
+# What the numbers of an architecture mean, where its configuration does not say (`depth_estimation_type`).
+_METRIC = {"zoedepth": True, "glpn": True, "depth_pro": True, "dpt": False}
+
+
+class TransformersDepth:
+    """Any model that `AutoModelForDepthEstimation` loads, behind its own image processor, on the host.
+
+    Slower than `DepthAnything`: every frame is prepared by itself. Relative depth, which has no unit and is mostly
+    larger where things are nearer, is said to be so by `metric: false`.
+    """
+
+    def __init__(self, model: Any, processor: Any, identity: Mapping[str, str], device: torch.device):
+        self.name = identity["name"]
+        self._identity = dict(identity)
+        self._processor = processor
+        self._device = device
+        self._model = model.to(device).eval().requires_grad_(False)
+        self._architecture: str = model.config.model_type
+        if getattr(processor, "do_center_crop", False):
+            raise InvalidValueError(f"{self.name}: its image processor crops, so that its depth misses the borders")
+        # ZoeDepth pads the frame and lets its post-processing take that away again; the map is to be of the frame.
+        if getattr(processor, "do_pad", False):
+            processor.do_pad = False
+        said = getattr(model.config, "depth_estimation_type", None)
+        self._metric = said == "metric" if said else _METRIC.get(self._architecture, False)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            **self._identity,
+            "architecture": self._architecture,
+            "processor": json.loads(json.dumps(self._processor.to_dict(), default=str, sort_keys=True)),
+            "metric": self._metric,
+            "precision": "float32",
+        }
+
+    @torch.inference_mode()
+    def estimate(self, frames: Tensor) -> Tensor:
+        """See `DepthEstimator`."""
+        prepared = self._processor(images=list(frames.cpu().numpy()), return_tensors="pt")
+        outputs = self._model(prepared["pixel_values"].to(self._device))
+        depth = outputs.predicted_depth
+        if self._architecture == "depth_pro":  # it tells the inverse, in units of the focal length it estimates
+            found = self._processor.post_process_depth_estimation(outputs, [tuple(depth.shape[-2:])] * len(depth))
+            depth = torch.stack([each["predicted_depth"] for each in found])
+        return depth.reshape(len(frames), *depth.shape[-2:]).float()
+
+
+def build_depth(
+    name: str = DEFAULTS["depth"], weights: str | Path | None = None, device: torch.device | str = "cpu"
+) -> DepthAnything | TransformersDepth:
+    """The named depth network with its weights, on the device.
+
+    name     a row of the table of models; a Hugging Face repository, `owner/name`; or a folder that holds a model as
+             transformers saves it. Any Depth Anything runs as the named ones do, other models as `TransformersDepth`
+    weights  as everywhere; `random` also leaves out the weights of a folder or repository, and a repository is looked
+             for in the folder `weights`, by its own name, before Hugging Face's cache
+    Raises MissingFileError (weights), InvalidValueError (name, weights), MissingExtraError.
+    """
+    device = torch.device(device)
+    if Path(name).is_dir():
+        return _from_folder(Path(name), name, weights, device)
+    spec = resolve(name, "depth")
+    if spec.config is None:
+        return _from_folder(find_repository(spec, weights), spec.name, weights, device)
+    assert isinstance(spec.config, dict), spec
+    assert spec.max_depth is not None, spec
+    state, identity = load_state(spec, weights)
+    with seeded(random_seed(weights) or 0):
+        model = build_depth_anything(spec.config)
+    if state is not None:
+        fit_state(model, state, spec.name)
+    patch = int(spec.config.get("patch_size", PATCH))
+    return DepthAnything(model, identity, spec.max_depth, device, spec.input_size[0], patch)
+
+
+# The keys of a configuration that decide the architecture; hub files have more, which differ by version.
+_ARCHITECTURE = (
+    "backbone_config",
+    "patch_size",
+    "reassemble_hidden_size",
+    "reassemble_factors",
+    "neck_hidden_sizes",
+    "fusion_hidden_size",
+    "head_in_index",
+    "head_hidden_size",
+    "depth_estimation_type",
+    "max_depth",
+)
+
+
+def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
+    """The architecture of a configuration as plain data, with transformers' own random initialisation."""
+    transformers = _transformers()
+    plain = {key: config[key] for key in _ARCHITECTURE if config.get(key) is not None}
+    # Newer transformers insist on a whole number of metres, older ones take either; relative depth is scaled by 1.
+    most = float(plain.get("max_depth", 1))
+    plain["max_depth"] = int(most) if most.is_integer() else most
+    return transformers.DepthAnythingForDepthEstimation(transformers.DepthAnythingConfig(**plain)).eval()
+
+
+def input_size(height: int, width: int, side: int = SIDE, patch: int = PATCH) -> tuple[int, int]:
+    """(h, w) of the network's input, as transformers' processor has it: the side of the milder scale becomes `side` px.
+
+    So the short side of what is larger, the long side of what is smaller. The other keeps the aspect; both are rounded
+    to whole patches, of which there is at least one: the processor would make nothing of a very thin frame.
+    """
+    by_height, by_width = side / height, side / width
+    scale = by_width if abs(1 - by_width) < abs(1 - by_height) else by_height
+    return _whole(scale * height, patch), _whole(scale * width, patch)
+
+
+def _whole(length: float, patch: int) -> int:
+    return max(patch, round(length / patch) * patch)
+
+
+def _from_folder(
+    folder: Path, name: str, weights: str | Path | None, device: torch.device
+) -> DepthAnything | TransformersDepth:
+    """A model and its processor as transformers saves them; weights from safetensors alone, and no code of theirs."""
+    found = open_folder(folder, weights)
+    seed = random_seed(weights)
+    identity = {"name": name, "weights": f"random:{seed}" if seed is not None else f"sha256:{found.digest}"}
+    prepared = preparation(found.processor)
+    if prepared is None or prepared.multiple != found.config.get("patch_size") or not _is_depth_anything(found.config):
+        return _from_transformers(found, seed, identity, device)
+    with seeded(seed or 0):
+        try:
+            model = build_depth_anything(found.config)
+        except Exception as error:  # transformers raises whatever its parts do
+            raise InvalidValueError(f"{folder / 'config.json'} is no depth model's: {_first_line(error)}") from error
+    if seed is None:
+        fit_state(model, found.state(), name)
+    is_metric = found.config.get("depth_estimation_type") == "metric"
+    max_depth = found.config.get("max_depth") or 1 if is_metric else None
+    return DepthAnything(
+        model, identity, max_depth, device, prepared.side, prepared.multiple, prepared.mean, prepared.std
+    )
+
+
+def _is_depth_anything(config: Mapping[str, Any]) -> bool:
+    """Whether it is the architecture of the published ones; the giant's other layers are transformers' to convert."""
+    backbone = config.get("backbone_config")
+    return (
+        config.get("model_type") == "depth_anything"
+        and isinstance(backbone, Mapping)
+        and backbone.get("model_type") == "dinov2"
+        and not backbone.get("use_swiglu_ffn")
+    )
+
+
+def _from_transformers(
+    found: ModelFolder, seed: int | None, identity: Mapping[str, str], device: torch.device
+) -> TransformersDepth:
+    transformers = _transformers()
+    # Its loader's argument was renamed with the configuration's property.
+    float32 = {"dtype" if hasattr(transformers.PretrainedConfig(), "dtype") else "torch_dtype": torch.float32}
+    missing: list[str] = []
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(found.path, local_files_only=True)
+        with seeded(seed or 0):
+            if seed is not None:
+                config = transformers.AutoConfig.from_pretrained(found.path, local_files_only=True)
+                model = transformers.AutoModelForDepthEstimation.from_config(config, **float32)
+            else:
+                model, report = transformers.AutoModelForDepthEstimation.from_pretrained(
+                    found.path, local_files_only=True, use_safetensors=True, output_loading_info=True, **float32
+                )
+                missing = sorted(report["missing_keys"])
+    except Exception as error:  # transformers raises whatever its parts do
+        raise InvalidValueError(f"{found.path} cannot be loaded as a depth model: {_first_line(error)}") from error
+    if missing:  # transformers would draw them at random
+        raise InvalidValueError(f"the weights in {found.path} lack {missing[0]}, {len(missing)} tensors in all")
+    return TransformersDepth(model, processor, identity, device)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("depth networks need transformers: pip install 'auglift[prep]'") from error
+    transformers.utils.logging.disable_progress_bar()  # it would write across ours
+    return transformers

@@ -1,0 +1,184 @@
+"""2D pose: what an estimator is, and RTMPose with its crops, flip test and decoding batched on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ...stores.errors import InvalidValueError
+from ...stores.format.skeleton import COCO_17
+from . import openmmlab
+from .models import DEFAULTS, resolve
+from .weights.load import fit_state, load_state, random_seed
+
+_PADDING = 1.25  # MMPose's default; the configurations leave it out
+
+
+class PoseEstimator(Protocol):
+    """Finds the 17 COCO joints of people whose boxes are known."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides the joints, as plain data for a store's fingerprint."""
+        ...
+
+    def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
+        """The joints in every box.
+
+        frames       (B, H, W, 3)  uint8 RGB
+        boxes        (M, 4)        px: x1, y1, x2, y2
+        frame_index  (M,)          int: the frame each box belongs to
+        Returns keypoints (M, 17, 2) float32 px of the frame, and scores (M, 17) float32, raw: they can exceed 1.
+        """
+        ...
+
+
+class RTMPose:
+    """RTMPose (Jiang 2023, arXiv 2303.07399) from an official configuration.
+
+    A joint whose score is not positive had no response; it stands half a crop pixel outside its crop's first corner,
+    where MMPose puts it.
+    """
+
+    def __init__(
+        self, model: nn.Module, config: Any, identity: Mapping[str, str], device: torch.device, crop_batch: int
+    ):
+        self.name = identity["name"]
+        self.crop_batch = crop_batch
+        self._identity = dict(identity)
+        self._device = device
+        self._model: Any = model.to(device)
+        steps = {step["type"].split(".")[-1]: step for step in config.test_dataloader.dataset.pipeline}
+        if "TopdownAffine" not in steps or steps["TopdownAffine"].get("use_udp"):
+            raise InvalidValueError(f"{self.name}: its configuration does not crop with MMPose's plain top-down affine")
+        codec = config.model.head.decoder
+        if codec.type != "SimCCLabel" or codec.get("use_dark") or config.model.head.out_channels != len(COCO_17):
+            raise InvalidValueError(f"{self.name}: its configuration does not decode COCO-17 joints from plain SimCC")
+        self.input_size: tuple[int, int] = tuple(steps["TopdownAffine"]["input_size"])  # (width, height)
+        self._padding = float(steps.get("GetBBoxCenterScale", {}).get("padding", _PADDING))
+        self._split = float(codec.simcc_split_ratio)
+        self._flip_test = bool(config.model.get("test_cfg", {}).get("flip_test", False))
+        self._mirror = torch.from_numpy(COCO_17.flip).to(device)
+        self._normalise = openmmlab.Normalisation(config.model.data_preprocessor, device)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            **self._identity,
+            "input_size": list(self.input_size),
+            "box_padding": self._padding,
+            "flip_test": self._flip_test,
+            "crop_batch": self.crop_batch,
+        }
+
+    @torch.inference_mode()
+    def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
+        """See `PoseEstimator`. No boxes, no joints: (0, 17, 2) and (0, 17)."""
+        centre, extent = crop_frame(boxes[:, :4].to(self._device, torch.float32), self.input_size, self._padding)
+        keypoints = torch.empty(len(boxes), len(COCO_17), 2, device=self._device)
+        score = torch.empty(len(boxes), len(COCO_17), device=self._device)
+        for start in range(0, len(boxes), self.crop_batch):
+            part = slice(start, start + self.crop_batch)
+            crops = crop(frames, frame_index[part], centre[part], extent[part], self.input_size)
+            in_crop, score[part] = decode_simcc(*self.responses(self._normalise(crops)), self._split)
+            size = in_crop.new_tensor(self.input_size)
+            corner = centre[part] - 0.5 * extent[part]
+            keypoints[part] = in_crop / size * extent[part, None] + corner[:, None]
+        return keypoints, score
+
+    def responses(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised crops (M, 3, h, w), to SimCC responses along x (M, 17, w k) and y (M, 17, h k).
+
+        With the flip test, the mean of a crop's own and its mirror image's mirrored back.
+        """
+        # `extract_feat` gives the backbone's last map, which learned features (AugLiftV2) are to be sampled from.
+        if not self._flip_test:
+            return self._model.head(self._model.extract_feat(inputs))
+        x, y = self._model.head(self._model.extract_feat(torch.cat([inputs, inputs.flip(-1)])))
+        (x, mirrored_x), (y, mirrored_y) = x.chunk(2), y.chunk(2)
+        return (x + mirrored_x[:, self._mirror].flip(-1)) * 0.5, (y + mirrored_y[:, self._mirror]) * 0.5
+
+
+def build_pose(
+    name: str = DEFAULTS["pose"],
+    weights: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    crop_batch: int = 16,
+) -> RTMPose:
+    """The named pose network with its weights, on the device.
+
+    crop_batch  crops a forward pass (each twice with the flip test): bounds memory
+    Raises MissingFileError (weights), InvalidValueError (name, weights, crop_batch), MissingExtraError.
+    """
+    if crop_batch < 1:
+        raise InvalidValueError(f"crop_batch must be at least 1, not {crop_batch}")
+    spec = resolve(name, "pose")
+    state, identity = load_state(spec, weights)
+    config = openmmlab.read_config(spec.config)
+    model = openmmlab.build(config, "mmpose", random_seed(weights))
+    if state is not None:
+        fit_state(model, state, spec.name)
+    return RTMPose(model, config, identity, torch.device(device), crop_batch)
+
+
+def crop_frame(boxes: Tensor, input_size: tuple[int, int], padding: float) -> tuple[Tensor, Tensor]:
+    """Centre (M, 2) and extent (M, 2), in px of the frame, of the crop about each box (M, 4).
+
+    The box grown by `padding`, and then on its shorter side until its aspect is that of the input (width, height).
+    """
+    centre = (boxes[:, 2:] + boxes[:, :2]) * 0.5
+    width, height = ((boxes[:, 2:] - boxes[:, :2]) * padding).unbind(1)
+    aspect = input_size[0] / input_size[1]
+    wide = width > height * aspect
+    extent = torch.stack([torch.where(wide, width, height * aspect), torch.where(wide, width / aspect, height)], dim=1)
+    return centre, extent
+
+
+def crop(frames: Tensor, frame_index: Tensor, centre: Tensor, extent: Tensor, size: tuple[int, int]) -> Tensor:
+    """Crops (M, h, w, 3) in whole grey levels, float32, of frames (B, H, W, 3) uint8; bilinear, black outside.
+
+    MMPose's geometry: input pixel (i, j) lies at ((i, j) - size / 2) * s + centre, s = extent of x / width of input.
+    Without rotation rows and columns part, and the frames are read where they are, four times a crop pixel.
+    """
+    width, height = size
+    step = extent[:, :1] / width
+    x = (torch.arange(width, device=centre.device) - 0.5 * width) * step + centre[:, :1]
+    y = (torch.arange(height, device=centre.device) - 0.5 * height) * step + centre[:, 1:]
+    columns, rows = _corners(x, frames.shape[2]), _corners(y, frames.shape[1])
+    frame = frame_index.to(frames.device)[:, None, None]
+    crops = torch.zeros(len(centre), height, width, 3, device=frames.device)
+    for row, down in rows:
+        line = torch.zeros_like(crops)
+        for column, across in columns:
+            line.addcmul_(frames[frame, row[:, :, None], column[:, None, :]].float(), across[:, None, :, None])
+        crops.addcmul_(line, down[:, :, None, None])
+    return crops.round_()
+
+
+def _corners(at: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
+    """The two pixels each position lies between, as (index inside, weight); a pixel outside weighs nothing."""
+    first = at.floor()
+    corners = []
+    for pixel, weight in ((first, first + 1 - at), (first + 1, at - first)):
+        inside = (pixel >= 0) & (pixel <= length - 1)
+        corners.append((torch.where(inside, pixel, 0).long(), torch.where(inside, weight, 0.0)))
+    return corners
+
+
+def decode_simcc(x: Tensor, y: Tensor, split: float) -> tuple[Tensor, Tensor]:
+    """SimCC responses to joints, as MMPose's codec decodes them without refinement.
+
+    x, y   (M, J, w split) and (M, J, h split)
+    split  bins a pixel of the crop
+    Returns positions (M, J, 2) in px of the crop, the first maximum of each, and scores (M, J), the lower of the two
+    maxima; where that is not positive the position is (-1, -1) / split.
+    """
+    (high_x, at_x), (high_y, at_y) = x.max(dim=-1), y.max(dim=-1)
+    score = torch.where(high_x > high_y, high_y, high_x)
+    at = torch.stack([at_x, at_y], dim=-1).to(score.dtype)
+    return torch.where(score[..., None] <= 0, -1.0, at) / split, score

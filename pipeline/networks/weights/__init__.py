@@ -1,0 +1,1 @@
+"""A network's weights: where they may lie, fetched, checked, read without running code, fitted."""

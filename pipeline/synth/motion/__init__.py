@@ -1,0 +1,1 @@
+"""How rendered people move: rigs, procedural motion, recorded motion."""

@@ -1,0 +1,1 @@
+"""What is rendered: bodies, rooms, textures, cameras."""

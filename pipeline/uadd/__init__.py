@@ -1,0 +1,1 @@
+"""The Uncertainty-Aware Depth Descriptor: presets, radii, exact disk statistics."""

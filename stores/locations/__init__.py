@@ -1,0 +1,1 @@
+"""Where a store lies: a folder or a URL, behind one interface."""

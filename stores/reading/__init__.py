@@ -1,0 +1,1 @@
+"""From a store to arrays: whole shards, frames, shuffled windows."""

@@ -1,0 +1,251 @@
+"""`FeatureStore`: open a store and read from it, whole shards and any range of frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from ..checksums import is_as_written, read_checksums
+from ..errors import (
+    CorruptStoreError,
+    InvalidValueError,
+    MissingFieldError,
+    MissingFileError,
+    StoreIncompleteError,
+    StoreReadError,
+)
+from ..format.layout import CHECKSUMS, GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
+from ..format.schema import FIELDS, FORMAT, FORMAT_VERSION, Field
+from ..format.sequences import SequenceTable
+from ..ledger import ShardRecord, read_ledger
+from ..locations.local import Location, locate
+
+
+class FeatureStore:
+    """A store opened for reading. What is not written yet, or was lost, is an error, never NaN.
+
+    store = FeatureStore.open("walk.zarr")
+    store.read("keypoints", 0, 100)          # (100, 17, 2) float32
+    """
+
+    def __init__(self, location: Location, attributes: dict[str, Any], sequences: SequenceTable, group: zarr.Group):
+        self.location = location
+        self.attributes = attributes
+        self.sequences = sequences
+        self._group = group
+        self._arrays: dict[str, zarr.Array] = {}
+
+    @classmethod
+    def open(
+        cls, url: str | Path | Location, allow_incomplete: bool = False, *, check_table: bool = True
+    ) -> FeatureStore:
+        """Open what auglift-prep wrote.
+
+        allow_incomplete   read a store that is still being written: its finished shards only
+        check_table        refuse a table of sequences that is not what was written; `verify` looks further all the same
+        Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer
+        format, StoreIncompleteError where it is not complete, CorruptStoreError where its small files are damaged.
+        """
+        location = locate(url)
+        attributes = read_attributes(location)
+        if attributes["status"] != "complete" and not allow_incomplete:
+            raise StoreIncompleteError(
+                f"{location.url} is not complete: run the auglift-prep command that began it again, or open it with "
+                "allow_incomplete to read its finished shards"
+            )
+        sequences = _read_table(location, attributes["status"] == "complete") if check_table else _any_table(location)
+        try:
+            group = zarr.open_group(location.zarr_store(), mode="r", zarr_format=3)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptStoreError(f"zarr.json of {location.url} is no Zarr group ({error})") from error
+        store = cls(location, attributes, sequences, group)
+        frames = store.array(attributes["fields"][0]).shape[0]
+        if sequences.frames != frames:
+            raise CorruptStoreError(
+                f"{SEQUENCES} of {location.url} holds {sequences.frames} frames, the arrays {frames}; run "
+                "auglift-store verify"
+            )
+        return store
+
+    @property
+    def url(self) -> str:
+        return self.location.url
+
+    @property
+    def status(self) -> str:
+        return self.attributes["status"]
+
+    @property
+    def fingerprint(self) -> str:
+        return self.attributes["fingerprint"]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        return self.attributes["configuration"]
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields this store holds, by name, with the shapes it holds them in."""
+        found = {}
+        for name in self.attributes["fields"]:
+            array = self.array(name)
+            found[name] = replace(FIELDS[name], shape=array.shape[1:]) if name in FIELDS else _stranger(name, array)
+        return found
+
+    @cached_property
+    def layout(self) -> StoreLayout:
+        frames = self.sequences.frames
+        return StoreLayout(tuple(self.fields.values()), frames, int(self.attributes["shard_frames"]))
+
+    @property
+    def frames(self) -> int:
+        """Length of the frame axis."""
+        return self.sequences.frames
+
+    def array(self, name: str) -> zarr.Array:
+        """The Zarr array itself. MissingFieldError lists the fields there are."""
+        self.require([name])
+        if name not in self._arrays:
+            try:
+                array = self._group.get(name)
+            except (ValueError, KeyError, TypeError) as error:
+                raise CorruptStoreError(f"array '{name}' of {self.url} cannot be opened ({error})") from error
+            if not isinstance(array, zarr.Array):
+                raise CorruptStoreError(f"array '{name}' of {self.url} is missing; run auglift-store verify")
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def require(self, names: Iterable[str]) -> None:
+        """MissingFieldError, naming what there is, where the store lacks one of these fields."""
+        there = self.attributes["fields"]
+        missing = [name for name in names if name not in there]
+        if missing:
+            raise MissingFieldError(f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}")
+
+    def ledger(self) -> dict[int, ShardRecord]:
+        """The records of the shards that are finished now."""
+        return read_ledger(self.location)
+
+    def finished(self) -> np.ndarray:
+        """(shards,) bool: which shards can be read now. Asks the ledger each time: a job may be writing."""
+        if self.status == "complete":
+            return np.ones(self.layout.shards, dtype=bool)
+        done = np.zeros(self.layout.shards, dtype=bool)
+        for shard, record in self.ledger().items():
+            misfit = record.misfit(self.layout, self.fingerprint)
+            if misfit:
+                raise CorruptStoreError(f"{ledger_key(shard)} in {self.url} {misfit}; run auglift-store verify")
+            done[shard] = True
+        return done
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Frames [start, stop) of a field.
+
+        Raises StoreIncompleteError where a shard in the range is not written yet, CorruptStoreError where it was and is
+        gone or damaged.
+        """
+        stop = self.frames if stop is None else stop
+        if not 0 <= start <= stop <= self.frames:
+            raise InvalidValueError(f"frames {start} to {stop} of {self.url}, which has {self.frames}")
+        array, spec = self.array(name), self.fields[name]
+        if start == stop:
+            return spec.empty(0)
+        first, last = start // self.layout.shard_frames, (stop - 1) // self.layout.shard_frames
+        for shard in range(first, last + 1):
+            if self.status != "complete" and not self.location.exists(ledger_key(shard)):
+                raise StoreIncompleteError(f"shard {shard} of {self.url} is not written yet")
+            if not self.location.size(array_key(spec, shard)):  # Zarr would read NaN, of an empty file too
+                raise CorruptStoreError(
+                    f"shard {shard} of '{name}' is missing from {self.url}; auglift-store verify --repair, then "
+                    "auglift-prep again"
+                )
+        try:
+            return np.asarray(array[start:stop])
+        except MissingFileError as error:
+            raise CorruptStoreError(f"a shard of '{name}' in {self.url} vanished: {error}") from error
+        except StoreReadError:
+            raise
+        except (ValueError, RuntimeError, OSError) as error:
+            raise CorruptStoreError(
+                f"frames {start} to {stop} of '{name}' in {self.url} are damaged ({error}); auglift-store verify "
+                "--repair, then auglift-prep again"
+            ) from error
+
+
+def _read_table(location: Location, complete: bool) -> SequenceTable:
+    """The table of sequences, as it was written: a row out of place would give other frames a sequence's name."""
+    data = location.read(SEQUENCES)
+    if complete and not is_as_written(data, SEQUENCES, _checksums(location)):
+        raise CorruptStoreError(
+            f"{SEQUENCES} of {location.url} is not what was written: its sha256 is not the one in {CHECKSUMS}; put the "
+            "file back as it was, or auglift-store verify --repair, then auglift-prep again"
+        )
+    table = SequenceTable.from_parquet(data)
+    fault = table.fault()
+    if fault:
+        raise CorruptStoreError(
+            f"{SEQUENCES} of {location.url} is not what auglift-prep writes: {fault}; run auglift-store verify"
+        )
+    return table
+
+
+def _any_table(location: Location) -> SequenceTable:
+    return SequenceTable.from_parquet(location.read(SEQUENCES))
+
+
+def _checksums(location: Location) -> dict[str, str]:
+    """What there is of them: that the file itself is gone or spoilt is for `verify` to say."""
+    try:
+        return read_checksums(location) or {}
+    except CorruptStoreError:
+        return {}
+
+
+def read_attributes(location: Location) -> dict[str, Any]:
+    """What a store's group says of itself, whatever its status.
+
+    Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer format,
+    CorruptStoreError where it says nothing that makes sense.
+    """
+    try:
+        attributes = json.loads(location.read(GROUP))["attributes"]
+        known = attributes.get("format") == FORMAT
+    except MissingFileError as error:
+        raise MissingFileError(f"there is no store at {location.url}: it has no {GROUP}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptStoreError(f"{GROUP} of {location.url} cannot be read ({error})") from error
+    if not known:
+        raise InvalidValueError(f"{location.url} is a Zarr group, but not one that auglift-prep wrote")
+    version = attributes.get("format_version")
+    if not isinstance(version, int):
+        raise CorruptStoreError(f"{GROUP} of {location.url} has no format version")
+    if version > FORMAT_VERSION:
+        raise InvalidValueError(
+            f"{location.url} has format version {version}, this auglift reads up to {FORMAT_VERSION}; upgrade auglift"
+        )
+    kinds = {"status": str, "fingerprint": str, "configuration": dict, "fields": list, "shard_frames": int}
+    wrong = [name for name, kind in kinds.items() if not isinstance(attributes.get(name), kind)]
+    if wrong:
+        raise CorruptStoreError(f"{GROUP} of {location.url} lacks {', '.join(wrong)}; run auglift-prep again")
+    return attributes
+
+
+def _stranger(name: str, array: zarr.Array) -> Field:
+    """A field that this version does not know, as its own metadata describes it."""
+    dimensions = array.metadata.dimension_names or ()  # type: ignore[union-attr]
+    attributes = dict(array.attrs)
+    return Field(
+        name,
+        array.shape[1:],
+        str(array.dtype),
+        tuple(str(d) for d in dimensions[1:]),
+        str(attributes.get("units", "")),
+        str(attributes.get("description", "")),
+    )

@@ -1,0 +1,1 @@
+"""What a store holds, for people: info, card, agreement with ground truth."""

@@ -1,0 +1,1 @@
+"""Into a store: shards under the commit protocol, the lock, statistics, verification."""
