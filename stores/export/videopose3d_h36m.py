@@ -161,7 +161,7 @@ def _takes(
         )
         raise InvalidValueError(
             f"{store.url} has {rates.min():g} frames a second, the {POSES} of VideoPose3D's own converter {FPS:g}: "
-            f"{named if TRUTH in store.fields else ''}take --format videopose3d-custom"
+            f"{remedy}take --format videopose3d-custom"
         )
     frames = read_frames(store, chosen, ["keypoints", "valid", "source_frame", *([TRUTH] if with_truth else [])])
     seen = people_in(frames)
