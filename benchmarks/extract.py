@@ -32,7 +32,7 @@ from auglift.pipeline.networks.depth import MEAN, STD, DepthAnything
 from auglift.pipeline.networks.models import resolve
 from auglift.pipeline.plan import Plan
 from auglift.stores.format.skeleton import COCO_17, coco_to_h36m
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 
 from .harness import Row, main, measure
 from .uadd import research, upsampled

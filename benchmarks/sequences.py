@@ -21,10 +21,10 @@ import numpy as np
 
 from auglift.stores.format.fingerprint import fingerprint
 from auglift.stores.format.layout import StoreLayout, array_key
+from auglift.stores.format.record import ShardRecord
 from auglift.stores.format.schema import UADD_STATISTICS, Field, fields_for
 from auglift.stores.format.sequences import Sequence, SequenceTable
-from auglift.stores.ledger import ShardRecord
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.writing.shards import ShardWriter
 
 from .harness import Row, main

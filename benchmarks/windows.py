@@ -32,7 +32,7 @@ import numpy as np
 from auglift.stores.format.layout import StoreLayout, array_key
 from auglift.stores.format.schema import Field, field
 from auglift.stores.format.sequences import Sequence, SequenceTable
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.order import permutation
 from auglift.stores.reading.store import FeatureStore
 from auglift.stores.reading.windows import WindowLoader

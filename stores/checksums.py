@@ -6,7 +6,7 @@ import hashlib
 
 from .errors import CorruptStoreError, MissingFileError
 from .format.layout import CHECKSUMS
-from .locations.local import Location
+from .locations.base import Location
 
 
 def read_checksums(location: Location) -> dict[str, str] | None:

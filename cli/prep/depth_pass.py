@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...stores.errors import InvalidValueError, MissingExtraError
-from ...stores.locations.local import locate
+from ...stores.locations.choose import locate
 from ...stores.reading.store import FeatureStore
 from ...stores.summaries.agreement import agreement
 from ...stores.summaries.relief import relief

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...stores.errors import InvalidValueError
 from ...stores.format.fingerprint import describe_difference
-from ...stores.locations.local import Location
+from ...stores.locations.base import Location
 from ...stores.writing.shards import ShardWriter
 from .ray_cluster import Cluster, RayBackend
 from .resources import WorkerGroup

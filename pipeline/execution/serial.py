@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ...stores.errors import StoreWriteError
 from ...stores.format.fingerprint import canonical_json
-from ...stores.locations.local import Location
+from ...stores.locations.base import Location
 from ...stores.reading.store import FeatureStore
 from ...stores.writing.lock import StoreLock
 from ...stores.writing.shards import ShardWriter, sweep_unfinished

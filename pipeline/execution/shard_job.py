@@ -16,8 +16,8 @@ import numpy as np
 
 from ...stores.errors import AugliftError, MissingFileError
 from ...stores.format.layout import PLAN, ledger_key
-from ...stores.ledger import ShardRecord
-from ...stores.locations.local import Location
+from ...stores.format.record import ShardRecord
+from ...stores.locations.base import Location
 from ...stores.reading.read_ahead import read_ahead
 from ...stores.writing.shards import ShardWriter
 from ..extract import Extractor, StageTimes

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ...stores.locations.local import Location
+    from ...stores.locations.base import Location
     from ..extract import Extractor
     from ..plan import Plan
     from .calibration import Calibration

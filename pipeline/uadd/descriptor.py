@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ...stores.errors import InvalidValueError
 from ...stores.format.skeleton import H36M_17
-from .disks import HUNDREDTHS, Asked, Disks, as_array, disk_percentiles
+from .disks import HUNDREDTHS, Asked, Disks, as_array
+from .percentiles import disk_percentiles
 from .presets import PRESETS, Preset, Rule
 from .radii import Kind, radii
 

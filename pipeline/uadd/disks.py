@@ -1,9 +1,4 @@
-"""Exact percentiles of bilinearly sampled depth in disks about points: every pixel of the disk, no full-size map.
-
-On a CPU a compiled loop goes from disk to disk (`disks_host.py`); elsewhere torch treats many at once
-(`disks_device.py`). Both say the same to the bit: each result depends on its own disk and map alone, every floating
-point operation is elementwise and rounds once, and choosing an order statistic rounds nothing.
-"""
+"""What percentiles of disks are computed from: the disks, the statistics wanted of them, and tables of ranks."""
 
 from __future__ import annotations
 
@@ -72,27 +67,6 @@ class Asked:
     def largest(self) -> int:
         """More pixels than any disk has."""
         return most_pixels(int(max(self.reach) + 0.5))
-
-
-def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> list[Tensor]:
-    """Statistics of depth over the pixels of each disk that lie in the frame and have a depth.
-
-    maps         (B, h, w)  metres, at their own resolution; not finite where there is no depth
-    frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
-                            give, and there is none where a cell that has any weight in it is not finite
-    Returns, where the maps are, for each of `asked.answers` (B, J, its columns) float32; NaN, of one bit pattern, where
-    a disk holds no depth at all, where the own pixel has none, and for positions that are not asked.
-    """
-    # Either brings its own compiler or kernels along; nobody needs both.
-    if maps.is_cpu:
-        from .disks_host import percentiles_on_host
-
-        told = percentiles_on_host(as_array(maps, np.float32), disks, frame_size, asked)
-        return [torch.from_numpy(told[disk].take(columns, axis=-1)) for disk, columns in asked.answers]
-    from .disks_device import percentiles_on_device
-
-    told = percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, asked)
-    return [told[disk].index_select(-1, torch.from_numpy(c).to(maps.device)) for disk, c in asked.answers]
 
 
 def as_array(tensor: Tensor, dtype: type[np.floating[Any]] | None = None) -> np.ndarray:

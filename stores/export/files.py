@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import AugliftError, InvalidValueError, StoreWriteError
-from ..locations.local import PARTIAL
+from ..locations.base import PARTIAL
 from ..reading.store import FeatureStore
 
 

@@ -1,4 +1,4 @@
-"""Where a store lives: keys and bytes, each write whole, on disk and final before it returns."""
+"""A store in a folder: writes go to a temporary name, are synced to disk and renamed."""
 
 from __future__ import annotations
 
@@ -7,77 +7,13 @@ import errno
 import os
 import stat
 import uuid
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import zarr.abc.store
 import zarr.storage
 
-from ..errors import InvalidValueError, MissingFileError, StoreReadError, StoreWriteError
-
-SHARD_FOLDER = "/c/"  # in the keys of shards, and in no other
-PARTIAL = ".partial"  # a write that was not finished; never read, swept by the next writer
-
-
-class Location(ABC):
-    """A folder of keys (`ledger/00000042.json`). A reader sees the old bytes of a key or the new, never a part."""
-
-    url: str
-
-    @abstractmethod
-    def read(self, key: str) -> bytes:
-        """MissingFileError where there is no such key."""
-
-    @abstractmethod
-    def write(self, key: str, data: bytes) -> None:
-        """Whole, atomic and durable; StoreWriteError where that cannot be."""
-
-    @abstractmethod
-    def create(self, key: str, data: bytes) -> bool:
-        """As `write`, but False and nothing changed where the key is there already: one of two racing jobs wins."""
-
-    @abstractmethod
-    def size(self, key: str) -> int | None:
-        """Bytes under the key, None where there is none."""
-
-    @abstractmethod
-    def sizes(self, prefix: str = "") -> dict[str, int]:
-        """Every key below a folder (`ledger/`), sorted, unfinished writes included, with its size in bytes."""
-
-    @abstractmethod
-    def delete(self, key: str) -> None:
-        """No error where there is no such key."""
-
-    @abstractmethod
-    def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
-        """The same place as Zarr sees it."""
-
-    @abstractmethod
-    def top(self) -> list[str]:
-        """The names of what lies directly in the folder, folders included, sorted."""
-
-    def exists(self, key: str) -> bool:
-        return self.size(key) is not None
-
-    def listing(self, prefix: str = "") -> list[str]:
-        """The keys of `sizes`."""
-        return list(self.sizes(prefix))
-
-
-class StrictReads:
-    """For Zarr's stores: Zarr takes a missing shard for one that holds nothing, and we never write such a one."""
-
-    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        return self._there(key, await super().get(key, prototype, byte_range))  # type: ignore[misc]
-
-    def get_sync(self, key: str, **options: Any) -> Any:
-        return self._there(key, super().get_sync(key, **options))  # type: ignore[misc]
-
-    def _there(self, key: str, found: Any) -> Any:
-        if found is None and SHARD_FOLDER in key:
-            raise MissingFileError(f"{key} is missing")
-        return found
+from ..errors import MissingFileError, StoreReadError, StoreWriteError
+from .base import PARTIAL, Location, StrictReads
 
 
 class _StrictLocalStore(StrictReads, zarr.storage.LocalStore):
@@ -168,22 +104,6 @@ class LocalLocation(Location):
 
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         return _StrictLocalStore(self.path, read_only=read_only)
-
-
-def locate(url: str | Path | Location) -> Location:
-    """The location a user names: a path, or a URL. InvalidValueError for a scheme nobody here speaks."""
-    if isinstance(url, Location):
-        return url
-    text = str(url)
-    if "://" not in text:
-        return LocalLocation(text)
-    if text.startswith("file://"):
-        return LocalLocation(text.removeprefix("file://"))
-    from .remote import SCHEMES, open_remote  # only who has a URL needs it
-
-    if text.partition("://")[0] in SCHEMES:
-        return open_remote(text)
-    raise InvalidValueError(f"cannot open '{text}': a store is a folder, or a URL: s3://, gs://, https:// (to read)")
 
 
 def _link(temporary: Path, target: Path) -> None:

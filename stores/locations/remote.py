@@ -29,9 +29,9 @@ from ..errors import (
     StoreWriteError,
 )
 from ..format.layout import CHECKSUMS, LEDGER
+from ..format.record import ShardRecord
 from ..format.schema import FIELDS
-from ..ledger import ShardRecord
-from .local import Location, StrictReads
+from .base import Location, StrictReads
 
 SCHEMES = ("s3", "gs", "https", "http")
 THREADS = 16

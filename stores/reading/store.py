@@ -22,10 +22,12 @@ from ..errors import (
     StoreReadError,
 )
 from ..format.layout import CHECKSUMS, GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
+from ..format.record import ShardRecord
 from ..format.schema import FIELDS, FORMAT, FORMAT_VERSION, Field
 from ..format.sequences import SequenceTable
-from ..ledger import ShardRecord, read_ledger
-from ..locations.local import Location, locate
+from ..ledger import read_ledger
+from ..locations.base import Location
+from ..locations.choose import locate
 
 
 class FeatureStore:

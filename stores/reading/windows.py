@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ..errors import InvalidValueError, StoreIncompleteError
 from ..format.fingerprint import describe_difference
 from ..format.schema import Field
-from ..locations.local import Location
+from ..locations.base import Location
 from .blocks import BlockPool, Blocks, Columns, cut_into_blocks
 from .memory import MemoryPlan, automatic_budget, plan_memory
 from .order import Order, draw, drawn_windows, sequential_order, share, shuffled_order

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import AugliftError, MissingFileError, StoreLockedError, StoreWriteError
-from ..locations.local import PARTIAL, Location
+from ..locations.base import PARTIAL, Location
 
 LOCK = "lock.json"
 BEAT_SECONDS = 15.0

@@ -34,11 +34,12 @@ from ..format.layout import (
     array_metadata_keys,
     ledger_key,
 )
+from ..format.record import ShardRecord
 from ..format.schema import FORMAT, FORMAT_VERSION, Field
 from ..format.sequences import SequenceTable
 from ..format.skeleton import H36M_17
-from ..ledger import ShardRecord, ledger_keys, read_ledger
-from ..locations.local import PARTIAL, Location
+from ..ledger import ledger_keys, read_ledger
+from ..locations.base import PARTIAL, Location
 from .lock import LOCK
 
 __all__ = ["SHARD_FRAMES", "ShardRecord", "ShardWriter", "StoreLayout", "read_ledger", "sweep_unfinished"]

@@ -26,9 +26,11 @@ from ..format.layout import (
     array_metadata_keys,
     ledger_key,
 )
+from ..format.record import ShardRecord
 from ..format.schema import Field
-from ..ledger import ShardRecord, read_record
-from ..locations.local import PARTIAL, Location, locate
+from ..ledger import read_record
+from ..locations.base import PARTIAL, Location
+from ..locations.choose import locate
 from ..reading.store import FeatureStore, read_attributes
 from .lock import LOCK, StoreLock, holder_of
 from .shards import with_attributes

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from auglift.cli.common import AugliftCommand, AugliftGroup, echo_json
 from auglift.cli.store import main
 from auglift.stores.errors import MissingFieldError
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.writing.lock import StoreLock
 from auglift.stores.writing.verify import verify
 

@@ -12,7 +12,7 @@ from auglift.stores.format.fingerprint import fingerprint
 from auglift.stores.format.layout import StoreLayout
 from auglift.stores.format.schema import fields_for
 from auglift.stores.format.sequences import Sequence, SequenceTable
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.store import FeatureStore
 from auglift.stores.writing.shards import ShardWriter
 

@@ -10,7 +10,7 @@ from auglift.pipeline.datasets.video import clips
 from auglift.pipeline.execution.serial import Outcome, SerialExecutor, execute
 from auglift.pipeline.extract import Extractor, describe
 from auglift.pipeline.plan import Plan
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 
 from .networks import FakeDepth, fake_extractor
 

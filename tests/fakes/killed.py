@@ -14,7 +14,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from auglift.stores.locations.local import PARTIAL, LocalLocation
+from auglift.stores.locations.base import PARTIAL
+from auglift.stores.locations.local import LocalLocation
 
 from .folders import digest_of_folder
 from .stores import MadeStore

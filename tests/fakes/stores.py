@@ -11,7 +11,8 @@ import numpy as np
 from auglift.stores.format.fingerprint import fingerprint
 from auglift.stores.format.schema import Field, fields_for
 from auglift.stores.format.sequences import Sequence, SequenceTable
-from auglift.stores.locations.local import Location, locate
+from auglift.stores.locations.base import Location
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.store import FeatureStore
 from auglift.stores.writing.lock import StoreLock
 from auglift.stores.writing.shards import ShardWriter, StoreLayout, sweep_unfinished

@@ -20,7 +20,7 @@ from auglift.pipeline.plan import Clip, Plan, clip_of
 from auglift.pipeline.synth.rendered import TRUTH, VIDEO, render_clips
 from auglift.pipeline.synth.video import render_clip
 from auglift.stores.errors import CorruptStoreError, InvalidValueError
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.store import FeatureStore
 
 from ...fakes.networks import fake_extractor

@@ -19,7 +19,8 @@ from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler, Time
 from auglift.pipeline.execution.serial import Silent
 from auglift.pipeline.execution.worker import Loaded
 from auglift.stores.errors import InvalidValueError, MissingExtraError
-from auglift.stores.locations.local import LocalLocation, locate
+from auglift.stores.locations.choose import locate
+from auglift.stores.locations.local import LocalLocation
 
 from ...fakes.folders import digest_of_folder
 from ...fakes.job import fake_plan, run_fake

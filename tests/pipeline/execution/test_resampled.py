@@ -9,7 +9,7 @@ from auglift.pipeline.datasets.video import clips
 from auglift.pipeline.execution.serial import SerialExecutor, execute
 from auglift.pipeline.extract import describe
 from auglift.pipeline.plan import Plan
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.store import FeatureStore
 
 from ...fakes.networks import fake_extractor

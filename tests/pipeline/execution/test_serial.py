@@ -14,7 +14,7 @@ import pytest
 from auglift.pipeline.execution import shard_job
 from auglift.pipeline.execution.serial import ATTEMPTS
 from auglift.stores.errors import InvalidValueError, StoreLockedError, StoreWriteError
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.store import FeatureStore
 from auglift.stores.writing.lock import StoreLock
 

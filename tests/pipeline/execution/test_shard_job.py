@@ -9,7 +9,7 @@ import pytest
 from auglift.pipeline.execution.shard_job import recorded, require_visible
 from auglift.stores.errors import MissingFileError
 from auglift.stores.format.layout import ledger_key
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.writing.shards import ShardWriter
 
 from ...fakes.job import fake_plan, run_fake

@@ -10,7 +10,7 @@ import zarr
 import zarr.storage
 
 from auglift.stores.errors import MissingFileError
-from auglift.stores.locations.local import Location
+from auglift.stores.locations.base import Location
 
 
 class LocationClaims:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from auglift.stores.errors import InvalidValueError, StoreReadError, StoreWriteError
-from auglift.stores.locations.local import PARTIAL, LocalLocation, locate
+from auglift.stores.locations.base import PARTIAL
+from auglift.stores.locations.choose import locate
+from auglift.stores.locations.local import LocalLocation
 
 from .location_claims import LocationClaims
 

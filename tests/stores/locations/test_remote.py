@@ -30,7 +30,8 @@ from auglift.stores.errors import (
 )
 from auglift.stores.format.schema import FIELDS
 from auglift.stores.locations import remote
-from auglift.stores.locations.local import Location, locate
+from auglift.stores.locations.base import Location
+from auglift.stores.locations.choose import locate
 from auglift.stores.locations.remote import BucketLocation, WebLocation
 from auglift.stores.reading.store import FeatureStore
 from auglift.stores.reading.windows import WindowLoader

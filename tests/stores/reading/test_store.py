@@ -281,7 +281,7 @@ def test_a_store_that_is_not_complete_is_refused_unless_asked_for(tmp_path):
 
 WRITE_SLOWLY = """
 import sys, time
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.writing.lock import StoreLock
 from auglift.stores.writing.statistics import statistics
 from auglift.stores.reading.store import FeatureStore

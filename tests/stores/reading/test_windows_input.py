@@ -9,7 +9,7 @@ import pytest
 
 from auglift.stores.errors import InvalidValueError, MissingFieldError, MissingFileError
 from auglift.stores.format.layout import GROUP
-from auglift.stores.locations.local import locate
+from auglift.stores.locations.choose import locate
 from auglift.stores.reading.windows import WindowLoader
 from tests.fakes.stores import MadeStore, ids, make_store
 
