@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...stores.errors import InvalidValueError
 from ...stores.format.skeleton import H36M_17
-from .disks import HUNDREDTHS, Asked, Disks, as_array
+from .disks import HUNDREDTHS, Disks, Queries, as_array
 from .percentiles import disk_percentiles
 from .presets import PRESETS, Preset, Rule
 from .radii import Kind, radii
@@ -92,17 +92,17 @@ def compute(
         shape = trust.shape
         return {p.name: Uadd(depth.new_zeros(*shape, len(p.stats)), depth.new_zeros(shape)) for p in plan.presets}
     found, centre = radii(plan.rows, places, trust)
-    told = disk_percentiles(depth, Disks(centre, found), frame_size, plan.asked)
+    statistics = disk_percentiles(depth, Disks(centre, found), frame_size, plan.queries)
     radius = [torch.from_numpy(part) for part in found]
     if not depth.is_cpu:
         radius = torch.from_numpy(found).to(depth.device).unbind()
-    answers = zip(plan.presets, told, plan.asked.answers, strict=True)
-    return {preset.name: Uadd(stats, radius[disk]) for preset, stats, (disk, _) in answers}
+    results = zip(plan.presets, statistics, plan.queries.results, strict=True)
+    return {preset.name: Uadd(stats, radius[disk]) for preset, stats, (disk, _) in results}
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is asked of the disks for some presets, an answer each; presets that share a rule share its disks.
+    """The queries for some presets, a result each; presets that share a rule share its disks.
 
     rows   the rules, as `radii` takes them
     torso  whether one needs the torso
@@ -111,7 +111,7 @@ class _Plan:
     presets: tuple[Preset, ...]
     rows: np.ndarray
     torso: bool
-    asked: Asked
+    queries: Queries
 
 
 @lru_cache(maxsize=64)
@@ -124,7 +124,7 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
     rules: list[Rule] = list(dict.fromkeys(preset.radius for preset in chosen))
     rows = np.array([rule.row for rule in rules])
     torso = any(rule.kind is Kind.TORSO for rule in rules)
-    # In the order in which they are told first, so that a preset alone finds its statistics as they are.
+    # In the order of first use, so that a preset alone finds its statistics in place.
     percentiles = list(dict.fromkeys(p for preset in chosen for p in _percentiles(preset))) or [50.0]
     ends = list(dict.fromkeys(p for preset in chosen if preset.positions for p in _ends(preset)))
     wanted = np.zeros((len(rules), len(percentiles)), bool)
@@ -135,8 +135,8 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
         locate[disk] |= preset.positions
         own[disk] |= preset.d == "pixel"
     located = np.array([percentiles.index(p) for p in ends], np.int64)
-    wanted[np.ix_(locate, located)] = True  # also those that only another set's positions are asked for
-    answers = []
+    wanted[np.ix_(locate, located)] = True  # also those wanted for the positions of another set alone
+    results = []
     for preset in chosen:
         columns = [percentiles.index(p) for p in _percentiles(preset)]
         if preset.d == "pixel":
@@ -144,17 +144,17 @@ def _plan(presets: tuple[Preset | str, ...]) -> _Plan:
         if preset.positions:
             first = [len(percentiles) + 2 * ends.index(p) for p in _ends(preset)]
             columns += [column + axis for column in first for axis in (0, 1)]
-        answers.append((rules.index(preset.radius), np.array(columns)))
-    asked = Asked(
-        reach=tuple(rule.reach for rule in rules),
+        results.append((rules.index(preset.radius), np.array(columns)))
+    queries = Queries(
+        max_radius=tuple(rule.max_radius for rule in rules),
         percentiles=np.array([round(p * HUNDREDTHS / 100) for p in percentiles]),
         wanted=wanted,
         located=located,
         locate=locate,
         own=own,
-        answers=tuple(answers),
+        results=tuple(results),
     )
-    return _Plan(chosen, rows, torso, asked)
+    return _Plan(chosen, rows, torso, queries)
 
 
 def _percentiles(preset: Preset) -> list[float]:

@@ -32,27 +32,27 @@ class Disks:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of S disks about a point, host arrays; the columns of the answer are in this order.
+class Queries:
+    """The statistics that are wanted of S disks about a point, host arrays. A result's columns are in this order.
 
-    reach        (S,)           px, floats; no radius of the set is larger
+    max_radius   (S,)           px, floats; no radius of the set is larger
     percentiles  (Q,)    int64  Q > 0, in hundredths of a percent, linear between order statistics
-    wanted       (S, Q)  bool   which of them are asked of the set; the others may be told or not
-    located      (L,)    int64  the percentiles, by column, whose positions are asked: the x and the y, px, of the pixel
-                                whose depth is nearest, the first in row-major order where several are
-    locate       (S,)    bool   whether they are asked of the set; then all of `located` are wanted
-    own          (S,)    bool   whether the depth at the point's own pixel is: (x, y) truncated and clipped into the
-                                frame; a last column, if of any set
-    answers                     of each answer, the set that it is of and the columns that are told, int64, in order
+    wanted       (S, Q)  bool   the percentiles wanted of each set; others may be computed or not
+    located      (L,)    int64  the percentiles, by column, whose positions are wanted: x and y, px, of the pixel whose
+                                depth is nearest, the first in row-major order where several are
+    locate       (S,)    bool   whether positions are wanted of the set; then all of `located` are in `wanted`
+    own          (S,)    bool   whether the depth at the point's own pixel is wanted: (x, y) truncated and clipped into
+                                the frame; a last column, if of any set
+    results                     of each result, its set and its columns, int64, in order
     """
 
-    reach: tuple[float, ...]
+    max_radius: tuple[float, ...]
     percentiles: np.ndarray
     wanted: np.ndarray
     located: np.ndarray
     locate: np.ndarray
     own: np.ndarray
-    answers: tuple[tuple[int, np.ndarray], ...]
+    results: tuple[tuple[int, np.ndarray], ...]
 
     @cached_property
     def columns(self) -> int:
@@ -60,13 +60,13 @@ class Asked:
 
     @cached_property
     def pixels(self) -> float:
-        """About as many as the disks of a point have at most."""
-        return sum(4 * reach * reach for reach in self.reach)
+        """About the most pixels that the disks of one point have."""
+        return sum(4 * radius * radius for radius in self.max_radius)
 
     @cached_property
     def largest(self) -> int:
-        """More pixels than any disk has."""
-        return most_pixels(int(max(self.reach) + 0.5))
+        """At least the pixels of the largest disk."""
+        return most_pixels(int(max(self.max_radius) + 0.5))
 
 
 def as_array(tensor: Tensor, dtype: type[np.floating[Any]] | None = None) -> np.ndarray:

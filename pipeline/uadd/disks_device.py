@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .bilinear import rule
-from .disks import OWN_PIXEL, Asked, Disks, most_pixels, ranks
+from .disks import OWN_PIXEL, Disks, Queries, most_pixels, ranks
 
 # Pixels treated at once, which bounds memory and keeps a GPU busy.
 CHUNK_PIXELS = 4_194_304
@@ -58,14 +58,14 @@ class _Flat:
         return np.flatnonzero(away[:, 0] + away[:, 1] <= self.radius * self.radius)
 
 
-def percentiles_on_device(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> Tensor:
+def percentiles_on_device(maps: Tensor, disks: Disks, frame_size: tuple[int, int], queries: Queries) -> Tensor:
     """`disks.disk_percentiles`."""
-    (sets, batch, joints), own = disks.radius.shape, bool(asked.own.any())
+    (sets, batch, joints), own = disks.radius.shape, bool(queries.own.any())
     flat = _Flat(
         frame=np.tile(np.repeat(np.arange(batch), joints), sets),
         centre=np.tile(disks.centre.reshape(-1, 2), (sets, 1)),
         radius=disks.radius.ravel().astype(np.float64),
-        locate=np.repeat(asked.locate, batch * joints),
+        locate=np.repeat(queries.locate, batch * joints),
     )
     if own:  # a disk of one pixel
         pixel = np.trunc(np.nan_to_num(flat.centre[: batch * joints], posinf=0, neginf=0))
@@ -76,15 +76,15 @@ def percentiles_on_device(maps: Tensor, disks: Disks, frame_size: tuple[int, int
             radius=np.append(flat.radius, np.full(batch * joints, OWN_PIXEL)),
             locate=np.append(flat.locate, np.zeros(batch * joints, bool)),
         )
-    percentiles, located = tuple(asked.percentiles.tolist()), asked.located.tolist()
+    percentiles, located = tuple(queries.percentiles.tolist()), queries.located.tolist()
     values, positions = _percentiles(maps, flat, frame_size, percentiles, located)
     values = values.view(-1, batch, joints, len(percentiles))
     positions = positions.view(-1, batch, joints, 2 * len(located))
-    told = [values[:sets], positions[:sets]]
+    parts = [values[:sets], positions[:sets]]
     if own:  # NaN where the disk holds no depth, and where the pixel has none
-        told.append(values[sets:, ..., :1] + values[:sets, ..., :1] * 0)
+        parts.append(values[sets:, ..., :1] + values[:sets, ..., :1] * 0)
     # NaN comes with several bit patterns, that depend on how it came about; a store has one.
-    return torch.cat(told, dim=-1).nan_to_num_(math.nan, math.inf, -math.inf)
+    return torch.cat(parts, dim=-1).nan_to_num_(math.nan, math.inf, -math.inf)
 
 
 def _percentiles(
@@ -151,8 +151,8 @@ def _chunk(
     pixels = _depth(call.maps, frame, u, v, call.frame_size)
     away = v - centre[:, 1, None]
     rest = (radius * radius)[:, None] - away * away
-    reach, x = rest.clamp(min=0).sqrt(), centre[:, 0, None]
-    begin, end = torch.ceil(x - reach), torch.floor(x + reach)
+    half_width, x = rest.clamp(min=0).sqrt(), centre[:, 0, None]
+    begin, end = torch.ceil(x - half_width), torch.floor(x + half_width)
     run = (rest >= 0) & (v < height)
     inside = run[:, :, None] & (u[:, None] >= begin[:, :, None]) & (u[:, None] <= end[:, :, None])
     inside &= (u < width)[:, None]

@@ -1,6 +1,6 @@
 """Percentiles of disks on a CPU: a compiled loop from disk to disk, each read row by row.
 
-Sorting a disk would cost four times as much as reading it. An order statistic is hemmed in by counting instead, which
+Sorting a disk would cost four times as much as reading it. An order statistic is found by counting instead, which
 takes many values at a time: how many lie below a guess says on which side of it to guess again.
 
 Compiled by numba when first called, for some seconds, and kept in a cache where one can be written (`compiled.py`).
@@ -19,7 +19,7 @@ from numba import float32, float64, int32, int64, uint32, uint64
 
 from .bilinear import rule
 from .compiled import njit
-from .disks import HUNDREDTHS, OWN_PIXEL, Asked, Disks
+from .disks import HUNDREDTHS, OWN_PIXEL, Disks, Queries
 
 # Another thread for every so many pixels: fewer are done before it has begun.
 THREAD_PIXELS = 65_536
@@ -33,20 +33,20 @@ BLOCK = uint64(32)
 _EXPONENT, _HUGE = np.int32(0x7F800000), np.int32(0x7E000000)
 
 
-def percentiles_on_host(maps: np.ndarray, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> np.ndarray:
+def percentiles_on_host(maps: np.ndarray, disks: Disks, frame_size: tuple[int, int], queries: Queries) -> np.ndarray:
     """`disks.disk_percentiles` of contiguous float32 maps, as one array (S, B, J, columns)."""
     (sets, batch, joints), (width, height) = disks.radius.shape, frame_size
-    told = np.empty((sets, batch, joints, asked.columns), np.float32)
+    statistics = np.empty((sets, batch, joints, queries.columns), np.float32)
     cells = rule(frame_size, (maps.shape[2], maps.shape[1]), 0)
-    arrays = asked.percentiles, asked.wanted, asked.located, asked.locate, asked.own
-    given = maps, width, height, disks.centre, disks.radius, *arrays, *cells, asked.largest, told
-    pixels = batch * joints * asked.pixels
+    arrays = queries.percentiles, queries.wanted, queries.located, queries.locate, queries.own
+    given = maps, width, height, disks.centre, disks.radius, *arrays, *cells, queries.largest, statistics
+    pixels = batch * joints * queries.pixels
     threads = min(torch.get_num_threads(), int(pixels / THREAD_PIXELS)) if pixels >= 2 * THREAD_PIXELS else 1
     others = [_pool(threads - 1, os.getpid()).submit(_all, first, threads, *given) for first in range(1, threads)]
     _all(0, threads, *given)
     for other in others:
         other.result()
-    return told
+    return statistics
 
 
 @lru_cache(maxsize=4)
@@ -73,9 +73,9 @@ def _all(
     upper,
     weight,
     most_pixels,
-    told,
+    statistics,
 ):
-    """The disks of every `step`-th point into `told`; none has more than `most_pixels`."""
+    """The disks of every `step`-th point into `statistics`; none has more than `most_pixels`."""
     sets, batch, joints = radius.shape
     count = len(percentiles)
     # Room to work in, each apart: as rows of one array they would be taken to overlap, and no loop would treat many
@@ -86,7 +86,7 @@ def _all(
     low, high, shares = np.empty((3, count), np.float32)
     for point in range(first, batch * joints, step):
         frame, joint = point // joints, point % joints
-        told[:, frame, joint] = math.nan
+        statistics[:, frame, joint] = math.nan
         depth, x, y = maps[frame], centre[frame, joint, 0], centre[frame, joint, 1]
         for disk in range(sets):
             r = float64(radius[disk, frame, joint])
@@ -96,7 +96,7 @@ def _all(
             known, n = (pixels, read) if whole else _finite(pixels, read, finite)
             if n == 0:
                 continue
-            out = told[disk, frame, joint]
+            out = statistics[disk, frame, joint]
             least, most = _range(known, n)
             for q in range(count):
                 if wanted[disk, q]:
@@ -141,9 +141,9 @@ def _runs(width, height, x, y, r, v):
     rest = r * r - away * away
     if rest < 0:
         return 0, 0
-    reach = math.sqrt(rest)
+    half_width = math.sqrt(rest)
     # A disk at 1e20 has missed the frame before.
-    begin, end = max(math.ceil(x - reach), 0), min(math.floor(x + reach) + 1, width)
+    begin, end = max(math.ceil(x - half_width), 0), min(math.floor(x + half_width) + 1, width)
     return begin, max(begin, end)
 
 
@@ -222,7 +222,7 @@ def _pair(known, n, rank, above, least, most, few):
 def _hem(known, n, rank, above, least, most, few):
     """The values about two ranks into `few`, in order; how many, and how many smaller ones there are.
 
-    As if the values were spread evenly, a guess is made to each side of the ranks, until the two hem in few values.
+    As if the values were spread evenly, a guess is made to each side of the ranks, until few values lie between the two.
     Some are spread so unevenly, or are so often the same, that this ends with many.
     """
     start, low, stop, high = 0, least, n, most

@@ -11,25 +11,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .disks import Asked, Disks, as_array
+from .disks import Disks, Queries, as_array
 
 
-def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], asked: Asked) -> list[Tensor]:
+def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], queries: Queries) -> list[Tensor]:
     """Statistics of depth over the pixels of each disk that lie in the frame and have a depth.
 
     maps         (B, h, w)  metres, at their own resolution; not finite where there is no depth
     frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
                             give, and there is none where a cell that has any weight in it is not finite
-    Returns, where the maps are, for each of `asked.answers` (B, J, its columns) float32; NaN, of one bit pattern, where
-    a disk holds no depth at all, where the own pixel has none, and for positions that are not asked.
+    Returns, where the maps are, for each of `queries.results` (B, J, its columns) float32; NaN, of one bit pattern, where
+    a disk holds no depth at all, where the own pixel has none, and for positions that no query wants.
     """
-    # Either brings its own compiler or kernels along; nobody needs both.
+    # Each brings a compiler or kernels of its own; no process needs both.
     if maps.is_cpu:
         from .disks_host import percentiles_on_host
 
-        told = percentiles_on_host(as_array(maps, np.float32), disks, frame_size, asked)
-        return [torch.from_numpy(told[disk].take(columns, axis=-1)) for disk, columns in asked.answers]
+        statistics = percentiles_on_host(as_array(maps, np.float32), disks, frame_size, queries)
+        return [torch.from_numpy(statistics[disk].take(columns, axis=-1)) for disk, columns in queries.results]
     from .disks_device import percentiles_on_device
 
-    told = percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, asked)
-    return [told[disk].index_select(-1, torch.from_numpy(c).to(maps.device)) for disk, c in asked.answers]
+    statistics = percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, queries)
+    return [statistics[disk].index_select(-1, torch.from_numpy(c).to(maps.device)) for disk, c in queries.results]

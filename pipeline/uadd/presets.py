@@ -1,4 +1,4 @@
-"""The UADD presets: how large a disk about a joint is, and which statistics of the depth in it are told.
+"""The UADD presets: how large a disk about a joint is, and which statistics of the depth in it are stored.
 
 Rows of one table, `PRESETS`; docs/method.md says where each comes from.
 """
@@ -31,8 +31,8 @@ class _Rule:
         return (self.kind, own.get("r_min", r_max), r_max, *(own.get(name, 0.0) for name in ("k", "beta", "gamma")))
 
     @property
-    def reach(self) -> float:
-        """The largest radius that it gives, px."""
+    def max_radius(self) -> float:
+        """The largest radius that the rule gives, px."""
         return self.row[2]
 
 
@@ -73,7 +73,7 @@ Rule = ConfidenceRadius | TorsoRadius | FixedRadius
 
 @dataclass(frozen=True)
 class Preset:
-    """A radius and what is told of the disk.
+    """A rule for the radius, and the statistics of the disk.
 
     d          a percentile of the disk, or "pixel": depth at the joint's own pixel
     low, high  the percentiles d_min and d_max, or None for neither
