@@ -222,8 +222,8 @@ def _pair(known, n, rank, above, least, most, few):
 def _hem(known, n, rank, above, least, most, few):
     """The values about two ranks into `few`, in order; how many, and how many smaller ones there are.
 
-    As if the values were spread evenly, a guess is made to each side of the ranks, until few values lie between the two.
-    Some are spread so unevenly, or are so often the same, that this ends with many.
+    As if the values were spread evenly, a guess is made to each side of the ranks, until few values lie between
+    the two. Some are spread so unevenly, or are so often the same, that this ends with many.
     """
     start, low, stop, high = 0, least, n, most
     for _ in range(GUESSES):

@@ -20,8 +20,8 @@ def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], qu
     maps         (B, h, w)  metres, at their own resolution; not finite where there is no depth
     frame_size   (W, H)     px; the depth at a pixel is what bilinear upsampling to it with align_corners=True would
                             give, and there is none where a cell that has any weight in it is not finite
-    Returns, where the maps are, for each of `queries.results` (B, J, its columns) float32; NaN, of one bit pattern, where
-    a disk holds no depth at all, where the own pixel has none, and for positions that no query wants.
+    Returns, where the maps are, for each of `queries.results` (B, J, its columns) float32; NaN, of one bit pattern,
+    where a disk holds no depth at all, where the own pixel has none, and for positions that no query wants.
     """
     # Each brings a compiler or kernels of its own; no process needs both.
     if maps.is_cpu:
