@@ -131,7 +131,7 @@ def _groups(done: Exported, table: SequenceTable, cameras: Cameras) -> dict[tupl
         if len(by_camera) < len(cameras.ids):
             lacking = ", ".join(camera for camera in cameras.ids if camera not in by_camera)
             ids = [columns[3][number] for number in by_camera.values()]
-            done.leave_out(ids, f"VideoPose3D wants all four cameras of a take, and {lacking} is not there")
+            done.leave_out(ids, f"VideoPose3D wants all four cameras of a take; this one lacks {lacking}")
         else:
             name = unique(_named(action), used.setdefault(subject, set()))
             groups[subject, name] = [by_camera[camera] for camera in cameras.ids]
@@ -156,9 +156,7 @@ def _takes(
     chosen = SequenceTable(table.table.take([number for numbers in groups.values() for number in numbers]))
     rates = chosen.table["fps"].to_numpy()
     if not with_truth and not np.allclose(rates, FPS, rtol=1e-3):
-        remedy = (
-            "name its folder with --checkout, so that one that fits is written, or " if TRUTH in store.fields else ""
-        )
+        named = "name its folder with --checkout, so that one that fits is written, or "
         raise InvalidValueError(
             f"{store.url} has {rates.min():g} frames a second, the {POSES} of VideoPose3D's own converter {FPS:g}: "
             f"{remedy}take --format videopose3d-custom"

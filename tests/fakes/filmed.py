@@ -118,7 +118,6 @@ def h36m_store(
     path: Path,
     rigs: Mapping[str, Rig],
     takes: Mapping[tuple[str, str], int],
-    cameras: tuple[str, ...] = CAMERAS,
     **given: np.ndarray,
 ) -> tuple[FeatureStore, dict[tuple[str, str], np.ndarray]]:
     """A store of Human3.6M's kind, and each take's truth in the world.
@@ -129,7 +128,7 @@ def h36m_store(
     rows, solid, worlds = [], [], {}
     for number, ((subject, action), frames) in enumerate(takes.items()):
         worlds[subject, action] = walk(frames, number)
-        for camera in cameras:
+        for camera in CAMERAS:
             width, height = SIZES[CAMERAS.index(camera)]
             split = "test" if subject in ("S9", "S11") else "train"
             about = {"subject": subject, "action": action, "camera": camera, "split": split}

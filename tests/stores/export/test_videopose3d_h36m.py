@@ -114,7 +114,7 @@ def test_a_take_that_lacks_a_camera_is_left_out_and_named(tmp_path, checkout):
     store, _ = h36m_store(tmp_path / "s", RIGS, TAKES)
     kept = [n for n, row in enumerate(store.sequences) if (row.action, row.camera) != ("Walking 1", "55011271")]
     done = export(store, "videopose3d", checkout / "data", SequenceTable(store.sequences.table.take(kept)))
-    why = "VideoPose3D wants all four cameras of a take, and 55011271 is not there"
+    why = "VideoPose3D wants all four cameras of a take; this one lacks 55011271"
     assert done.left_out == [(f"S1/Walking 1.{camera}", why) for camera in CAMERAS if camera != "55011271"]
     assert "Walking 1" not in as_run_py(checkout / "data")[1]["S1"]
     one = store.sequences.select(camera="54138969")
