@@ -13,7 +13,9 @@ import torch
 from click.testing import CliRunner
 
 from auglift.cli import evaluate, train
+from auglift.lifters.losses import combined
 from auglift.lifters.training.log import read_log
+from auglift.lifters.training.setup import Setup
 from tests.fakes.people import people
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -64,14 +66,20 @@ def test_the_examples_are_as_short_as_the_documentation_says():
     assert "auglift" not in re.sub(r'""".*?"""', "", (EXAMPLES / "own_lifter.py").read_text(), flags=re.S)
 
 
+def test_the_settings_in_the_documentation_are_settings_of_the_example(tmp_path: Path):
+    text = (EXAMPLES.parent / "docs" / "own-lifter.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, flags=re.S)
+    (tmp_path / "settings.toml").write_text(block)
+    setup = Setup(("a.zarr",), LIFTER[1], config=tmp_path / "settings.toml")
+    assert (setup.epochs, setup.hyperparameters.loss) == (60, {"own": 1.0})
+
+
 def test_the_loss_of_own_lifter_is_what_its_docstring_says():
     sys.path.insert(0, str(EXAMPLES))
     try:
         from own_lifter import JointsThenFrames  # type: ignore[import-not-found]
     finally:
         sys.path.remove(str(EXAMPLES))
-    from auglift.lifters.losses import combined
-
     torch.manual_seed(0)
     model = JointsThenFrames(2, 5, width=8, depth=1, heads=2)
     predicted, target, mask = torch.randn(4, 5, 17, 3), torch.randn(4, 5, 17, 3), torch.rand(4, 5, 17) > 0.3

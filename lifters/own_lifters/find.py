@@ -123,7 +123,7 @@ def _described(
         defaults=plain,
         free=tuple(key for key in settings if key not in plain and key not in needed),
         needed=needed,
-        open=takes_any,
+        takes_any=takes_any,
         takes_joints="joints" in named or takes_any,
         has_loss=callable(getattr(found, "loss", None)),
     )

@@ -34,7 +34,7 @@ class OwnLifter:
     defaults    of its arguments but `GIVEN`, those that are plain data
     free        arguments with another default (None, a function): they take any value
     needed      arguments without a default
-    open        it takes any other name too, `**settings`
+    takes_any   `**settings`: any other name, too
     takes_joints, has_loss   whether it has an argument `joints`, a method `loss`
     """
 
@@ -47,7 +47,7 @@ class OwnLifter:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     free: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
-    open: bool = False
+    takes_any: bool = False
     takes_joints: bool = True
     has_loss: bool = False
 
@@ -58,17 +58,9 @@ class OwnLifter:
 
     @property
     def folder(self) -> Path | None:
-        """Where its imports are looked for: the file's own folder, or the one that holds its package.
-
-        None where the package does not lie in a folder of its name, as one that is installed to be edited may not.
-        """
+        """Where its imports are looked for: the file's own folder, or the one that holds its package."""
         file = Path(self.file)
-        if self.module is None:
-            return file.parent
-        name = self.module.split(".")
-        parts = file.with_suffix("").parts
-        parts = parts[:-1] if parts[-1] == "__init__" else parts
-        return Path(*parts[: -len(name)]) if list(parts[-len(name) :]) == name else None
+        return file.parent if self.module is None else user_code.folder_of(file, self.module)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -78,7 +70,7 @@ class OwnLifter:
     def changed(self) -> list[str]:
         """Files that are gone, or no longer what they were: the class' own by its full path, and what it imports."""
         own = [] if user_code.digest_of(Path(self.file)) == self.sha256 else [self.file]
-        return [*own, *(user_code.changed(self.folder, self.imports) if self.folder else ())]
+        return [*own, *(user_code.changed(self.folder, self.imports) if self.folder else self.imports)]
 
     def load(self) -> type[nn.Module]:
         """The class. Raises what `user_code.load_file` does; whether the file is what it was says `changed`."""
@@ -126,7 +118,7 @@ class OwnLifter:
     def _check_name(self, key: str) -> None:
         if key in GIVEN:
             raise InvalidValueError(f"model.{key}: auglift gives that to the class itself; --window sets the window")
-        if key not in self.settings and not self.open:
+        if key not in self.settings and not self.takes_any:
             near = difflib.get_close_matches(key, self.settings, 1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             takes = ", ".join(self.settings) or "nothing but " + ", ".join(GIVEN)

@@ -32,9 +32,11 @@ class Loaded:
     module: ModuleType
     folder: Path | None
     sha256: str
-    imports: Mapping[str, str] = field(default_factory=dict)
+    imports: dict[str, str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
 
+
+_INSTALLED = ("site-packages", "dist-packages")
 
 _loaded: dict[str, Loaded] = {}
 _active: Loaded | None = None  # whose folder is at the end of the search path, and whose modules Python knows
@@ -57,40 +59,57 @@ def load_file(path: Path) -> Loaded:
     name = f"auglift_own_{path.stem}_{hashlib.sha256(str(path).encode() + data).hexdigest()[:8]}"
     module = ModuleType(name)
     module.__file__ = str(path)
-    modules: dict[str, ModuleType] = {}
-    with _failures_named(path.name, path.parent), _importing_from(path.parent, modules):
+    with _failures_named(path.name, path.parent), _importing_from(path.parent) as before:
         sys.modules[name] = module
         try:
             exec(compile(data, str(path), "exec", dont_inherit=True), module.__dict__)
         except BaseException:
+            _take_out(path.parent, before)
             del sys.modules[name]
             raise
+    modules = _take_out(path.parent, before)
     return _remember(str(path), Loaded(module, path.parent, digest, _digests(path.parent, modules, path), modules))
 
 
-def load_module(name: str, folder: Path | None) -> Loaded:
-    """The module of that dotted name, from `folder` or wherever Python finds it. Raises what `load_file` does."""
-    if folder is None:
-        with _failures_named(name, Path.cwd()):
-            module = importlib.import_module(name)
-        return Loaded(module, None, digest_of(Path(module.__file__ or "")) or "")
-    key = f"{folder}:{name}"
+def load_module(name: str, search: Path | None) -> Loaded:
+    """The module of that dotted name, from the folder `search` or wherever Python finds it.
+
+    Raises what `load_file` does, and MissingFileError where there is no such module.
+    """
+    key = f"{search}:{name}"
     known = _loaded.get(key)
-    if known is not None and not changed(folder, {**known.imports, **_own(folder, known)}):
+    if known is not None and known.folder is not None and not changed(known.folder, known.imports | _own(known)):
         _activate(known)
         return known
-    modules: dict[str, ModuleType] = {}
-    with _failures_named(name, folder), _importing_from(folder, modules):
-        module = importlib.import_module(name)
+    with _failures_named(name, search or Path.cwd(), name), _importing_from(search) as before:
+        try:
+            module = importlib.import_module(name)
+        except BaseException:
+            if search is not None:
+                _take_out(search, before)
+            raise
     file = Path(module.__file__ or "")
     if not file.is_file():
         raise InvalidValueError(
             f"module {name} has no file: name the module that holds the class, package.module:CLASS"
         )
-    digest = hashlib.sha256(_bytes(file)).hexdigest()
-    if not modules:
+    digest, folder = hashlib.sha256(_bytes(file)).hexdigest(), folder_of(file, name)
+    modules = _take_out(folder, before) if folder is not None else {}
+    if folder is None or not modules:  # imported before, or installed: Python keeps it
         return Loaded(module, None, digest)
     return _remember(key, Loaded(module, folder, digest, _digests(folder, modules, file), modules))
+
+
+def folder_of(file: Path, module: str) -> Path | None:
+    """The folder that holds the module's package.
+
+    None where that has another name (as one that is installed to be edited may have), or is Python's own for packages.
+    """
+    name = module.split(".")
+    parts = file.with_suffix("").parts
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    folder = Path(*parts[: -len(name)])
+    return folder if list(parts[-len(name) :]) == name and folder.name not in _INSTALLED else None
 
 
 def remember_script(path: Path, module: ModuleType) -> None:
@@ -122,7 +141,9 @@ def place_of(error: BaseException, folder: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({Path(error.filename).name}, line {error.lineno})"
     frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(folder)
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(folder) and not {*Path(frame.filename).parts} & {*_INSTALLED}
     ]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
@@ -134,45 +155,51 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _failures_named(name: str, folder: Path) -> Iterator[None]:
+def _failures_named(what: str, folder: Path, module: str = "") -> Iterator[None]:
+    """Errors of the user's code in one line. `module`: what is imported by name, and may itself not be there."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+        if error.name and f"{module}.".startswith(f"{error.name}."):
             raise MissingFileError(
-                f"there is no module {name} here or in {folder}; write FILE.py:CLASS, or run where it can be imported"
+                f"there is no module {module} here or in {folder}; write FILE.py:CLASS, or run where it can be imported"
             ) from error
         raise MissingExtraError(
-            f"{name} imports '{error.name}'{place_of(error, folder)}, which is not installed here: install it, or put "
+            f"{what} imports '{error.name}'{place_of(error, folder)}, which is not installed here: install it, or put "
             "it beside that file"
         ) from error
     except SystemExit as error:
         raise InvalidValueError(
-            f"{name} ends the program when it is imported{place_of(error, folder)}: put what it runs under "
+            f"{what} ends the program when it is imported{place_of(error, folder)}: put what it runs under "
             '`if __name__ == "__main__":`'
         ) from error
     except Exception as error:
-        raise InvalidValueError(f"{name} cannot be imported: {one_line(error)}{place_of(error, folder)}") from error
+        raise InvalidValueError(f"{what} cannot be imported: {one_line(error)}{place_of(error, folder)}") from error
 
 
 @contextmanager
-def _importing_from(folder: Path, modules: dict[str, ModuleType]) -> Iterator[None]:
-    """Imports look in the folder first; what came from there is put into `modules`."""
+def _importing_from(folder: Path | None) -> Iterator[frozenset[str]]:
+    """Imports look in the folder first. Yields the names of modules that there were."""
     _deactivate()
-    if str(folder) in sys.path:
-        yield
+    before = frozenset(sys.modules)
+    if folder is None:
+        yield before
         return
-    before = set(sys.modules)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
-        yield
+        yield before
     finally:
         sys.path.remove(str(folder))
-        new = [(name, module) for name, module in sys.modules.items() if name not in before]
-        modules.update((name, module) for name, module in new if _lies_in(folder, name, module))
-        for name in modules:
-            del sys.modules[name]
+
+
+def _take_out(folder: Path, before: frozenset[str]) -> dict[str, ModuleType]:
+    """The modules that were imported from the folder since: Python forgets them until `_activate`."""
+    new = [(name, module) for name, module in sys.modules.items() if name not in before]
+    taken = {name: module for name, module in new if _lies_in(folder, name, module)}
+    for name in taken:
+        del sys.modules[name]
+    return taken
 
 
 def _remember(key: str, loaded: Loaded) -> Loaded:
@@ -185,7 +212,7 @@ def _activate(loaded: Loaded) -> None:
     """What this module imports later, inside a function, is found, too: its folder is the last of the search path."""
     global _active, _before
     _deactivate()
-    if loaded.folder is not None and str(loaded.folder) not in sys.path:
+    if loaded.folder is not None:
         sys.path.append(str(loaded.folder))
         _before = frozenset(sys.modules)
         sys.modules.update(loaded.modules)
@@ -194,15 +221,13 @@ def _activate(loaded: Loaded) -> None:
 
 def _deactivate() -> None:
     global _active
-    if _active is not None:
-        if str(_active.folder) in sys.path:
-            sys.path.remove(str(_active.folder))
+    if _active is not None and _active.folder is not None:
+        place = len(sys.path) - 1 - sys.path[::-1].index(str(_active.folder)) if str(_active.folder) in sys.path else -1
+        if place >= 0:
+            del sys.path[place]
         # Also what was imported since, inside functions.
-        since = [(name, module) for name, module in sys.modules.items() if name not in _before]
-        _active.modules.update((n, m) for n, m in since if _active.folder and _lies_in(_active.folder, n, m))
-        for name in _active.modules:
-            sys.modules.pop(name, None)
-        _active = None
+        _active.modules.update(_take_out(_active.folder, _before))
+    _active = None
 
 
 def _lies_in(folder: Path, name: str, module: ModuleType) -> bool:
@@ -221,8 +246,9 @@ def _digests(folder: Path, modules: Mapping[str, ModuleType], but: Path) -> dict
     return {file.relative_to(folder).as_posix(): digest_of(file) or "" for file in files}
 
 
-def _own(folder: Path, known: Loaded) -> dict[str, str]:
-    return {Path(known.module.__file__ or "").relative_to(folder).as_posix(): known.sha256}
+def _own(known: Loaded) -> dict[str, str]:
+    file = Path(known.module.__file__ or "")
+    return {file.relative_to(known.folder or file.parent).as_posix(): known.sha256}
 
 
 def _bytes(path: Path) -> bytes:

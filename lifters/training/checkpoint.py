@@ -177,7 +177,7 @@ class Run:
                 f"the lifter of {self.folder} is no longer in {own.file}; say where: --lifter FILE.py:{own.path}"
             )
         # As it is now, by what it was in training.
-        changed = replace(trained, file=own.file, module=own.module).changed()
+        changed = replace(trained, file=own.file).changed()
         if (changed or own.path != trained.path) and not self.allow_changed_lifter:
             other = f"{own.path} is not {trained.path}" if own.path != trained.path else "changed"
             raise InvalidValueError(
@@ -234,12 +234,8 @@ def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mappin
     )
     if path.is_file():
         there = _read_run(path, "give another --out")
+        _check_code(setup, folder, there)
         if (ours := _fixed(content)) != (theirs := _fixed(there)):
-            if setup.own is not None and ours["setup"].get("own") != theirs["setup"].get("own") is not None:
-                raise InvalidValueError(
-                    f"{folder} was trained with {there['setup']['lifter']} as it was before: it, or what it imports, "
-                    f"has changed; undo that, or give another --out, and --init {folder} to begin with its weights"
-                )
             difference = describe_difference(ours, theirs).replace("in the store", "there")
             raise InvalidValueError(f"{folder} holds another training ({difference}); give another --out")
         return (folder / LAST).is_file()
@@ -262,6 +258,21 @@ def _read_run(path: Path, remedy: str) -> dict[str, Any]:
     return content
 
 
+def _check_code(setup: Setup, folder: Path, there: Mapping[str, Any]) -> None:
+    """InvalidValueError where the class is the user's own, and its code is not what the run began with."""
+    then = there["setup"].get("own")
+    if setup.own is None or then is None:
+        return
+    if changed := replace(OwnLifter.from_dict(then), file=setup.own.file).changed():
+        raise InvalidValueError(
+            f"{folder} was trained with {there['setup']['lifter']} as it was before, and {', '.join(changed)} has "
+            f"changed since: undo that, or give another --out and --init {folder} to begin with its weights"
+        )
+
+
 def _fixed(content: Mapping[str, Any]) -> dict[str, Any]:
     """All of run.json but where stores lie (their fingerprints say what they are) and how the training is run."""
-    return {**content, "setup": what_counts(content["setup"])}
+    setup = what_counts(content["setup"])
+    if "own" in setup:  # its imports are known where it was named by its file: `_check_code` compares them
+        setup["own"] = {key: value for key, value in setup["own"].items() if key != "imports"}
+    return {**content, "setup": setup}

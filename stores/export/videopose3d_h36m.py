@@ -159,7 +159,7 @@ def _takes(
         named = "name its folder with --checkout, so that one that fits is written, or "
         raise InvalidValueError(
             f"{store.url} has {rates.min():g} frames a second, the {POSES} of VideoPose3D's own converter {FPS:g}: "
-            f"{remedy}take --format videopose3d-custom"
+            f"{named if TRUTH in store.fields else ''}take --format videopose3d-custom"
         )
     frames = read_frames(store, chosen, ["keypoints", "valid", "source_frame", *([TRUTH] if with_truth else [])])
     seen = people_in(frames)

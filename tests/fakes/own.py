@@ -18,7 +18,7 @@ class Toy(nn.Module):
         return self.head(self.expand(inputs.flatten(1)).relu()).view(len(inputs), 1, -1, 3)
 """
 
-# Its answers are (B, T, J, 3), its first layer sees a joint at a time, and part of it lies in a file beside it.
+# It returns (B, T, J, 3), its first layer sees a joint at a time, and part of it lies in a file beside it.
 PARTS = """
 from torch import nn
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from auglift.lifters.inputs import Inputs
+from auglift.lifters.own_lifters.find import find_lifter
+from auglift.lifters.own_lifters.own_lifter import OwnLifter
 from auglift.lifters.training.checkpoint import BEST, RUN, Run, load
 from auglift.lifters.training.setup import Setup
 from auglift.lifters.training.train import train
@@ -112,8 +115,24 @@ def test_a_run_does_not_go_on_with_changed_code(run: Path, tmp_path: Path):
     with (tmp_path / "parts.py").open("a") as file:
         file.write("# another\n")
     with pytest.raises(
-        InvalidValueError, match=r"it, or what it imports, has changed; undo that, or give another --out"
+        InvalidValueError, match=r"as it was before, and parts\.py has changed since: undo that, or give"
     ):
         train(setup(), tmp_path / "more")
     with pytest.raises(InvalidValueError, match=r"has changed since this training was set up \(parts\.py\)"):
         train(made_before, tmp_path / "new")
+
+
+def test_a_run_is_of_the_same_code_however_its_file_is_named_and_wherever_one_stands(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`torchrun -m` has the folder one is in on the search path, `auglift-train` has not."""
+    own = Run(run).setup.own
+    assert own is not None
+    monkeypatch.chdir(tmp_path)
+    by_module = find_lifter("every:EveryFrame")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    again, by_module_again = find_lifter("every.py:EveryFrame"), find_lifter("every:EveryFrame")
+    for found in (by_module, again, by_module_again):
+        assert isinstance(found, OwnLifter)
+        assert (found.file, found.sha256, found.imports) == (own.file, own.sha256, own.imports)
+        assert Run(run, lifter=found).model().window == 3
