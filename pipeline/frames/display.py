@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
+import av
 import numpy as np
 from av.video.frame import PictureType
+from av.video.stream import VideoStream
 
 from .decoder import Fed, feed, finish, open_decoder
-from .pictures import COMPLETES, NOTHING
 from .streams import packets_of
 
 # Codecs whose order of display follows from the kinds of pictures: a B-picture is shown at once, another one when the
@@ -44,25 +46,48 @@ class Delivery:
     silent: set[int] = field(default_factory=set)
 
 
-class _Segment:
-    """What one segment's packets gave so far; the decoder knows nothing of the segments before.
+class Packets(NamedTuple):
+    """What is known of a file's P packets.
 
-    keys   (P,) bool   of the whole file: the packet begins with a keyframe
+    starts     the segments' first packets
+    keys       (P,) bool   the packet begins with a keyframe
+    expected   (P,) bool   it should give a frame
+    damaged    (P,) bool   it is not to be fed: it fails
     """
 
-    def __init__(self, codec: str, keys: np.ndarray) -> None:
-        self.codec, self.keys = codec, keys
+    starts: list[int]
+    keys: np.ndarray
+    expected: np.ndarray
+    damaged: np.ndarray
+
+
+class _Segment:
+    """What one segment's packets gave so far; the decoder knows nothing of the segments before."""
+
+    def __init__(self, stream: VideoStream, known: Packets) -> None:
+        self.stream, self.known = stream, known
+        self.codec = stream.codec_context.codec.canonical_name
         self.fed: list[int] = []
         self.kinds: dict[int, PictureType] = {}  # of what came, in the order in which it came
         self.failed: dict[int, int] = {}  # and how many frames had come by then
 
-    def take(self, ordinal: int, fed: Fed) -> None:
-        if ordinal >= 0:
-            self.fed.append(ordinal)
-            if fed.failed:
-                self.failed[ordinal] = len(self.kinds)
+    def feed(self, ordinal: int, packet: av.Packet) -> None:
+        fed = Fed([], True) if self.known.damaged[ordinal] else feed(packet, ordinal, self.stream)
+        self.fed.append(ordinal)
+        if fed.failed:
+            self.failed[ordinal] = len(self.kinds)
+        self._take(fed)
+
+    def finish(self) -> bool:
+        """Take what the decoder still holds; whether that was without an error."""
+        rest = finish(self.stream)
+        self._take(rest)
+        return not rest.failed
+
+    def _take(self, fed: Fed) -> None:
         for number, frame in fed.frames:
-            if number >= 0:
+            # At the end, MPEG-4's decoder repeats a picture for one that is not coded.
+            if number >= 0 and self.known.expected[number]:
                 self.kinds.setdefault(number, frame.pict_type)
 
     @property
@@ -72,29 +97,35 @@ class _Segment:
         Where pictures are refreshed bit by bit, the first keyframe only begins to; at the second all is new.
         """
         whole = [n for n, kind in self.kinds.items() if kind not in _PREDICTED]
-        keys = [n for n in self.fed if self.keys[n]]
-        gradual = self.codec in _GRADUAL and bool(keys) and self.kinds.get(keys[0]) in _PREDICTED
+        keys = [n for n in self.fed if self.known.keys[n]]
+        gradual = bool(keys) and self.codec in _GRADUAL and self._is_gradual(keys[0])
         return min(whole + keys[gradual : gradual + 1], default=None)
 
-    def add_to(self, delivery: Delivery) -> None:
-        came = list(self.kinds)
-        shown = _shown(sorted(came), self.kinds) if self.codec in _ORDERED_BY_KIND else came
-        head = self.head
-        delivery.headless |= {n for n in self.fed if head is None or n < head}
-        delivery.came += shown
-        delivery.failed |= set(self.failed) - set(came)
-        delivery.unplaced |= self._unplaced(came)
-        delivery.silent |= set(self.fed) - set(came) - set(self.failed)
+    def _is_gradual(self, key: int) -> bool:
+        if key in self.kinds:
+            return self.kinds[key] in _PREDICTED
+        return bool(self.known.expected[key]) and key not in self.failed
 
-    def _unplaced(self, came: list[int]) -> set[int]:
-        if not self.failed:
+    def add_to(self, delivery: Delivery) -> None:
+        came, head = list(self.kinds), self.head
+        lost = {n for n in self.fed if self.known.expected[n]} - set(came)
+        # A decoder that fails may also swallow the frame that it was about to give.
+        failed = {n for n in lost if any(n <= f <= n + _PATIENCE for f in self.failed)}
+        delivery.headless |= {n for n in self.fed if head is None or n < head}
+        delivery.came += _shown(sorted(came), self.kinds) if self.codec in _ORDERED_BY_KIND else came
+        delivery.failed |= failed
+        delivery.unplaced |= self._unplaced(came, failed)
+        delivery.silent |= lost - failed
+
+    def _unplaced(self, came: list[int], failed: set[int]) -> set[int]:
+        if not failed:
             return set()
         place = {n: i for i, n in enumerate(came)}
-        group = dict(zip(self.fed, np.cumsum(self.keys[self.fed]).tolist(), strict=True))
-        sure: dict[int, int] = {}
-        for n, by_then in self.failed.items():
-            if n not in place:
-                sure[group[n]] = min(by_then, sure.get(group[n], by_then))
+        group = dict(zip(self.fed, np.cumsum(self.known.keys[self.fed]).tolist(), strict=True))
+        sure: dict[int, int] = {}  # group -> frames that had come when its first was lost
+        for n in failed:
+            by_then = min(count for f, count in self.failed.items() if f >= n)
+            sure[group[n]] = min(by_then, sure.get(group[n], by_then))
         return {n for n in came if place[n] >= sure.get(group[n], len(came))}
 
 
@@ -110,70 +141,50 @@ def _shown(decoded: list[int], kinds: dict[int, PictureType]) -> list[int]:
     return shown + held
 
 
-def deliver_all(
-    path: Path, starts: list[int], keys: np.ndarray, gives: np.ndarray, damaged: np.ndarray, threads: int = 0
-) -> Delivery:
-    """Decode the whole file, each segment for itself.
-
-    starts    the segments' first packets
-    keys      (P,) bool   the packet begins with a keyframe
-    gives     (P,)        what `pictures` says of each
-    damaged   (P,) bool   not to be fed: they fail
-    """
-    delivery = Delivery()
+def deliver_all(path: Path, known: Packets, threads: int = 0) -> Delivery:
+    """Decode the whole file, each segment for itself."""
+    delivery, in_order = Delivery(), True
     container, stream = open_decoder(path, threads)
-    codec = stream.codec_context.codec.canonical_name
-    segment = _Segment(codec, keys)
-
-    failed_at_end = False
-
-    def end_segment() -> None:
-        nonlocal failed_at_end
-        # At the end MPEG-4's decoder repeats a picture for one that is not coded.
-        rest = finish(stream)
-        failed_at_end |= rest.failed
-        segment.take(-1, Fed([(n, f) for n, f in rest.frames if gives[n] != NOTHING], rest.failed))
-        segment.add_to(delivery)
-
+    begins = frozenset(known.starts[1:])
+    segment = _Segment(stream, known)
     with container:
-        for ordinal, packet in zip(range(len(gives)), packets_of(container, stream), strict=False):
-            if ordinal in starts[1:]:
-                end_segment()
-                segment = _Segment(codec, keys)
-            segment.take(ordinal, Fed([], True) if damaged[ordinal] else feed(packet, ordinal, stream))
-        end_segment()
+        for ordinal, packet in zip(range(len(known.keys)), packets_of(container, stream), strict=False):
+            if ordinal in begins:
+                in_order &= segment.finish()
+                segment.add_to(delivery)
+                segment = _Segment(stream, known)
+            segment.feed(ordinal, packet)
+        in_order &= segment.finish()
+        segment.add_to(delivery)
     # With several threads the decoder does not say at which packet it failed, and may say nothing at the end.
-    unexplained = delivery.silent - set(np.flatnonzero(np.isin(gives, (NOTHING, COMPLETES))).tolist())
-    if threads != 1 and (delivery.failed or failed_at_end or unexplained):
-        return deliver_all(path, starts, keys, gives, damaged, threads=1)
+    if threads != 1 and (delivery.failed or delivery.silent or not in_order):
+        return deliver_all(path, known, threads=1)
     return delivery
 
 
-def deliver_beginnings(
-    path: Path, starts: list[int], keys: np.ndarray, shown: np.ndarray, damaged: np.ndarray
-) -> Delivery:
+def deliver_beginnings(path: Path, known: Packets, shown: np.ndarray) -> Delivery:
     """Decode the beginning of each segment: as far as its first pictures may hang on some that are not in the file.
 
-    shown   (P,)   display time of each packet, infinite where no frame is expected; the rest as in `deliver_all`
+    shown   (P,)   display time of each packet
     """
     delivery = Delivery()
     container, stream = open_decoder(path, 1)
     with container:
         packets = enumerate(packets_of(container, stream))
-        for start, end in pairwise([*starts, len(shown)]):
-            segment = _Segment(stream.codec_context.codec.canonical_name, keys)
+        for start, end in pairwise([*known.starts, len(shown)]):
+            segment = _Segment(stream, known)
             left = _PATIENCE
             for ordinal, packet in packets:
                 if ordinal < start:
                     continue
-                segment.take(ordinal, Fed([], True) if damaged[ordinal] else feed(packet, ordinal, stream))
+                segment.feed(ordinal, packet)
                 if not segment.kinds or segment.head is None:
                     left = _PATIENCE if ordinal - start < _LONGEST else 0
                 else:
                     left = left - 1 if _missing(segment, shown) else 0
                 if not left or ordinal == end - 1:
                     break
-            segment.take(-1, finish(stream))
+            segment.finish()
             part = Delivery()
             segment.add_to(part)
             delivery.came += part.came
@@ -184,6 +195,6 @@ def deliver_beginnings(
 
 
 def _missing(segment: _Segment, shown: np.ndarray) -> set[int]:
-    """What was fed, is shown before the first frame that came, and came neither as a frame nor as an error."""
+    """What was fed, should be shown before the first frame that came, and came neither as a frame nor as an error."""
     first = min((shown[n] for n in segment.kinds), default=np.inf)
-    return {n for n in segment.fed if shown[n] < first and n not in segment.failed}
+    return {n for n in segment.fed if segment.known.expected[n] and shown[n] < first and n not in segment.failed}

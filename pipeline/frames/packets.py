@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ...stores.errors import InvalidValueError
-from .display import deliver_all, deliver_beginnings
+from .display import Packets, deliver_all, deliver_beginnings
 from .pictures import COMPLETES, FRAME, UNSURE, picture_reader
 from .streams import cut_off, open_video, packets_of
 from .timeline import NONE, behind_the_cut, segments, since_first
@@ -246,19 +246,20 @@ def _display(
     defect = np.where(packets.corrupt, DAMAGED, SOUND)
     # MPEG-TS marks the last packets of a part for the leap to the next one.
     defect[[start - back for start in starts[1:] for back in range(1, 5) if back <= start]] = SOUND
+    known = Packets(starts, packets.key, expected.copy(), defect == DAMAGED)
     sure = not (gives == UNSURE).any()
     if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
         shown = packets.pts
-        begun = deliver_beginnings(path, starts, packets.key, np.where(expected, shown, np.inf), defect == DAMAGED)
+        begun = deliver_beginnings(path, known, shown)
         expected[list(begun.silent)] = False
         defect[list(begun.headless)] = HEADLESS
     elif sure and not packets.may_reorder:
         shown = np.arange(len(gives))
     else:
-        whole = deliver_all(path, starts, packets.key, gives, defect == DAMAGED)
+        whole = deliver_all(path, known)
         shown = _places_of(whole.came, packets.key)
-        came, failed = (np.isin(np.arange(len(gives)), list(these)) for these in (whole.came, whole.failed))
-        expected = ~packets.discarded & (came | failed & np.isin(gives, (FRAME, UNSURE)))
+        expected = np.zeros(len(gives), bool)
+        expected[[*whole.came, *whole.failed]] = True
         defect[list(whole.unplaced)] = UNPLACED
         defect[list(whole.failed)] = DAMAGED
         defect[list(whole.headless)] = HEADLESS

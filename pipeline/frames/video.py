@@ -357,7 +357,7 @@ class _Run:
         self._settle(ordinal, frame)
         if self.index.defect[ordinal] != SOUND:
             self.faults.lost(ordinal)
-        elif frame.is_corrupt:
+        elif frame.is_corrupt or ordinal in self.failed:
             self.faults.add(ordinal, FLAWED)
         if frame.pict_type != PictureType.I and ordinal == self.index.group_start[self.index.group[ordinal]]:
             self.faults.gradual.add(int(self.index.group[ordinal]))
