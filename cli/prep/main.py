@@ -47,7 +47,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     from ...pipeline.datasets.video import clips
 
     listing = list_sources(sources)
-    warn(listing.skipped)
+    warn([*listing.hints, *listing.skipped])
     found, bad = clips(listing, options["fps"], options["limit"])
     if len(bad) == 1 and not found:
         raise bad[0][1]

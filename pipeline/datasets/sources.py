@@ -30,12 +30,14 @@ class Listing:
     sources   videos and folders of images, in order
     levels    folders that belong to each one's name: how far it lies below the path that was named
     skipped   what is in the folders beside them, a line a folder
+    hints     what may be meant otherwise than it was said
     bad       what cannot be taken, with the error
     """
 
     sources: list[Path] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
     bad: list[tuple[Path, AugliftError]] = field(default_factory=list)
 
 
@@ -51,6 +53,11 @@ def list_sources(paths: Iterable[str | Path]) -> Listing:
     named = list(map(Path, paths))
     if not named:
         raise InvalidValueError("no source was given; name at least one video or folder of images")
+    images = [path for path in named if path.suffix.lower() in IMAGE_SUFFIXES]
+    if len(images) > 1:
+        listing.hints.append(
+            f"{len(images)} images are named: a clip of one frame each; name their folder for one clip"
+        )
     for path in named:
         if not is_folder(path):
             listing.sources.append(path)

@@ -132,6 +132,15 @@ def test_a_folder_that_holds_nothing_to_read_is_said_and_stops_nothing(tmp_path,
     assert "neither images nor videos" in str(error)
 
 
+def test_images_named_one_by_one_are_a_clip_each_and_how_to_make_them_one_is_said(tmp_path):
+    touch(tmp_path, "1.jpg", "2.jpg")
+    listing = list_sources([tmp_path / "1.jpg", tmp_path / "2.jpg"])
+    assert listing.sources == [tmp_path / "1.jpg", tmp_path / "2.jpg"]
+    (hint,) = listing.hints
+    assert "2 images are named: a clip of one frame each; name their folder" in hint
+    assert list_sources([tmp_path]).hints == list_sources([tmp_path / "1.jpg"]).hints == []
+
+
 def test_no_source_at_all_is_refused():
     with pytest.raises(InvalidValueError, match="no source was given"):
         list_sources([])
