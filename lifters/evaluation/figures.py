@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..metrics import ERRORS, MEASURES, errors
@@ -54,6 +56,13 @@ def tally(
 
     joints   those that count; None: all. A step is one between neighbouring frames of a sequence.
     """
+    with _one_thread():
+        return _tally(pose, target, frame, row, sequences, joints)
+
+
+def _tally(
+    pose: Tensor, target: Tensor, frame: np.ndarray, row: np.ndarray, sequences: int, joints: Sequence[int] | None
+) -> Tally:
     # Where frames are missing, another piece begins.
     gap = (np.diff(frame, prepend=frame[:1]) != 1) | (np.diff(row, prepend=row[:1]) != 0)
     piece = np.cumsum(gap)
@@ -75,6 +84,17 @@ def tally(
                 # A sequence that was begun in the frames before goes on here.
                 to[name][mine[edges]] += np.add.reduceat(what, edges, axis=0, dtype=np.float64)
     return Tally(total, count, np.bincount(row, minlength=sequences))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So few frames gain little from threads, and lose much to them where another process has a core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
