@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from auglift.stores.layout import StoreLayout, array_key
-from auglift.stores.ledger import ShardRecord
-from auglift.stores.location import locate
-from auglift.stores.schema import Field, field
-from auglift.stores.sequences import Sequence, SequenceTable
-from auglift.stores.shards import ShardWriter
-from auglift.stores.store import FeatureStore
-from auglift.stores.windows import WindowLoader
+from auglift.stores.format.layout import StoreLayout, array_key
+from auglift.stores.format.record import ShardRecord
+from auglift.stores.format.schema import Field, field
+from auglift.stores.format.sequences import Sequence, SequenceTable
+from auglift.stores.locations.choose import locate
+from auglift.stores.reading.store import FeatureStore
+from auglift.stores.reading.windows import WindowLoader
+from auglift.stores.writing.shards import ShardWriter
 
 from .harness import Row, main
 

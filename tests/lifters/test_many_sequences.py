@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from auglift.lifters.checkpoint import Run
-from auglift.lifters.evaluate import evaluate
+from auglift.lifters.evaluation.evaluate import evaluate
 from auglift.lifters.inputs import Inputs
-from auglift.lifters.setup import Setup, parse_changes
-from auglift.lifters.train import train
-from auglift.stores.sequences import SequenceTable
-from auglift.stores.shardfile import ShardReader
+from auglift.lifters.training.checkpoint import Run
+from auglift.lifters.training.setup import Setup, parse_changes
+from auglift.lifters.training.train import train
+from auglift.stores.format.sequences import SequenceTable
+from auglift.stores.reading.shardfile import ShardReader
 from tests.fakes.people import people
 
 COUNT, SUBJECTS = 1500, 10
