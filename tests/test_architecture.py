@@ -26,11 +26,14 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Folders that are not here hold files alone; for those, and for all, there is no import cycle.
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger reading writing summaries export",
-    "pipeline": "frames plan uadd networks extract build synth datasets execution embedded pictures",
-    "pipeline/datasets": "formats table joints letterbox sanity video archive calibrated h36m mpi_inf_3dhp fit3d "
-    "threedpw synth",
+    "pipeline": "homes frames plan uadd networks extract build synth datasets execution embedded pictures",
+    "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
+    "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
-    "lifters": "losses metrics inputs models widening data training evaluation sweeps",
+    "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth",
+    "pipeline/execution": "batch_memory results shard_job calibration worker scheduling resources address ray_cluster "
+    "ray_executor serial",
+    "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",
     "cli": "common prep picture store train evaluate sweep tiny",
 }
 

@@ -43,7 +43,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     it. What is left out is named. A source that cannot be read is left out too, and the exit code is then 1.
     """
     require_prep()
-    from ...pipeline.datasets.sources import list_sources
+    from ...pipeline.datasets.listing import list_sources
     from ...pipeline.datasets.video import clips
 
     listing = list_sources(sources)

@@ -20,7 +20,7 @@ from ..plan import Clip, clip_of
 from .formats.cameras import Camera, read_calibration
 from .formats.markers import MARKERS, joints_of, read_trc
 from .letterbox import black_bars
-from .sources import list_sources
+from .listing import list_sources
 
 # Which column of the markers is which axis of the calibration's world. A TRC has y up, Pose2Sim's world z.
 AXES = "zxy"

@@ -10,7 +10,7 @@ from ...stores.errors import AugliftError, InvalidValueError
 from ..frames.names import file_name, readable, unique_ids
 from ..frames.sources import SourceInfo, probe
 from ..plan import Clip, clip_of
-from .sources import Listing, list_sources
+from .listing import Listing, list_sources
 
 
 def clips(

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import zarr.abc.store
 import zarr.storage
 
-from ..checksums import read_checksums
 from ..errors import (
     AugliftError,
     InvalidValueError,
@@ -32,6 +31,7 @@ from ..format.layout import CHECKSUMS, LEDGER
 from ..format.record import ShardRecord
 from ..format.schema import FIELDS
 from .base import Location, StrictReads
+from .checksums import read_checksums
 
 SCHEMES = ("s3", "gs", "https", "http")
 THREADS = 16

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import zarr
 
-from ..checksums import is_as_written, read_checksums
 from ..errors import (
     CorruptStoreError,
     InvalidValueError,
@@ -27,6 +26,7 @@ from ..format.schema import FIELDS, FORMAT, FORMAT_VERSION, Field
 from ..format.sequences import SequenceTable
 from ..ledger import read_ledger
 from ..locations.base import Location
+from ..locations.checksums import is_as_written, read_checksums
 from ..locations.choose import locate
 
 

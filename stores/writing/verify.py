@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checksums import is_as_written, read_checksums
 from ..errors import AugliftError, CorruptStoreError, MissingFileError
 from ..format.fingerprint import canonical_json, fingerprint
 from ..format.layout import (
@@ -30,6 +29,7 @@ from ..format.record import ShardRecord
 from ..format.schema import Field
 from ..ledger import read_record
 from ..locations.base import PARTIAL, Location
+from ..locations.checksums import is_as_written, read_checksums
 from ..locations.choose import locate
 from ..reading.store import FeatureStore, read_attributes
 from .lock import LOCK, StoreLock, holder_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from .errors import CorruptStoreError, MissingFileError
-from .format.layout import CHECKSUMS
-from .locations.base import Location
+from ..errors import CorruptStoreError, MissingFileError
+from ..format.layout import CHECKSUMS
+from .base import Location
 
 
 def read_checksums(location: Location) -> dict[str, str] | None:

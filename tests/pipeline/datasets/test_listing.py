@@ -1,4 +1,4 @@
-"""pipeline/datasets/sources.py: a folder stands for what is in it, and what is left out of it is named."""
+"""pipeline/datasets/listing.py: a folder stands for what is in it, and what is left out of it is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from auglift.pipeline.datasets.sources import list_sources
+from auglift.pipeline.datasets.listing import list_sources
 from auglift.pipeline.datasets.video import clips
 from auglift.stores.errors import AugliftError, InvalidValueError, MissingFileError
 
