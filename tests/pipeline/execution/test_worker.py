@@ -96,7 +96,8 @@ def test_a_heartbeat_stalls_only_while_a_stage_runs():
 
 
 def test_a_worker_needs_no_torch_to_report_what_is_missing():
-    code = "import sys, auglift.pipeline.execution.worker, auglift.pipeline.execution.ray_cluster, auglift.pipeline.execution.ray_executor as r"
+    execution = "auglift.pipeline.execution"
+    code = f"import sys, {execution}.worker, {execution}.ray_cluster, {execution}.ray_executor"
     code += "; sys.exit(any(name in sys.modules for name in ('torch', 'mmpose', 'transformers', 'av')))"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
