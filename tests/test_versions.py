@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LOADING = (
     "tests/pipeline/test_published_depth.py",
+    "tests/pipeline/test_model_folder.py",
     "tests/pipeline/test_openmmlab_files.py",
     "tests/pipeline/test_weight_places.py",
     "tests/pipeline/test_weights.py",
