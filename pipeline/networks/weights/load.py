@@ -46,7 +46,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
     """The file of a model's weights: from the folder `weights`, then the usual caches, then the origin.
 
     In the folder, `<name>.safetensors` and `<name>.pth` are the user's own and taken as they are. So is the file of a
-    Hugging Face repository, if none there is the published one: its name promises nothing, and the store is told
+    Hugging Face repository, if none there is the published one: its name promises nothing, and the store says so
     (`networks.warnings`). A file whose name has a digest must have that, wherever it lies,
     and so must what comes from a cache or the origin.
     Raises MissingFileError naming the file, its origin and both ways to supply it; InvalidValueError for a bad digest.
