@@ -67,6 +67,8 @@ def check_truth(store: FeatureStore, table: SequenceTable, truth: Truth, purpose
         return
     if known.any():
         found = f"of the {known.sum()} frames of {store.url} that have ground truth none shows a person who was found"
+    elif store.status != "complete":
+        found = f"{store.url} has no ground truth yet in the shards that are finished"
     else:
         found = f"{store.url} has no ground truth in any of the {table.frames} frames chosen: {TARGET} is NaN there"
     raise InvalidValueError(f"{found}; a lifter cannot be {purpose} on it: take a store, or a split, that has 3D")
