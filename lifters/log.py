@@ -17,7 +17,7 @@ class Log:
 
     def __init__(self, path: Path, epoch: int):
         self.path = path
-        kept = [line for line in read_log(path) if line["epoch"] < epoch]
+        kept = [line for line in read_log(path) if line.get("epoch", epoch) < epoch]
         write_atomically(path, "".join(_line(line) for line in kept).encode())
         self.board = _tensorboard(path.parent / "tensorboard", epoch)
 
@@ -53,7 +53,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except ValueError:
             break
-        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+        if not isinstance(record, dict):
             break
         found.append(record)
     return found

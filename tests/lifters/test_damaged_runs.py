@@ -92,9 +92,7 @@ def test_a_training_whose_files_were_damaged_says_which_and_changes_nothing(tmp_
             Run(tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    "rest", [b'{"epoch": 1, "lo', b"\xff\xfe\x00", b"3\n", b"null\n", b'{"loss": 1}\n', b'{"epoch": "a"}\n']
-)
+@pytest.mark.parametrize("rest", [b'{"epoch": 1, "lo', b"\xff\xfe\x00", b"3\n", b"null\n"])
 def test_a_log_is_read_up_to_what_is_no_line_of_it(tmp_path: Path, rest: bytes):
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"epoch": 0, "loss": 2.0}\n' + rest)
