@@ -161,10 +161,15 @@ def _checked(table: str, values: Mapping[str, Any], known: Mapping[str, Any]) ->
             raise InvalidValueError(
                 f"{table}.{key} = {value!r}: must be a {type(default).__name__}, such as {default!r}"
             )
-        if not all(math.isfinite(one) for one in (value if type(value) is tuple else (value,)) if type(one) is float):
+        if not _finite(value):
             raise InvalidValueError(f"{table}.{key} = {value!r}: must be finite")
         checked[key] = type(default)(value)
     return checked
+
+
+def _finite(value: Any) -> bool:
+    numbers = value if isinstance(value, tuple) else (value,)
+    return all(math.isfinite(number) for number in numbers if isinstance(number, float))
 
 
 def _frozen(value: Any) -> Any:
