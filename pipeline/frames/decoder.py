@@ -18,7 +18,9 @@ _ERROR_DETECTION = {"mjpeg": "crccheck+bitstream+buffer+explode"}
 _ERROR_DETECTION_OF_OTHERS = "crccheck+bitstream+buffer"
 # With frame threads, FFmpeg's FFV1 decoder lets a damaged frame spoil the one before it, and its MPEG-4 decoder may
 # forget that a frame is damaged when another thread gives it out.
-_THREAD_TYPE = {"ffv1": "SLICE", "mpeg4": "SLICE"}
+_THREAD_TYPE = {"ffv1": "SLICE", "mpeg4": "SLICE", "vp8": "SLICE"}
+# Its VP8 decoder notices a damaged frame only with several threads to a frame.
+_FEWEST_THREADS = {"vp8": 2}
 # Where a stream does not say how far it reorders pictures, FFmpeg's H.264 decoder guesses, and drops a frame each time
 # it finds that it has guessed too low. This makes it wait as long as the standard allows instead.
 _OPTIONS = {"h264": {"strict": "strict"}}
@@ -43,7 +45,8 @@ def open_decoder(path: Path, threads: int) -> tuple[InputContainer, VideoStream]
     """
     container, stream = open_video(path)
     context = stream.codec_context
-    context.thread_type, context.thread_count = _THREAD_TYPE.get(context.name, "AUTO"), threads
+    context.thread_type = _THREAD_TYPE.get(context.name, "AUTO")
+    context.thread_count = max(threads, _FEWEST_THREADS.get(context.name, 0))
     detection = _ERROR_DETECTION.get(context.name, _ERROR_DETECTION_OF_OTHERS)
     context.options = {"err_detect": detection} | _OPTIONS.get(context.name, {})
     return container, stream

@@ -125,9 +125,9 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     count = len(packets.key)
     if not count:
         raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
-    starts = segments(packets.pts, packets.dts, packets.key, packets.discarded) if packets.timed else [0]
+    starts = segments(packets.dts, packets.key) if packets.timed and packets.falls_back else [0]
     segment = np.searchsorted(starts, np.arange(count), side="right") - 1
-    shown, expected, defect = _display(path, packets, starts, segment)
+    shown, expected, defect, key = _display(path, packets, starts, segment)
 
     # What a cut-off file lacks may belong before some of the frames that it has.
     broken = cut_off(path, packets.container) or bool(packets.corrupt[-1] and packets.container != "mpegts")
@@ -146,7 +146,6 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     for second in np.flatnonzero(packets.gives == COMPLETES):
         owner[second] = owner[second - 1]
 
-    key = packets.key.copy()
     key[starts] = True
     group, group_start = np.cumsum(key) - 1, np.flatnonzero(key)
     group_first = _first_frames(group_start, starts, segment, shown, order)
@@ -176,6 +175,8 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
 class _Packets(NamedTuple):
     """What a pass over the file finds: P packets as they are stored, and what the header says of them.
 
+    timed       packets have times, and not such as FFmpeg guesses
+    falls_back  times may fall back in files of this kind
     listed   packets in the header's list; None where it has none
     chunks   packets that the header counts, empty ones among them
     """
@@ -190,8 +191,10 @@ class _Packets(NamedTuple):
     gives: np.ndarray
     container: str
     timed: bool
+    falls_back: bool
     by_byte: bool
     may_reorder: bool
+    intra_only: bool
     listed: int | None
     chunks: int
     tick: float
@@ -229,8 +232,10 @@ def _read(path: Path) -> _Packets:
             container=kind,
             # Of AVI and of bare streams FFmpeg guesses times from the order of packets.
             timed=kind != "avi" and not flags & _NO_TIMESTAMPS,
+            falls_back=bool(flags & _DISCONTINUOUS),
             by_byte=bool(flags & (_NO_TIMESTAMPS | _DISCONTINUOUS)) and not flags & _NO_BYTE_SEEK,
             may_reorder=reader.may_reorder,
+            intra_only=stream.codec_context.codec.intra_only,
             listed=header_frames(container, stream),
             chunks=stream.frames,
             tick=float(stream.time_base or 0),
@@ -239,15 +244,17 @@ def _read(path: Path) -> _Packets:
 
 def _display(
     path: Path, packets: _Packets, starts: list[int], segment: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each packet, when it is shown (comparable within a segment), whether it gives a frame, and its defect."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """When each packet is shown (comparable within a segment), whether it gives a frame, its defect, if it is a key."""
     gives = packets.gives
     expected = ~packets.discarded & np.isin(gives, (FRAME, UNSURE))
     defect = np.where(packets.corrupt, DAMAGED, SOUND)
     # MPEG-TS marks the last packets of a part for the leap to the next one.
     defect[[start - back for start in starts[1:] for back in range(1, 5) if back <= start]] = SOUND
     known = Packets(starts, packets.key, expected.copy(), defect == DAMAGED)
-    sure = not (gives == UNSURE).any()
+    # Without its index, an AVI calls each packet a keyframe.
+    keys_known = packets.container != "avi" or packets.intra_only or not packets.key.all()
+    sure = keys_known and not (gives == UNSURE).any()
     if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
         shown = packets.pts
         begun = deliver_beginnings(path, known, shown)
@@ -256,6 +263,8 @@ def _display(
     elif sure and not packets.may_reorder:
         shown = np.arange(len(gives))
     else:
+        if not keys_known:
+            known = known._replace(keys=np.arange(len(gives)) == 0)
         whole = deliver_all(path, known)
         shown = _places_of(whole.came, packets.key)
         expected = np.zeros(len(gives), bool)
@@ -263,7 +272,9 @@ def _display(
         defect[list(whole.unplaced)] = UNPLACED
         defect[list(whole.failed)] = DAMAGED
         defect[list(whole.headless)] = HEADLESS
-    return shown, expected, defect
+        if not keys_known:
+            return shown, expected, defect, np.isin(np.arange(len(gives)), list(whole.whole))
+    return shown, expected, defect, packets.key.copy()
 
 
 def _tells_order(pts: np.ndarray, segment: np.ndarray, may_reorder: bool) -> bool:

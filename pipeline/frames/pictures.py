@@ -19,6 +19,8 @@ FRAME, NOTHING, COMPLETES, UNSURE = 1, 0, 2, -1
 
 # An MPEG-4 packet of at most so many bytes may hold a picture that is not coded.
 _TINY = 24
+# And one of at most so many has no room for one that is, be it damaged or not.
+_TOO_SMALL = 8
 
 
 class PictureReader:
@@ -92,7 +94,7 @@ class _Mpeg4(PictureReader):
         owed, self.owed = self.owed, len(coded) > 1
         if self.owed or (owed and coded == [False]):
             return UNSURE
-        return NOTHING if coded == [False] else FRAME
+        return NOTHING if coded == [False] or len(data) <= _TOO_SMALL else FRAME
 
     def _layer(self, data: bytes) -> None:
         """Find the video object layer, which says how many bits a time has."""
