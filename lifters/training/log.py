@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..stores.errors import StoreWriteError
+from ...stores.errors import StoreWriteError
 from .checkpoint import write_atomically
 
 
