@@ -18,6 +18,7 @@ LOADING = (
     "tests/pipeline/test_published_depth.py",
     "tests/pipeline/test_model_folder.py",
     "tests/pipeline/test_openmmlab_files.py",
+    "tests/pipeline/test_weight_fetch.py",
     "tests/pipeline/test_weight_places.py",
     "tests/pipeline/test_weights.py",
     "tests/pipeline/test_real_detector.py",
