@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import os
 import socket
 import subprocess
-import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +15,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+<<<<<<< HEAD:tests/pipeline/networks/weights/test_load.py
 from auglift.pipeline.networks import models, openmmlab
 from auglift.pipeline.networks.weights import load
 from auglift.stores.errors import InvalidValueError, MissingFileError, StoreWriteError
+=======
+from auglift.pipeline import models, openmmlab, weights
+from auglift.stores.errors import InvalidValueError, MissingFileError
+>>>>>>> wtA:tests/pipeline/test_weights.py
 
 from ....fakes.hostile import Hostile
 
@@ -125,6 +125,7 @@ def test_a_folder_of_weights_that_is_none_is_an_error(tmp_path):
         load.load_state(spec, tmp_path / "file.pth")
 
 
+<<<<<<< HEAD:tests/pipeline/networks/weights/test_load.py
 @pytest.fixture
 def server(tmp_path) -> Iterator[tuple[Path, str]]:
     """A folder and the address that serves it; files called `*.cut` break off after half their length."""
@@ -203,6 +204,8 @@ def test_a_cache_that_cannot_be_written_is_not_called_a_missing_network(server, 
         load.load_state(replace(spec, origin=f"{address}/{spec.file}"))
 
 
+=======
+>>>>>>> wtA:tests/pipeline/test_weights.py
 @pytest.mark.parametrize(("asked", "seed"), [("random", 0), ("random:7", 7), (None, None), ("randomised", None)])
 def test_random_weights_are_asked_for_by_name_and_seed(asked, seed):
     assert load.random_seed(asked) == seed
