@@ -15,24 +15,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LOADING = (
-<<<<<<< HEAD
     "tests/pipeline/networks/test_published_depth.py",
     "tests/pipeline/networks/weights/test_model_folder.py",
     "tests/pipeline/networks/test_openmmlab_files.py",
     "tests/pipeline/networks/weights/test_places.py",
     "tests/pipeline/networks/weights/test_load.py",
+    "tests/pipeline/networks/weights/test_fetch.py",
     "tests/pipeline/networks/test_real_detector.py",
     "tests/cli/prep/test_published_weights.py",
-=======
-    "tests/pipeline/test_published_depth.py",
-    "tests/pipeline/test_model_folder.py",
-    "tests/pipeline/test_openmmlab_files.py",
-    "tests/pipeline/networks/weights/test_fetch.py",
-    "tests/pipeline/test_weight_places.py",
-    "tests/pipeline/test_weights.py",
-    "tests/pipeline/test_real_detector.py",
-    "tests/cli/test_published_weights.py",
->>>>>>> wtA
 )
 TOOLS = ("pytest", "pytest-timeout", "hypothesis", "onnx", "onnxruntime", "pyyaml")
 
