@@ -48,7 +48,7 @@ class Delivery:
     whole: set[int] = field(default_factory=set)
 
 
-class Packets(NamedTuple):
+class Known(NamedTuple):
     """What is known of a file's P packets.
 
     starts     the segments' first packets
@@ -66,11 +66,11 @@ class Packets(NamedTuple):
 class _Segment:
     """What one segment's packets gave so far; the decoder knows nothing of the segments before."""
 
-    def __init__(self, stream: VideoStream, known: Packets) -> None:
+    def __init__(self, stream: VideoStream, known: Known) -> None:
         self.stream, self.known = stream, known
         self.codec = stream.codec_context.codec.canonical_name
         self.fed: list[int] = []
-        self.kinds: dict[int, PictureType] = {}  # of what came, in the order in which it came
+        self.kinds: dict[int, int] = {}  # of what came, in the order in which it came
         self.by_then: dict[int, int] = {}  # how many frames had come when a packet was fed
         self.failed: set[int] = set()
         self.corrupt: set[int] = set()
@@ -144,7 +144,7 @@ class _Segment:
         return {n for n in came if place[n] >= since.get(group[n], len(came))}
 
 
-def _shown(decoded: list[int], kinds: dict[int, PictureType]) -> list[int]:
+def _shown(decoded: list[int], kinds: dict[int, int]) -> list[int]:
     """Packets in order of display, from their order of decoding."""
     shown, held = [], []
     for number in decoded:
@@ -156,7 +156,7 @@ def _shown(decoded: list[int], kinds: dict[int, PictureType]) -> list[int]:
     return shown + held
 
 
-def deliver_all(path: Path, known: Packets, threads: int = 0) -> Delivery:
+def deliver_all(path: Path, known: Known, threads: int = 0) -> Delivery:
     """Decode the whole file, each segment for itself."""
     delivery, in_order = Delivery(), True
     container, stream = open_decoder(path, threads)
@@ -177,7 +177,7 @@ def deliver_all(path: Path, known: Packets, threads: int = 0) -> Delivery:
     return delivery
 
 
-def deliver_beginnings(path: Path, known: Packets, shown: np.ndarray) -> Delivery:
+def deliver_beginnings(path: Path, known: Known, shown: np.ndarray) -> Delivery:
     """Decode the beginning of each segment: as far as its first pictures may hang on some that are not in the file.
 
     shown   (P,)   display time of each packet

@@ -193,7 +193,7 @@ class _H264(PictureReader):
         """(is bottom, frame number) of a field's slice; None for a frame's."""
         bits = _BitReader(_unescaped(unit[1:48]))
         try:
-            bits.ue(), bits.ue()
+            bits.skip_ue(2)
             planes, only_frames, width = self.sequences[self.pictures[bits.ue()]]
             bits.u(2 * planes)
             frame = bits.u(width)
@@ -212,7 +212,8 @@ def _sequence(bits: _BitReader) -> tuple[int, tuple[bool, bool, int]]:
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         chroma = bits.ue()
         planes = chroma == 3 and bool(bits.u(1))
-        bits.ue(), bits.ue(), bits.u(1)
+        bits.skip_ue(2)
+        bits.u(1)
         if bits.u(1):
             for i in range(8 if chroma != 3 else 12):
                 if bits.u(1):
@@ -222,10 +223,12 @@ def _sequence(bits: _BitReader) -> tuple[int, tuple[bool, bool, int]]:
     if order == 0:
         bits.ue()
     elif order == 1:
-        bits.u(1), bits.ue(), bits.ue()
-        for _ in range(bits.ue()):
-            bits.ue()
-    bits.ue(), bits.u(1), bits.ue(), bits.ue()
+        bits.u(1)
+        bits.skip_ue(2)
+        bits.skip_ue(bits.ue())
+    bits.skip_ue(1)
+    bits.u(1)
+    bits.skip_ue(2)
     return number, (planes, bool(bits.u(1)), width)
 
 
@@ -298,3 +301,7 @@ class _BitReader:
             if zeros > 32:
                 raise EOFError
         return (1 << zeros) - 1 + self.u(zeros)
+
+    def skip_ue(self, count: int) -> None:
+        for _ in range(count):
+            self.ue()
