@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ..stores.errors import InvalidValueError
+from ....stores.errors import InvalidValueError
 from .demux import StoredPackets, identity_of, read_packets
 from .display import Known, deliver_all, deliver_beginnings
 from .pictures import COMPLETES, FRAME, UNSURE
