@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from .tables import kept_on_device
 
 # PIL weighs 8-bit pixels with whole numbers, in units of 2^-22, so that a weighted sum fits 32 bits.
 _FRACTION_BITS = 22
@@ -33,7 +34,7 @@ def _resample(pixels: Tensor, length: int) -> Tensor:
     if pixels.shape[-2] == length:
         return pixels.contiguous()
     pixels = pixels.contiguous()
-    first, weights = (table.to(pixels.device) for table in _taps(pixels.shape[-2], length))
+    first, weights = _taps(pixels.shape[-2], length, device=pixels.device)
     last = pixels.shape[-2] - 1
     total = torch.full(
         (*pixels.shape[:-2], length, pixels.shape[-1]),
@@ -48,7 +49,7 @@ def _resample(pixels: Tensor, length: int) -> Tensor:
     return (total >> _FRACTION_BITS).clamp_(0, 255).to(torch.uint8)
 
 
-@lru_cache(maxsize=64)
+@kept_on_device
 def _taps(source: int, target: int) -> tuple[Tensor, Tensor]:
     """For each of `target` places, the first of the `source` pixels it reads, (target,); their weights, (K, target)."""
     scale = source / target

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from scipy.stats import rankdata
 
 from ..depth import build_depth
-from ..detect import build_detector, overlap
+from ..detect import build_detector
+from ..people import overlap
 from ..pose import build_pose
 from ..synth.domains import DOMAINS
 from . import measures

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from auglift.pipeline.extract import Extractor, StageTimes
 from auglift.pipeline.memory import ForwardLimit
+from auglift.pipeline.overlap import extract
 
 from ..fakes.networks import FakeDepth, fake_extractor
 
@@ -45,7 +46,7 @@ def test_parts_give_what_the_whole_gives(count, holds, boxed):
     whole = fake_extractor().extract(frames, readable, truth, times)
     extractor, depth = small_extractor(holds)
     limit = ForwardLimit()
-    parts = limit.extract(extractor, frames, readable, truth, times)
+    parts = extract(extractor, frames, readable, truth, limit, times)
     assert parts.keys() == whole.keys()
     for name in whole:
         np.testing.assert_array_equal(parts[name], whole[name])
@@ -56,7 +57,7 @@ def test_what_was_learnt_is_remembered():
     extractor, depth = small_extractor(3)
     limit = ForwardLimit()
     for _ in range(2):
-        limit.extract(extractor, frames_of(8), np.ones(8, bool), None, StageTimes())
+        extract(extractor, frames_of(8), np.ones(8, bool), None, limit, StageTimes())
     assert limit.frames == 2
     assert depth.asked == [8, 4, *[2] * 4, *[2] * 4]
 
@@ -64,13 +65,13 @@ def test_what_was_learnt_is_remembered():
 def test_where_a_single_frame_does_not_fit_the_error_is_the_devices_own():
     extractor, depth = small_extractor(0)
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
-        ForwardLimit().extract(extractor, frames_of(4), np.ones(4, bool), None, StageTimes())
+        extract(extractor, frames_of(4), np.ones(4, bool), None, ForwardLimit(), StageTimes())
     assert depth.asked == [4, 2, 1]
 
 
 def test_a_batch_that_fits_goes_through_whole():
     extractor, depth = small_extractor(8)
     limit = ForwardLimit()
-    limit.extract(extractor, frames_of(8), np.ones(8, bool), None, StageTimes())
+    extract(extractor, frames_of(8), np.ones(8, bool), None, limit, StageTimes())
     assert depth.asked == [8]
     assert limit.frames is None
