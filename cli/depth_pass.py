@@ -16,6 +16,7 @@ from ..stores.relief import relief
 from ..stores.shards import SHARD_FRAMES
 from ..stores.store import FeatureStore
 from .common import json_option, stderr
+from .computing import COMPUTING_OPTIONS, computing_of
 from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
 
@@ -69,8 +70,9 @@ _OPTIONS = [
     click.option("--fps", type=float, help="Take so many frames a second. Default: all there are."),
     click.option("--limit", type=click.IntRange(min=1), help="At most so many frames of each source."),
     click.option("--shard-frames", type=click.IntRange(min=1), help="Frames a shard. Default: 8192; small jobs, less."),
-    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Frames a forward pass."),
+    click.option("--batch", type=click.IntRange(min=1), help="Frames a forward pass. Default: 8; on a GPU, 16."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads a worker. Default: all cores it has."),
+    *COMPUTING_OPTIONS,
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
     *WORKER_OPTIONS,
     click.option("--dry-run", is_flag=True, help="Say what would be done; load no network, write nothing."),
@@ -132,7 +134,10 @@ def run(clips: list[Clip], options: Mapping[str, Any], truth: Mapping[str, Any] 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     named = {k: options[k] for k in ("detector", "pose", "depth", "weights", "device", "batch")}
     networks = NetworkOptions(
-        presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
+        presets=chosen,
+        computing=computing_of(options, clips),
+        **named,
+        **({"threads": options["threads"]} if options["threads"] else {}),
     )
     with ready(options, networks) as crew:
         plan = Plan(tuple(clips), crew.settings, presets, shard_frames, warnings(crew.settings), truth or {})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..stores.errors import InvalidValueError, MissingExtraError
+from .cores import usable_cores
 from .roster import Place
 from .worker import ShardWorker
 from .workers import Crowd, Node, settings_of
@@ -185,7 +186,7 @@ def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
         try:
             ray.init(
                 address="local",
-                num_cpus=cpus,
+                num_cpus=usable_cores() if cpus is None else cpus,
                 num_gpus=gpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,

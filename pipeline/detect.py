@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from ..stores.errors import InvalidValueError
 from . import openmmlab
 from .boxes import best_boxes, candidates, rules_of
 from .models import DEFAULTS, resolve
+from .precision import Precision, exact_layers, fold_norms
 from .tables import kept_on_device
 from .weights import fit_state, load_state, random_seed
 
@@ -54,6 +55,8 @@ class RTMDet:
         self._identity = dict(identity)
         self._device = device
         self._model: Any = model.to(device)
+        self._precision = Precision()
+        self.run: Callable[..., Any] = self._network
         steps = {step["type"].split(".")[-1]: step for step in config.test_dataloader.dataset.pipeline}
         if not {"Resize", "Pad"} <= steps.keys() or not steps["Resize"].get("keep_ratio"):
             raise InvalidValueError(f"{self.name}: its configuration does not resize with the aspect kept, then pad")
@@ -92,10 +95,9 @@ class RTMDet:
     def boxes(self, frames: Tensor, most: int) -> Tensor:
         """See `Detector`."""
         inputs, scale = self.inputs(frames)
-        scores, distances = self._model.bbox_head(self._model.extract_feat(inputs))
-        person = slice(self._person, self._person + 1)
+        scores, distances = self.run(inputs)
         found, score = candidates(
-            [level[:, person] for level in scores],
+            scores,
             distances,
             self._points([level.shape[-2:] for level in scores]),
             (inputs.shape[-2], inputs.shape[-1]),
@@ -111,6 +113,34 @@ class RTMDet:
         found = self.boxes(frames, int(self._test_cfg.max_per_img))
         counts = found[..., 4].isfinite().sum(dim=1).tolist()
         return [each[:count] for each, count in zip(found, counts, strict=True)]
+
+    def compute_in(self, precision: Precision) -> None:
+        """Compute so from now on; once, for weights are rounded."""
+        self._precision = precision
+        self._identity |= precision.describe()
+        if self._device.type == "cuda":
+            fold_norms(self._model)
+            self._model.to(memory_format=torch.channels_last)
+        exact_layers(self._model.bbox_head, ("rtm_cls", "rtm_reg"), self._device)
+        precision.prepare(self._model)
+
+    def run_by(self, run: Callable[[Tensor], Any], how: str) -> None:
+        """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`."""
+        self.run = run
+        self._identity["run_by"] = how
+
+    def input_shape(self, batch: int, frame_size: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """Of what the network gets for so many frames, of whatever size."""
+        return batch, 3, self._size[1], self._size[0]
+
+    def _network(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The maps of each level: logits of a person (B, 1, h, w) and distances (B, 4, h, w), float32."""
+        if self._device.type == "cuda":
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self._precision.context(self._device):
+            scores, distances = self._model.bbox_head(self._model.extract_feat(inputs))
+        person = slice(self._person, self._person + 1)
+        return [level[:, person].float() for level in scores], [level.float() for level in distances]
 
     def _points(self, sizes: Sequence[Sequence[int]]) -> list[Tensor]:
         """Where the cells of each level lie in the input, which always has the same size."""
@@ -178,3 +208,12 @@ def _taps(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
     first = at.floor()
     second = (first + 1).clamp(max=old - 1)
     return first.long(), second.long(), (at - first).float()
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes (..., 4), pair by pair: (...), 0 where there is nothing to divide by."""
+    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    shared = sides.clamp(min=0).prod(dim=-1)
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).clamp(min=0).prod(dim=-1) for x in (a, b))
+    united = area_a + area_b - shared
+    return torch.where(united > 0, shared / united, 0.0)

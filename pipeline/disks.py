@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .tables import kept_on_device
+
 # A disk is treated whole, so that larger ones would break the bound on memory.
 MAX_RADIUS = 256.0
 
@@ -92,7 +94,14 @@ def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], as
     from .disks_device import percentiles_on_device
 
     told = percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, asked)
-    return [told[disk].index_select(-1, torch.from_numpy(c).to(maps.device)) for disk, c in asked.answers]
+    return [
+        told[disk].index_select(-1, _columns(tuple(c.tolist()), device=maps.device)[0]) for disk, c in asked.answers
+    ]
+
+
+@kept_on_device
+def _columns(columns: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return (torch.tensor(columns, dtype=torch.int64),)
 
 
 def as_array(tensor: Tensor, dtype: type[np.floating[Any]] | None = None) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 
 from ..stores.errors import InvalidValueError
+from .computing import Computing, default_batch
+from .cores import usable_cores
 from .depth import build_depth
 from .detect import build_detector
 from .extract import Extractor, describe
@@ -28,8 +29,9 @@ class NetworkOptions:
     pose       `ground-truth`: joints and box as the dataset knows them; no detector is loaded either
     depth      `ground-truth`: the dataset's own depth maps
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
-    batch      frames a forward pass
+    batch      frames a forward pass; None: 8, and 16 on a GPU
     threads    CPU threads a worker; sums are ordered by them
+    computing  precision, compiler and backend
     """
 
     detector: str = DEFAULTS["detector"]
@@ -38,11 +40,12 @@ class NetworkOptions:
     weights: str | Path | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
-    batch: int = 8
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    batch: int | None = None
+    threads: int = field(default_factory=usable_cores)
+    computing: Computing = field(default_factory=Computing)
 
     def __post_init__(self):
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise InvalidValueError(f"--batch must be at least 1, not {self.batch}")
         if self.threads < 1:
             raise InvalidValueError(f"--threads must be at least 1, not {self.threads}")
@@ -50,14 +53,17 @@ class NetworkOptions:
     def build(self) -> Extractor:
         """Load the networks onto the device."""
         device = pick_device(self.device)
+        self.computing.check(device)
         torch.set_num_threads(self.threads)
-        return Extractor(
+        extractor = Extractor(
             detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
             pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
             depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
             presets=self.presets,
             device=device,
         )
+        self.computing.set_up(extractor, self.batch or default_batch(device), self.threads)
+        return extractor
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, so that hours of drawing are not followed by an error.
@@ -76,7 +82,7 @@ class NetworkOptions:
         """What a plan's fingerprint holds of these options: plain data."""
         return {
             **describe(extractor),
-            "batch": self.batch,
+            "batch": self.batch or default_batch(extractor.device),
             "threads": self.threads,
             "device": extractor.device.type,
         }
@@ -123,11 +129,14 @@ def _constant(part: str, text: str) -> tuple[str, float]:
 def pick_device(name: str) -> torch.device:
     """`auto`: a GPU where there is one. InvalidValueError where the device named is not here."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise InvalidValueError(f"--device '{name}' is no device; try cpu, cuda or cuda:0") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidValueError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs; try --device cpu")
-    return device
+    # With its number: streams and caches are of one GPU.
+    return (
+        torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" and device.index is None else device
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .detect import overlap
+
 NOBODY = float("-inf")
 
 
@@ -21,12 +23,3 @@ def choose_people(boxes: Tensor, merit: Tensor, truth: Tensor | None = None) -> 
         shared = overlap(boxes, truth[:, None].to(boxes))
         merit = torch.where(known & (merit > NOBODY), shared, merit)
     return merit.argmax(dim=1)
-
-
-def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes (..., 4), pair by pair: (...), 0 where there is nothing to divide by."""
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
-    shared = sides.clamp(min=0).prod(dim=-1)
-    area_a, area_b = ((x[..., 2:] - x[..., :2]).clamp(min=0).prod(dim=-1) for x in (a, b))
-    united = area_a + area_b - shared
-    return torch.where(united > 0, shared / united, 0.0)

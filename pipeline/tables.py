@@ -13,27 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Of one kind; videos of more sizes than this in turn make some anew.
-KEPT = 64
 _caches: list[Any] = []
 
 
-def kept_on_device(build: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tuple[Tensor, ...]]:
+def kept_on_device(build: Callable[..., tuple[Tensor, ...]], kept: int = 64) -> Callable[..., tuple[Tensor, ...]]:
     """Let `build(*sizes)`, which makes tables on the host, be called as `build(*sizes, device=...)`; each once.
 
+    kept   how many are kept; videos of more sizes in turn make some anew
     The tables are shared: nobody may write to them.
     """
 
-    @lru_cache(maxsize=KEPT)
-    def kept(device: torch.device, sizes: tuple[Hashable, ...]) -> tuple[Tensor, ...]:
+    @lru_cache(maxsize=kept)
+    def tables(device: torch.device, sizes: tuple[Hashable, ...]) -> tuple[Tensor, ...]:
         with torch.inference_mode(False):  # whoever asks first, others may need gradients beside them
             return tuple(table.to(device) for table in build(*sizes))
 
     @wraps(build)
     def found(*sizes: Hashable, device: torch.device) -> tuple[Tensor, ...]:
-        return kept(device, sizes)
+        return tables(device, sizes)
 
-    _caches.append(kept)
+    _caches.append(tables)
     return found
 
 

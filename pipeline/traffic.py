@@ -96,10 +96,11 @@ class StageTimes:
             with self.on_host(name):
                 yield
             return
+        stream = torch.cuda.current_stream(self.device)
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
+        begin.record(stream)
         yield
-        end.record()
+        end.record(stream)
         self._marks.append((name, begin, end))
 
     @contextmanager

@@ -20,6 +20,7 @@ from ..stores.ledger import ShardRecord
 from ..stores.location import Location
 from ..stores.readahead import read_ahead
 from ..stores.shards import ShardWriter
+from .cores import decoder_threads
 from .extract import Extractor, StageTimes
 from .frames import read
 from .ground_truth import BBOX, DEPTH, read_truth
@@ -197,11 +198,13 @@ def decoded(plan: Plan, segments: Iterable[Segment], times: StageTimes) -> Itera
     They are put where the device of the `times` can fetch them by itself.
     """
 
+    threads = decoder_threads(plan.settings["threads"])
+
     def batches() -> Iterator[Given[Source]]:
         for segment in segments:
             clip = plan.clips[segment.clip]
             wanted = clip.source_frames(segment.first, segment.count)
-            source = iter(read(clip.info.path, wanted, plan.settings["batch"], plan.settings["threads"]))
+            source = iter(read(clip.info.path, wanted, plan.settings["batch"], threads))
             while True:
                 with times.on_host("decode"):
                     batch = next(source, None)

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from scipy.stats import rankdata
 
 from ..depth import build_depth
-from ..detect import build_detector
-from ..people import overlap
+from ..detect import build_detector, overlap
 from ..pose import build_pose
 from ..synth.domains import DOMAINS
 from . import measures

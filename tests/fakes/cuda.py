@@ -2,7 +2,7 @@
 
     with PretendedGpu() as gpu:
         network.to("cuda")(frames.to("cuda", non_blocking=True))
-        gpu.waits, gpu.dispatches, gpu.copies
+        gpu.waits, gpu.operations, gpu.copies
 
 It is stricter than a GPU. Tensors of two devices in one operation are refused. What a copy to the host brings is
 rubbish until an event or a synchronisation after it was waited for. Work on a second stream that nobody ordered after
@@ -13,23 +13,22 @@ buffer holds must not change before its copy has ended. Kernels are the CPU's, s
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-from unittest import mock
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from auglift.pipeline.tables import forget
+
 from .cuda_streams import PretendedStream, StreamError, pretend_streams
+from .cuda_torch import torch_for_pretending
 
 DEVICE = torch.device("cuda", 0)
 aten = torch.ops.aten
-_CUDA, _META = 1, 14  # c10::DeviceType
 
 # Operations whose result's size, or whose very result, the host has to know.
 _WAITING = {
@@ -89,6 +88,12 @@ class _OnGpu(Tensor):
     def record_stream(self, stream: Any) -> None:
         self.recorded.add(stream)
 
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def numpy(self, **_: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
+
     def __repr__(self, **_: Any) -> str:
         return f"OnGpu({tuple(self.shape)}, {self.dtype})"
 
@@ -107,11 +112,19 @@ class _Mode(TorchDispatchMode):
         return self._run(func, args, kwargs or {})
 
 
+class Counts(NamedTuple):
+    """See `PretendedGpu`."""
+
+    waits: Counter[str]
+    operations: Counter[str]
+    copies: Counter[str]
+
+
 class PretendedGpu:
     """The GPU, for the length of a `with`; a test asks it how often the host waited.
 
     waits       by the name of what made the host wait
-    dispatches  operations that the host started on the GPU; those that only look at a tensor otherwise excepted
+    operations  that the host started on the GPU, by name; not those that only reserve memory or look at it otherwise
     copies      `up` and `down`, between host and GPU
     """
 
@@ -122,28 +135,20 @@ class PretendedGpu:
         self._locked: dict[int, Tensor] = {}
         self._mode = _Mode(self.run)
 
-    @property
-    def dispatches(self) -> int:
-        return self.operations.total()
-
-    def reset(self) -> None:
-        """Count from here on."""
-        for counter in (self.waits, self.operations, self.copies):
-            counter.clear()
+    def reset(self) -> Counts:
+        """What was counted so far; from here on it counts anew."""
+        found = Counts(self.waits, self.operations, self.copies)
+        self.waits, self.operations, self.copies = Counter(), Counter(), Counter()
+        return found
 
     def __enter__(self) -> PretendedGpu:
         global _active
         self._left = contextlib.ExitStack()
-        self._left.enter_context(_device_guard())
-        self._left.enter_context(pretend_streams(lambda what: self.waits.update([what])))
+        self._left.enter_context(torch_for_pretending())
         _active = self
-        swap = torch.__future__.get_swap_module_params_on_conversion()
-        torch.__future__.set_swap_module_params_on_conversion(True)  # network.to(...): tensors of another class
-        self._left.callback(torch.__future__.set_swap_module_params_on_conversion, swap)
-        before = torch._C._only_lift_cpu_tensors()
-        torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=): made here, then copied, as on a GPU
-        self._left.callback(torch._C._set_only_lift_cpu_tensors, before)
-        self._left.enter_context(mock.patch.object(Tensor, "new_tensor", _new_tensor))  # would forget the copy
+        forget()
+        self._left.callback(forget)  # tables that were kept on another GPU of ours
+        self._left.enter_context(pretend_streams(lambda what: self.waits.update([what])))
         self._left.enter_context(self._mode)
         return self
 
@@ -176,7 +181,8 @@ class PretendedGpu:
         tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
         there = [each for each in tensors if isinstance(each, _OnGpu)]
         if there or made_here:
-            self._check(name, tensors, there)
+            indices = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple)) else ()
+            self._check(name, tensors, there, indices)
             self._count(func, name, args, kwargs)
         if made_here:
             kwargs = {**kwargs, "device": torch.device("cpu")}
@@ -189,10 +195,10 @@ class PretendedGpu:
 
     # Checks ----------------------------------------------------------------------------------------------------------
 
-    def _check(self, name: str, tensors: list[Tensor], there: list[_OnGpu]) -> None:
+    def _check(self, name: str, tensors: list[Tensor], there: list[_OnGpu], indices: Any = ()) -> None:
         for each in tensors:
             # A number in a tensor of the host's goes along as a number; as an index nothing does.
-            if not isinstance(each, _OnGpu) and (each.dim() or name.startswith("index")):
+            if not isinstance(each, _OnGpu) and (each.dim() or any(each is index for index in indices)):
                 raise MixedDevicesError(f"{name} got a tensor of the host, {tuple(each.shape)}, beside the GPU's")
         stream = PretendedStream.current()
         for each in there:
@@ -201,11 +207,12 @@ class PretendedGpu:
                 raise StreamError(f"{name} reads memory of another stream, which may be given away: record_stream")
 
     def _count(self, func: Any, name: str, args: Any, kwargs: dict[str, Any]) -> None:
-        if not func.is_view:
+        if not (func.is_view or name.startswith("empty")):
             self.operations[name] += 1
         masked = name in ("index", "index_put", "index_put_", "_index_put_impl_") and any(
             index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
         )
+        masked = masked and (name == "index" or args[2].numel() > 1)  # of one value it is masked_fill
         unknown = name == "repeat_interleave" and kwargs.get("output_size") is None
         if name in _WAITING or masked or unknown:
             self.waits[name] += 1
@@ -286,7 +293,7 @@ class PretendedGpu:
         if later and locked:
             self._lock(target)
             _spoil(target)
-            stream.later(lambda: target.copy_(value))
+            stream.later(lambda: _bring(target, value))
             return target
         self.waits["copy down"] += 1
         stream.finish()
@@ -300,29 +307,17 @@ class PretendedGpu:
         return not isinstance(tensor, _OnGpu) and tensor.untyped_storage().data_ptr() in self._locked
 
 
-@contextlib.contextmanager
-def _device_guard() -> Iterator[None]:
-    """torch built for CPUs knows no way to choose a CUDA device, not even in name: it is lent that of `meta`, a no-op."""
-    library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
-    guards = (ctypes.c_void_p * (_META + 1)).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
-    before = guards[_CUDA]
-    guards[_CUDA] = before or guards[_META]
-    try:
-        yield
-    finally:
-        guards[_CUDA] = before
-
-
-def _new_tensor(self: Tensor, data: Any, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
-    return torch.tensor(data, dtype=dtype or self.dtype, device=device or self.device)
-
-
 def _real(tensor: Tensor) -> Tensor:
     return tensor.held if isinstance(tensor, _OnGpu) else tensor
 
 
 def _is_gpu(device: Any) -> bool:
     return device is not None and torch.device(device).type == "cuda"
+
+
+def _bring(target: Tensor, value: Tensor) -> None:
+    with torch.inference_mode():  # either may have been made in it
+        target.copy_(value)
 
 
 def _spoil(tensor: Tensor) -> None:
@@ -333,13 +328,3 @@ def _spoil(tensor: Tensor) -> None:
         tensor.logical_not_()
     else:
         tensor.fill_(torch.iinfo(tensor.dtype).max)
-
-
-def full_on(gpu: PretendedGpu, most: int, error: type[BaseException] = torch.OutOfMemoryError) -> Callable[[int], None]:
-    """A check for networks of tests: raises `error` for more than `most` frames."""
-
-    def check(frames: int) -> None:
-        if frames > most:
-            raise error("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    return check

@@ -30,6 +30,10 @@ class PretendedStream:
         self._later: list[tuple[int, Callable[[], object]]] = []
         self.cuda_stream = id(self)
 
+    def __deepcopy__(self, _: Any) -> PretendedStream:
+        """A copied tensor is of the same stream."""
+        return self
+
     @classmethod
     def current(cls) -> PretendedStream:
         return cls._stack[-1]

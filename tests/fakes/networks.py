@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from auglift.pipeline.extract import Extractor
+from auglift.pipeline.traffic import upload
 from auglift.pipeline.uadd import PRESETS
 
 
@@ -28,7 +30,8 @@ class FakeDetector:
         first = [0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height, 0.9]
         second = [0.0, 0.0, 0.3 * width, 0.3 * height, 0.5]
         found = torch.full((len(frames), most, 5), torch.nan, device=frames.device)
-        people = torch.tensor([first, second][: min(most, 1 + (width > 2 * height))], device=frames.device)
+        shown_people = [first, second][: min(most, 1 + (width > 2 * height))]
+        people = upload(np.array(shown_people, np.float32), frames.device)
         shown = frames[:, 0, 0].amax(dim=1) >= 8
         found[:, : len(people)] = torch.where(shown[:, None, None], people, torch.nan)
         return found
@@ -43,7 +46,7 @@ class FakePose:
         return {"name": self.name}
 
     def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
-        t = torch.linspace(0, 1, 17)
+        t = torch.linspace(0, 1, 17, device=boxes.device)
         centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
         spiral = torch.stack([t * torch.cos(9 * t), t * torch.sin(9 * t)], dim=-1)
         keypoints = centre[:, None] + half[:, None] * spiral
@@ -63,5 +66,5 @@ class FakeDepth:
         return frames[:, ::4, ::4].float().mean(dim=-1) / 64 + 1
 
 
-def fake_extractor() -> Extractor:
-    return Extractor(FakeDetector(), FakePose(), FakeDepth(), tuple(PRESETS.values()), torch.device("cpu"))
+def fake_extractor(device: str = "cpu") -> Extractor:
+    return Extractor(FakeDetector(), FakePose(), FakeDepth(), tuple(PRESETS.values()), torch.device(device))

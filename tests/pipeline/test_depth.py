@@ -23,6 +23,7 @@ from auglift.pipeline import depth as depth_module
 from auglift.pipeline.depth import DepthAnything, build_depth, build_depth_anything, input_size, resize_bicubic
 from auglift.pipeline.frames import read
 from auglift.pipeline.models import resolve
+from auglift.pipeline.precision import Precision
 from auglift.pipeline.weights import seeded
 from auglift.stores.errors import InvalidValueError, MissingFileError
 
@@ -169,8 +170,8 @@ def test_inputs_are_the_processors_own():
 def test_half_precision_does_not_lay_depth_on_steps(tiny):
     frames = pictures(1, 600, 800)
     exact = tiny.estimate(frames)
-    estimator = DepthAnything(tiny._model, {"name": "tiny"}, 20.0, torch.device("cpu"))
-    estimator._autocast = torch.bfloat16  # what a CPU has; a GPU's is finer
+    estimator = DepthAnything(copy.deepcopy(tiny._model), {"name": "tiny"}, 20.0, torch.device("cpu"))
+    estimator.compute_in(Precision("bfloat16"))  # what a CPU has; a GPU's is finer
     found = estimator.estimate(frames)
     assert found.dtype == torch.float32
     assert estimator.describe()["precision"] == "bfloat16"

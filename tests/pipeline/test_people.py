@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auglift.pipeline.people import NOBODY, choose_people, overlap
+from auglift.pipeline.detect import overlap
+from auglift.pipeline.people import NOBODY, choose_people
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [100, 0, 120, 40], [104, 0, 120, 40]])
 MERIT = torch.tensor([0.4, 0.9, 0.6])
