@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 
 from auglift.pipeline.tables import forget
 
@@ -178,7 +177,7 @@ class PretendedGpu:
             return args[0].record_stream(args[1])
         locked = bool(kwargs.pop("pin_memory", None))
         made_here = _is_gpu(kwargs.get("device"))
-        tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
+        tensors = list(_tensors((*args, *kwargs.values())))
         there = [each for each in tensors if isinstance(each, _OnGpu)]
         if there or made_here:
             indices = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple)) else ()
@@ -186,7 +185,7 @@ class PretendedGpu:
             self._count(func, name, args, kwargs)
         if made_here:
             kwargs = {**kwargs, "device": torch.device("cpu")}
-        out = func(*tree_map_only(_OnGpu, _real, args), **tree_map_only(_OnGpu, _real, kwargs))
+        out = func(*_each(_real, args), **{key: _each(_real, value) for key, value in kwargs.items()})
         if locked and not made_here:
             return self._lock(out)
         if not (there or made_here):
@@ -232,7 +231,7 @@ class PretendedGpu:
                 made.allocated_on, made.recorded = there[0].allocated_on, there[0].recorded
             return made
 
-        return tree_map_only(Tensor, wrap, out)
+        return _each(wrap, out)
 
     # Copies ----------------------------------------------------------------------------------------------------------
 
@@ -305,6 +304,21 @@ class PretendedGpu:
 
     def _is_locked(self, tensor: Tensor) -> bool:
         return not isinstance(tensor, _OnGpu) and tensor.untyped_storage().data_ptr() in self._locked
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
+
+
+def _each(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """The same, with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return type(value)(_each(change, each) for each in value) if isinstance(value, (list, tuple)) else value
 
 
 def _real(tensor: Tensor) -> Tensor:
