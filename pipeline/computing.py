@@ -75,22 +75,22 @@ class Computing:
                 f"--precision {self.precision}: {plain[0].name} runs as transformers has it, in float32; choose "
                 "auto or float32"
             )
-        for network in networks:
-            network.compute_in(chosen)
         if self.depth_backend == "openvino":
             self._use_openvino(extractor.depth, chosen, threads)
+            networks.remove(extractor.depth)
+        for network in networks:
+            network.compute_in(chosen)
         if wants_compiler(self.compile, device, self.frames):
             for network in networks:
-                if self.depth_backend == "torch" or not isinstance(network, DepthAnything):
-                    most = network.crop_batch * 2 if isinstance(network, RTMPose) else batch
-                    self._compile(network, most, device, chosen.half or torch.float32)
+                most = network.crop_batch * 2 if isinstance(network, RTMPose) else batch
+                self._compile(network, most, device, chosen.half or torch.float32)
 
     def _use_openvino(self, depth: Any, chosen: precision.Precision, threads: int) -> None:
         if not isinstance(depth, DepthAnything):
             raise InvalidValueError(
                 f"--depth-backend openvino runs Depth Anything, not {depth.name}; use --depth-backend torch"
             )
-        depth.run_by(OpenVinoDepth(depth.model, depth.patch, chosen, threads), "openvino")
+        depth.run_by(OpenVinoDepth(depth.model, depth.patch, chosen, threads), "openvino", chosen)
 
     def _compile(self, network: Any, most: int, device: torch.device, kind: torch.dtype) -> None:
         """Compile a network and try it; `auto` goes on without where it does not work, and says so."""

@@ -99,9 +99,13 @@ class DepthAnything:
         for part in (self._model.backbone, self._model.neck):
             precision.prepare(part)
 
-    def run_by(self, run: Callable[[Tensor], Tensor], how: str) -> None:
-        """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`."""
+    def run_by(self, run: Callable[[Tensor], Tensor], how: str, precision: Precision | None = None) -> None:
+        """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`.
+
+        precision   that it computes in, where that is its own affair
+        """
         self.run = run
+        self._precision = precision or self._precision
         self._identity["run_by"] = how
 
     def input_shape(self, batch: int, frame_size: tuple[int, int] | None = None) -> tuple[int, ...]:

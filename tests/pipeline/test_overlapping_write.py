@@ -108,7 +108,7 @@ def test_a_lost_gpu_ends_the_job_at_the_first_error_and_keeps_what_is_done(sourc
 
     watched = extractor(lost)
     location = locate(tmp_path / "s.zarr")
-    with pytest.raises(StoreIncompleteError, match="the GPU is lost .* illegal memory access was encountered"):
+    with pytest.raises(StoreIncompleteError, match=r"the GPU is lost .* illegal memory access was encountered"):
         execute(fake_plan(sources, watched), location, SerialExecutor(lambda: watched))
     assert asked == [0, 4, 8]
     assert location.exists(ledger_key(0))
