@@ -10,7 +10,7 @@ import torch
 
 from ..stores.errors import InvalidValueError
 from . import compiled, precision
-from .compiled import Compiled, wants_compiler
+from .torch_compiled import Compiled, wants_compiler
 from .depth import DepthAnything, TransformersDepth
 from .detect import RTMDet
 from .extract import Extractor

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from auglift.pipeline import compiled, computing
-from auglift.pipeline.compiled import FRAMES_WORTH_COMPILING, Compiled, sizes_for, wants_compiler, works
+from auglift.pipeline.torch_compiled import FRAMES_WORTH_COMPILING, Compiled, sizes_for, wants_compiler, works
 from auglift.pipeline.computing import Computing
 from auglift.pipeline.depth import build_depth
 from auglift.pipeline.extract import Extractor
