@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...stores.errors import InvalidValueError, MissingExtraError
+from ..device.cores import usable_cores
 from ..homes import can_be_written
 from .address import reachable
 from .resources import Node, WorkerGroup, describe_node
@@ -206,7 +207,7 @@ def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
         try:
             ray.init(
                 address="local",
-                num_cpus=cpus,
+                num_cpus=usable_cores() if cpus is None else cpus,
                 num_gpus=gpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
