@@ -31,8 +31,8 @@ ORDER: dict[str, str] = {
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
     "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth",
-    "pipeline/execution": "batch_memory results shard_job calibration worker scheduling resources address ray_cluster "
-    "ray_executor serial",
+    "pipeline/execution": "batch_memory results shard_job calibration worker scheduling resources address "
+    "authentication ray_cluster ray_executor serial",
     "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",
     "cli": "common prep picture store train evaluate sweep tiny",
 }
