@@ -226,7 +226,7 @@ def test_a_model_that_uses_its_channels_elsewhere_is_refused():
             return self.embed(x) + x.sum(-1, keepdim=True)
 
     model = Clever()
-    with pytest.raises(InvalidValueError, match="answers change"):
+    with pytest.raises(InvalidValueError, match="outputs change"):
         widen(model, 6, example=torch.randn(2, 3, 17, 2))
     assert model.embed.weight.shape == (4, 2)
 
