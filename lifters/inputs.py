@@ -1,4 +1,4 @@
-"""What a lifter is given: the representations, each with its channels, its normalisation and its mirror image."""
+"""A lifter's inputs: the representations, each with its channels, its normalisation and its mirror image."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ REPRESENTATIONS: dict[str, Representation] = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """A representation with its options: call it on a batch, and it gives what the lifter is given.
+    """A representation with its options: call it on a batch, and it gives the lifter's inputs.
 
     preset        UADD preset that depths come from; None: the representation's own
     depth_origin  what is subtracted from d: "nearest", the smallest d of the frame's joints, or "root", the pelvis'
                   (AugLift's text; then d is clipped to +-depth_limit)
-    depth_limit   m, for "root" alone. The text leaves it open; 1 m is the reach of a person about the pelvis
+    depth_limit   m, for "root" alone. The text leaves it open; within 1 m of the pelvis lies all of a person
     scale_to      None, or b_train (AugLift version 4): every frame's 2D is rescaled about the centroid of its joints
                   so that the mean of width and height of their box is this; in units of x and y, see `box_size`
     """
@@ -139,17 +139,17 @@ class Inputs:
 
     @property
     def count(self) -> int:
-        """Channels a joint."""
+        """Return the number of channels a joint."""
         return len(self.channels)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """What a store must hold, `valid` included."""
+        """Return the fields that a store must hold, `valid` included."""
         wanted = dict.fromkeys(f"uadd/{self.preset}" if c.field == "uadd" else c.field for c in self.channels)
         return ("valid", *wanted)
 
     def __call__(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
-        """Normalised channels of every joint, and which of them were measured.
+        """Compute the normalised channels of every joint, and which of them were measured.
 
         batch    arrays or tensors: `frame_size` (B, 2) px, w and h; `keypoints` (B, T, 17, 2) px; `score` (B, T, 17)
                  raw; `uadd/<preset>` (B, T, 17, S) m, positions in px; `valid` (B, T). Only `fields` are looked at
@@ -163,7 +163,7 @@ class Inputs:
         return self._filled(columns), torch.stack([_finite(column) for column in columns], dim=-1)
 
     def without_mask(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> Tensor:
-        """The first of what a call returns, in less time."""
+        """Return the first of what a call returns, in less time."""
         return self._filled(self._columns(batch, device))
 
     def _columns(self, batch: Mapping[str, Any], device: torch.device | str | None) -> list[Tensor]:
@@ -225,7 +225,7 @@ class Inputs:
         return columns
 
     def flip(self, inputs: Tensor) -> Tensor:
-        """The mirror image of (..., 17, C): x-like channels negated, left and right swapped in every channel.
+        """Mirror (..., 17, C): x-like channels negated, left and right swapped in every channel.
 
         A missing x is 0 and so is its mirror image; the mask of the mirror image is `swap_sides(mask, -2)`.
         """
@@ -241,7 +241,7 @@ class Inputs:
 
 
 def targets(batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
-    """What a lifter should answer: `target/pose3d` less its pelvis.
+    """Return what a lifter learns to predict: `target/pose3d` less its pelvis.
 
     batch    `target/pose3d` (B, T, 17, 3) m, camera frame (x right, y down, z away from the camera)
     Returns  (B, T, 17, 3) float32 m, root-relative, and mask (B, T, 17) bool: False, and 0 m, where the truth is not
@@ -256,17 +256,17 @@ def targets(batch: Mapping[str, Any], device: torch.device | str | None = None) 
 
 
 def flip_pose(pose: Tensor) -> Tensor:
-    """The mirror image of (..., 17, 3) in the camera frame: x negated, left and right swapped."""
+    """Mirror (..., 17, 3) in the camera frame: x negated, left and right swapped."""
     return swap_sides(pose, -2) * pose.new_tensor([-1, 1, 1])
 
 
 def swap_sides(values: Tensor, axis: int) -> Tensor:
-    """Left and right joints swapped along the axis of joints, nothing negated: for masks, errors and weights."""
+    """Swap left and right joints along the axis of joints, nothing negated: for masks, errors and weights."""
     return values.index_select(axis, FLIP.to(values.device))
 
 
 def normalise_xy(xy: tuple[Tensor, ...], size: Tensor) -> Tensor:
-    """Pixels, x and y (B, T, 17) each, to 2x/w - 1 and 2y/w - h/w, (2, B, T, 17); `size` (B, 2) is w, h.
+    """Normalise pixels, x and y (B, T, 17) each, to 2x/w - 1 and 2y/w - h/w, (2, B, T, 17); `size` (B, 2) is w, h.
 
     One unit is half the frame's width.
     """
@@ -274,7 +274,7 @@ def normalise_xy(xy: tuple[Tensor, ...], size: Tensor) -> Tensor:
 
 
 def box_size(batch: Mapping[str, Any]) -> Tensor:
-    """b of method.md, section 5: mean of width and height of the box about a frame's joints, in units of x and y.
+    """Compute b of method.md, section 5: mean of width and height of a frame's box of joints, in units of x and y.
 
     batch    `frame_size`, `keypoints` and `valid`, as for `Inputs`
     Returns  (B, T) float32, NaN where no joint is present. Its mean over a training set is `scale_to`.

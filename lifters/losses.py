@@ -1,4 +1,4 @@
-"""What a lifter is trained to make small: plain functions of predicted and true joints, metres in, a scalar out.
+"""Losses of a lifter: plain functions of predicted and true joints, metres in, a scalar out.
 
 All take `predicted` and `target` (..., J, 3) and `mask` (..., J), True where the joint counts; None: all of them do.
 A joint whose target is not finite never counts. A prediction that is not finite, where the joint counts, makes the loss
@@ -22,7 +22,7 @@ JOINT_WEIGHTS = tuple(_BY_JOINT.get(name.rpartition("_")[2], 1.0) for name in H3
 
 
 def mpjpe(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean distance, m (VideoPose3D)."""
+    """Return the mean distance, m (VideoPose3D)."""
     target, mask = _countable(predicted, target, mask)
     return _mean(_distance(predicted, target, mask), mask)
 
@@ -30,7 +30,7 @@ def mpjpe(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tens
 def weighted_mpjpe(
     predicted: Tensor, target: Tensor, mask: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
-    """Mean of weight times distance, m; weights (J,) or what broadcasts to (..., J), default `JOINT_WEIGHTS`."""
+    """Return the mean of weight times distance, m; weights broadcast to (..., J), default `JOINT_WEIGHTS`."""
     target, mask = _countable(predicted, target, mask)
     if weights is None:
         weights = predicted.new_tensor(JOINT_WEIGHTS)
@@ -38,7 +38,7 @@ def weighted_mpjpe(
 
 
 def n_mpjpe(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean distance, m, once each frame is scaled by s = sum<g, p> / sum<p, p> over its joints (Rhodin et al. 2018).
+    """Return the mean distance, m, each frame scaled by s = sum<g, p> / sum<p, p> over joints (Rhodin et al. 2018).
 
     Unlike in the measure of this name, s is never below 0: a small pose turned inside out would be as good as the true
     one, and the further it shrank the steeper the way back; a training that begins there would stay there.
@@ -51,7 +51,7 @@ def n_mpjpe(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Te
 
 
 def velocity(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean distance of the steps from frame to frame, m, of (..., T, J, 3); 0 for a single frame (VideoPose3D's MPJVE).
+    """Return the mean distance of steps between frames, m, of (..., T, J, 3); 0 for one frame (VideoPose3D's MPJVE).
 
     A step counts where both its frames do.
     """
@@ -61,7 +61,7 @@ def velocity(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> T
 
 
 def mse(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean squared error of a coordinate, m² (Martinez et al. 2017)."""
+    """Return the mean squared error of a coordinate, m² (Martinez et al. 2017)."""
     target, mask = _countable(predicted, target, mask)
     return _mean(torch.where(mask[..., None], predicted - target, 0).square().mean(-1), mask)
 
@@ -78,7 +78,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def combined(weights: Mapping[str, float], more: Mapping[str, Loss] | None = None) -> Loss:
-    """The sum of losses by name, each times its weight: `combined({"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20})`.
+    """Sum losses by name, each times its weight: `combined({"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20})`.
 
     more   losses beside `LOSSES`, a lifter's own
     """

@@ -1,4 +1,4 @@
-"""How wrong a lifter is: errors of every joint of every frame in millimetres, and the figures papers make of them.
+"""Errors of every joint of every frame in millimetres, and the figures that papers make of them.
 
 All take `predicted` and `target` (..., J, 3), metres, camera frame, as arrays or tensors, and `mask` (..., J), True
 where the joint counts; None: all of them do. Both poses are first moved so that their `root` joint lies at the origin;
@@ -30,13 +30,13 @@ JOINTS_3DHP_14 = tuple(j for j, name in enumerate(H36M_17.joints) if name not in
 
 
 def position_error(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
-    """(..., J) mm: distance (MPJPE)."""
+    """Return (..., J) mm: distance (MPJPE)."""
     predicted, target, counts = _prepare(predicted, target, mask, root)
     return _distance(predicted, target, counts)
 
 
 def scaled_error(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
-    """(..., J) mm: distance, each frame's prediction scaled by s = sum<g, p> / sum<p, p> over its joints (N-MPJPE)."""
+    """Return (..., J) mm: distance, each frame scaled by s = sum<g, p> / sum<p, p> over its joints (N-MPJPE)."""
     predicted, target, counts = _prepare(predicted, target, mask, root)
     p, g = _only(predicted, counts), _only(target, counts)
     power = p.square().sum((-2, -1), keepdim=True)
@@ -45,7 +45,7 @@ def scaled_error(predicted: Any, target: Any, mask: Any = None, root: int | None
 
 
 def aligned_error(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
-    """(..., J) mm: distance after the similarity that brings each frame's prediction nearest to its truth (P-MPJPE).
+    """Return (..., J) mm: distance after the similarity that brings a frame nearest to its truth (P-MPJPE).
 
     Rotation, translation and one scale by least squares over the joints that count; reflections are excluded
     (Umeyama 1991).
@@ -70,7 +70,7 @@ def aligned_error(predicted: Any, target: Any, mask: Any = None, root: int | Non
 def velocity_error(
     predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT, sequence: Any = None
 ) -> Tensor:
-    """(..., T, J) mm a frame, of (..., T, J, 3): how wrong the step to each frame from the one before it is (MPJVE).
+    """Return (..., T, J) mm a frame, of (..., T, J, 3): the error of the step from the frame before (MPJVE).
 
     sequence  (T,) whole numbers: a step between frames of different ones is none. The frames must follow one another
     The first frame of a sequence, and a step from or to a joint that does not count, are NaN.
@@ -90,7 +90,7 @@ def velocity_error(
 
 
 def ordinal_right(predicted: Any, target: Any, mask: Any = None, root: int | None = ROOT) -> Tensor:
-    """(..., J (J - 1) / 2): 1 where a pair's order in depth is right, 0 where wrong, NaN where one does not count.
+    """Return (..., J (J - 1) / 2): 1 where a pair's order in depth is right, 0 where wrong, NaN where it is unknown.
 
     136 pairs for 17 joints, in the order (0, 1), (0, 2), ...
     """
@@ -101,18 +101,18 @@ def ordinal_right(predicted: Any, target: Any, mask: Any = None, root: int | Non
 
 
 def pck(error: Tensor, threshold: float = PCK_THRESHOLD) -> float:
-    """Per cent of the joints that count whose error, mm, is strictly below the threshold; NaN where none counts."""
+    """Return the per cent of joints that count whose error, mm, is below the threshold; NaN where none counts."""
     count = int((~error.isnan()).sum())
     return 100 * int((error < threshold).sum()) / count if count else math.nan
 
 
 def auc(error: Tensor) -> float:
-    """Mean of `pck` at 0, 5, ..., 150 mm, per cent (MPI-INF-3DHP)."""
+    """Return the mean of `pck` at 0, 5, ..., 150 mm, per cent (MPI-INF-3DHP)."""
     return sum(pck(error, threshold) for threshold in AUC_THRESHOLDS) / len(AUC_THRESHOLDS)
 
 
 def mean(error: Tensor) -> float:
-    """Mean over what counts; NaN where nothing does."""
+    """Return the mean over what counts; NaN where nothing does."""
     return error.nanmean().item()
 
 
@@ -126,7 +126,7 @@ class Measure:
     more_is_better: bool = False
 
     def reduce(self, error: Tensor) -> float:
-        """The figure of these errors; NaN where none counts."""
+        """Return the figure of these errors; NaN where none counts."""
         return mean(self.each(error))
 
 
@@ -172,7 +172,7 @@ MEASURES: dict[str, Measure] = {
 def errors(
     predicted: Any, target: Any, mask: Any = None, joints: Sequence[int] | None = None, sequence: Any = None
 ) -> dict[str, Tensor]:
-    """Every error of (T, J, 3), to be grouped at will: `MEASURES[name].reduce(errors[MEASURES[name].of][group])`.
+    """Return every error of (T, J, 3), to be grouped freely: `MEASURES[name].reduce(errors[MEASURES[name].of][group])`.
 
     joints    those that count (`JOINTS_3DHP_14`); the root is the origin even where it is not among them
     sequence  (T,), see `velocity_error`
@@ -188,7 +188,7 @@ def errors(
 def measure(
     predicted: Any, target: Any, mask: Any = None, joints: Sequence[int] | None = None, sequence: Any = None
 ) -> dict[str, float]:
-    """Every figure of `MEASURES` over (T, J, 3): mm, and per cent for shares. See `errors` for the arguments."""
+    """Return every figure of `MEASURES` over (T, J, 3): mm, and per cent for shares. See `errors` for the arguments."""
     found = errors(predicted, target, mask, joints, sequence)
     return {name: m.reduce(found[m.of]) for name, m in MEASURES.items()}
 

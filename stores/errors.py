@@ -10,7 +10,7 @@ class MissingFileError(AugliftError, FileNotFoundError):
 
 
 class UnreadableFileError(AugliftError, OSError):
-    """A file or a folder is there, but the system does not let us read it."""
+    """A file or a folder is there, but the system does not allow us to read it."""
 
 
 class InvalidValueError(AugliftError, ValueError):
@@ -18,7 +18,7 @@ class InvalidValueError(AugliftError, ValueError):
 
 
 class MissingFieldError(AugliftError, KeyError):
-    """A store does not hold the field that was asked for."""
+    """A store does not hold the field that is needed."""
 
     def __str__(self) -> str:  # KeyError would print the message quoted
         return str(self.args[0]) if self.args else ""
@@ -49,6 +49,6 @@ class MissingExtraError(AugliftError, ImportError):
 
 
 def reason(error: BaseException, longest: int = 160) -> str:
-    """The first line of what an error says; the name of its kind where it says nothing, as EOFError may."""
+    """Return the first line of an error's message, or the name of its class where there is none, as for EOFError."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:longest]

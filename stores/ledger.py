@@ -13,12 +13,12 @@ THREADS = 8
 
 
 def ledger_keys(location: Location) -> list[str]:
-    """Every finished record's key, sorted."""
+    """List the keys of all finished records, sorted."""
     return [key for key in location.listing(LEDGER) if not key.endswith(PARTIAL)]
 
 
 def read_record(location: Location, key: str) -> ShardRecord:
-    """CorruptStoreError for one that cannot be read, or is another shard's."""
+    """Read a record. CorruptStoreError where it cannot be read, or is that of another shard."""
     where = f"{key} in {location.url}"
     record = ShardRecord.from_json(location.read(key), where)
     if key != ledger_key(record.shard):
@@ -29,7 +29,7 @@ def read_record(location: Location, key: str) -> ShardRecord:
 
 
 def read_ledger(location: Location) -> dict[int, ShardRecord]:
-    """Every record there is, by shard. CorruptStoreError as `read_record`."""
+    """Read every record that is there, by shard. CorruptStoreError as `read_record`."""
     with ThreadPoolExecutor(THREADS) as pool:  # behind a URL each takes a round trip
         records = pool.map(lambda key: read_record(location, key), ledger_keys(location))
         return {record.shard: record for record in records}

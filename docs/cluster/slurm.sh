@@ -8,7 +8,7 @@
 #SBATCH --cpus-per-task=64
 #SBATCH --exclusive
 #SBATCH --signal=B:TERM@120
-# Two minutes before the time is up: the job stops cleanly, and the same sbatch goes on where it was.
+# Two minutes before the time is up: the job stops cleanly, and the same sbatch continues it.
 
 set -eu
 export PATH="$SLURM_SUBMIT_DIR/.venv/bin:$PATH"

@@ -1,4 +1,4 @@
-"""Between store and lifter: which stores will do, loaders over chosen sequences, batches as tensors, predictions."""
+"""Between store and lifter: which stores are usable, loaders over chosen sequences, batches as tensors, predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...stores.reading.windows import WindowLoader
 from ..inputs import REPRESENTATIONS, Inputs, flip_pose, swap_sides, targets
 from ..models import Lifter
 from .holdout import only
-from .truth import TARGET, answered
+from .truth import TARGET, centres_near
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Examples:
 
 
 def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = False) -> list[FeatureStore]:
-    """Stores that hold what these inputs are made of, and ground truth.
+    """Open stores that hold what these inputs are made of, and ground truth.
 
     Raises what `FeatureStore.open` does (a store still being written is an error unless allowed), and MissingFieldError
     that says which representations the store does hold.
@@ -55,7 +55,7 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
 
 
 def held(store: FeatureStore) -> list[str]:
-    """Representations this store can give, as `setup.inputs_by_name` takes them."""
+    """Return the representations that this store can give, as `setup.inputs_by_name` takes them."""
     found = []
     for name, row in REPRESENTATIONS.items():
         presets = [None] if row.preset is None else [row.preset, *(p for p in UADD_STATISTICS if p != row.preset)]
@@ -78,7 +78,7 @@ def loader_for(
     centres: Sequence[np.ndarray | None] | None = None,
     **options: Any,
 ) -> WindowLoader:
-    """Windows of these sequences, by store; the ground truth of a window's centre alone where that is all it answers.
+    """Load windows of these sequences, by store, with the ground truth of the frames that the lifter predicts.
 
     centres, options   of `WindowLoader`
     """
@@ -106,16 +106,16 @@ def loader_for(
 
 
 def centres_of(model: Lifter, store: FeatureStore, usable: np.ndarray) -> np.ndarray:
-    """(frames,) bool: the centres of the windows for which the lifter answers a usable frame."""
+    """Return (frames,) bool: the centres of the windows for which the lifter predicts a usable frame."""
     if not model.many_to_many:
         return usable
-    return answered(store, usable, WindowShape(model.window, causal=causal(model)))
+    return centres_near(store, usable, WindowShape(model.window, causal=causal(model)))
 
 
 def thinned(loader: WindowLoader, stride: int, most: int) -> list[np.ndarray]:
-    """By store, centres of at most so many of this loader's windows: every n-th frame, then every n-th of what is left.
+    """Choose by store the centres of at most so many windows: every n-th frame, then every n-th of what is left.
 
-    stride   that the loader has
+    stride   of the loader
     """
     table = loader.table
     offset = table.centre - table.sequences["start"][table.sequence]
@@ -131,12 +131,12 @@ def thinned(loader: WindowLoader, stride: int, most: int) -> list[np.ndarray]:
 
 
 def causal(model: Lifter) -> bool:
-    """Whether the answer is about the window's last frame."""
+    """Return whether the prediction is of the window's last frame."""
     return bool(getattr(model, "options", {}).get("causal", False))
 
 
 def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, device: torch.device) -> Examples:
-    """A loader's batch as a lifter takes it. Frames past the ends, and without a person, do not count."""
+    """Make examples of a loader's batch. Frames past the ends, and without a person, do not count."""
     given = inputs.without_mask(batch, device)
     target, mask = targets(batch, device)
     if many_to_many:
@@ -146,7 +146,7 @@ def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, devic
 
 
 def flip_some(batch: Examples, inputs: Inputs, which: Tensor) -> Examples:
-    """The mirror image of the windows chosen, (B,) bool. What it is given is used up: inputs change where they lie."""
+    """Mirror the windows chosen, (B,) bool. The given inputs are changed in place."""
     some = which[:, None, None, None]
     # The inputs are by far the largest: no work is done on those that stay as they are.
     chosen = which.nonzero().flatten()
@@ -158,8 +158,8 @@ def flip_some(batch: Examples, inputs: Inputs, which: Tensor) -> Examples:
 
 
 def predict(model: nn.Module, given: Tensor, inputs: Inputs, flip: bool) -> Tensor:
-    """(B, T_out, J, 3) float32, m; with `flip` the mean of the answer and the mirrored answer to the mirror image."""
-    answer = model(given).float()
+    """Predict (B, T_out, J, 3) float32, m; with `flip` averaged with the mirrored prediction of the mirror image."""
+    pose = model(given).float()
     if flip:
-        answer = (answer + flip_pose(model(inputs.flip(given)).float())) / 2
-    return answer
+        pose = (pose + flip_pose(model(inputs.flip(given)).float())) / 2
+    return pose

@@ -18,7 +18,7 @@ from ...stores.reading.memory import automatic_budget
 from ...stores.reading.store import FeatureStore
 from ...stores.reading.turns import Reading, TurnLoader
 
-# What a state says of a loader and its batches, whoever read them.
+# What a state says of a loader and its batches, whichever workers read them.
 _SAME = ("stores", "windows", "weights", "batch_size", "drop_last", "shuffle", "seed", "rank", "world_size")
 _BEGUN = {"epoch": 0, "batch": 0, "readings": []}
 
@@ -53,12 +53,12 @@ class WindowDataset(IterableDataset):
         self._loader: TurnLoader | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next, from its beginning; needed before each one, as with a DistributedSampler."""
+        """Choose the next epoch, from its beginning; needed before each one, as with a DistributedSampler."""
         if epoch != self._state.read()["epoch"]:
             self._state.write({**_BEGUN, "epoch": epoch})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on in the middle of an epoch, with what `state_dict` gave there.
+        """Continue in the middle of an epoch, with what `state_dict` gave there.
 
         With as many workers as then, exactly the batches follow that remained. With another number exactly the windows
         that were not used yet follow, in batches that these workers make of them. InvalidValueError, naming what
@@ -80,7 +80,7 @@ class WindowDataset(IterableDataset):
         self._state.write({**_BEGUN, **known})
 
     def state_dict(self, batch: int) -> dict[str, Any]:
-        """The state after `batch` batches of this epoch were used: workers are ahead of that, only the user knows.
+        """Return the state after `batch` batches of this epoch were used; workers are ahead, so only the caller knows.
 
         Plain data. InvalidValueError for fewer than had been used when the epoch was gone on with.
         """

@@ -1,4 +1,4 @@
-"""Who chooses the best checkpoint: subjects, or sequences, of the TRAINING data that are not trained on."""
+"""Hold out subjects, or sequences, of the TRAINING data: they choose the best checkpoint and are not trained on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HeldOut:
 
 
 def chosen(store: FeatureStore, split: str) -> SequenceTable:
-    """The sequences of this split; all of them where the store has none of it."""
+    """Return the sequences of this split; all of them where the store has none of it."""
     some = store.sequences.table.filter(pc.field("split") == split)
     return SequenceTable(some) if some.num_rows else store.sequences
 
@@ -36,7 +36,7 @@ def hold_out(
 
     Subjects go by name, and the last ones are held out: as many as the share needs. Only subjects count that have a
     frame to be measured on. A data set with one of these gives up its last sequences instead, one with a single
-    such sequence nothing. The same stores always give the same answer.
+    such sequence nothing. The same stores always give the same result.
     truths   by store; None: read here
     """
     truths = [truth_of(store) for store in stores] if truths is None else truths
@@ -59,7 +59,7 @@ def hold_out(
             names, group = _groups(columns["id"][mine], usable[mine])
         if share == 0 or len(names) < 2:
             single = "it has a single sequence" if len(mine) == 1 else "a single sequence of it has ground truth"
-            why = "as asked" if share == 0 else single
+            why = "as chosen" if share == 0 else single
             words.append(f"{dataset}: nothing held out, {why}")
             continue
         frames = np.bincount(group[group >= 0], known[mine][group >= 0], len(names))
@@ -76,7 +76,7 @@ def hold_out(
 
 
 def only(ids: Sequence[str]) -> pc.Expression:
-    """The Arrow expression over a table of sequences that is true of these."""
+    """Return the Arrow expression over a table of sequences that is true of these."""
     return pc.field("id").isin(list(ids))
 
 
@@ -90,8 +90,8 @@ def _groups(values: np.ndarray, usable: np.ndarray) -> tuple[list[str], np.ndarr
 
 def _last(frames: np.ndarray, wanted: float) -> int:
     """How many of these groups, from the last one, it takes for so many frames; one at least and never all."""
-    reached = np.cumsum(frames[::-1]) >= wanted
-    return int(np.argmax(reached[:-1])) + 1 if reached[:-1].any() else len(frames) - 1
+    enough = np.cumsum(frames[::-1]) >= wanted
+    return int(np.argmax(enough[:-1])) + 1 if enough[:-1].any() else len(frames) - 1
 
 
 def _listed(names: Sequence[str], limit: int = 6) -> str:

@@ -1,4 +1,4 @@
-"""Which frames a lifter can be trained and measured on: those with ground truth in which a person was found."""
+"""Find the frames a lifter can be trained and measured on: those with ground truth in which a person was found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Truth:
     """Of a store, by frame.
 
     known    (frames,) bool  the truth has a pelvis, from which poses are measured, and another joint
-    usable   (frames,) bool  and somebody was found there, whom a lifter can lift
+    usable   (frames,) bool  and a person was found there
     In shards that are not finished nothing is known.
     """
 
@@ -33,7 +33,10 @@ class Truth:
 
 
 def truth_of(store: FeatureStore, joints: Sequence[int] | None = None) -> Truth:
-    """joints   that count beside the pelvis; None: all. A finished store with all its truth is not read for it."""
+    """Find the frames with usable ground truth; a finished store with all its truth is not read for it.
+
+    joints   that count beside the pelvis; None: all
+    """
     reader, done = ShardReader(store), store.finished()
     valid = valid_frames(reader, done)
     known = np.repeat(done, store.layout.shard_frames)[: store.frames]
@@ -47,9 +50,9 @@ def truth_of(store: FeatureStore, joints: Sequence[int] | None = None) -> Truth:
 
 
 def countable(pose: np.ndarray, joints: Sequence[int] | None = None) -> np.ndarray:
-    """(F,) bool: whether a true pose (F, J, 3) has a finite pelvis and another finite joint, of `joints`.
+    """Return (F,) bool: whether a true pose (F, J, 3) has a finite pelvis and another finite joint, of `joints`.
 
-    A pelvis alone says nothing: less itself it is 0, as every answer's is.
+    A pelvis alone says nothing: less itself it is 0, as in every prediction.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         finite = np.isfinite(pose - pose[:, ROOT, None])
@@ -58,7 +61,7 @@ def countable(pose: np.ndarray, joints: Sequence[int] | None = None) -> np.ndarr
 
 
 def check_truth(store: FeatureStore, table: SequenceTable, truth: Truth, purpose: str) -> None:
-    """InvalidValueError where none of these sequences has a frame to be trained or measured on.
+    """Raise InvalidValueError where none of these sequences has a frame to be trained or measured on.
 
     purpose   what a lifter cannot be on it: "trained", "measured"
     """
@@ -75,13 +78,13 @@ def check_truth(store: FeatureStore, table: SequenceTable, truth: Truth, purpose
 
 
 def per_sequence(table: SequenceTable, frames: np.ndarray) -> np.ndarray:
-    """(S,) int64: how many frames of each sequence are True; frames (frames of the store,) bool."""
+    """Count (S,) int64: the frames of each sequence that are True; frames (frames of the store,) bool."""
     before = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)])
     return before[table.starts + table.lengths] - before[table.starts]
 
 
-def answered(store: FeatureStore, usable: np.ndarray, shape: WindowShape) -> np.ndarray:
-    """(frames,) bool: the centres whose windows hold a usable frame, for a lifter that answers all of a window."""
+def centres_near(store: FeatureStore, usable: np.ndarray, shape: WindowShape) -> np.ndarray:
+    """Return (frames,) bool: the centres whose windows hold a usable frame, for a lifter that predicts every frame."""
     lengths = store.sequences.lengths
     start = np.repeat(store.sequences.starts, lengths)
     frame = np.arange(store.frames)

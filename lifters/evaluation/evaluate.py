@@ -1,4 +1,4 @@
-"""How good a trained lifter is on stores: every measure, over all, by action, joint and sequence."""
+"""Measure a trained lifter on stores: every figure, over all, by action, joint and sequence."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Evaluation:
     by: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: None where nothing counts."""
+        """Return plain data for JSON: None where nothing counts."""
         counts = {name: getattr(self, name) for name in ("frames", "left_out", "without_truth", "sequences")}
         by = {group: {name: finite(m) for name, m in rows.items()} for group, rows in self.by.items()}
         return {"store": self.store, "dataset": self.dataset, **counts, "measures": finite(self.measures), "by": by}
@@ -100,13 +100,13 @@ def evaluate(
     progress: Progress = lambda store, done, of: None,
     failed: Callable[[str, AugliftError], None] | None = None,
 ) -> Iterator[Evaluation]:
-    """One `Evaluation` a store, as each is finished; frames without ground truth are left out, and counted.
+    """Yield one `Evaluation` a store, as each is finished; frames without ground truth are left out, and counted.
 
     split     of the table of sequences; a store that has none of that name is read whole
-    flip      average with the mirror image's answer; None: as the lifter was trained
+    flip      average with the prediction of the mirror image; None: as the lifter was trained
     joints    "all", or "3dhp14": the 14 that MPI-INF-3DHP's own evaluation counts
-    limit     frames a store at most: every n-th; MPJVE, which needs neighbours, is NaN then. Lifters that answer whole
-              windows are measured on all frames
+    limit     frames a store at most: every n-th; MPJVE, which needs neighbours, is NaN then. Lifters that predict
+              whole windows are measured on all frames
     progress  called with the store, frames done and frames there are
     failed    called with a store that turns out to be damaged while it is read, and the error; the others are measured.
               None: the error is raised
@@ -141,9 +141,9 @@ def _evaluations(
     failed: Callable[[str, AugliftError], None] | None,
 ) -> Iterator[Evaluation]:
     while tasks:
-        task = tasks.pop(0)  # what a store has in memory goes with it
+        task = tasks.pop(0)  # frees what the store has in memory
         try:
-            found = _answers(model, task.store, task.rows, task.loader, inputs, flip, device, progress, task.truth)
+            found = _predict_all(model, task.store, task.rows, task.loader, inputs, flip, device, progress, task.truth)
             one = _figures(task, found, joints)
         except AugliftError as error:
             if failed is None:
@@ -164,14 +164,14 @@ def predictions(
     device: torch.device | str = "cpu",
     progress: Progress = lambda store, done, of: None,
 ) -> Predictions:
-    """The lifter's answer for every valid frame of the sequences chosen, whether it has ground truth or not.
+    """Predict every valid frame of the sequences chosen, whether it has ground truth or not.
 
-    A lifter that answers whole windows sees windows that overlap by half, and a frame's answer is the mean of those it
-    got. See `evaluate` for the arguments.
+    A lifter that predicts whole windows sees windows that overlap by half, and a frame's pose is the mean of its
+    predictions. See `evaluate` for the arguments.
     """
     rows = chosen(store, split)
     loader = _loader(model, store, rows, inputs, batch, limit)
-    return _answers(model, store, rows, loader, inputs, flip, torch.device(device), progress)
+    return _predict_all(model, store, rows, loader, inputs, flip, torch.device(device), progress)
 
 
 def _loader(
@@ -194,7 +194,7 @@ def _loader(
 
 
 @torch.no_grad()
-def _answers(
+def _predict_all(
     model: Lifter,
     store: FeatureStore,
     rows: SequenceTable,
@@ -208,7 +208,7 @@ def _answers(
     """truth   frames that are wanted; None: all that are valid"""
     many = model.many_to_many
     total = torch.zeros(store.frames, 17, 3)
-    answers = torch.zeros(store.frames)
+    predictions_of = torch.zeros(store.frames)
     before = model.window - 1 if causal(model) else model.window // 2
     offsets = np.arange(model.window) - before if many else np.zeros(1, dtype=np.int64)
     done = 0
@@ -219,12 +219,12 @@ def _answers(
         counts = given["valid"] & given["inside"] if many else np.ones((len(frames), 1), dtype=bool)
         counts = torch.as_tensor(counts)
         total.index_add_(0, frames[counts], predicted[counts])
-        answers.index_add_(0, frames[counts], torch.ones(int(counts.sum())))
+        predictions_of.index_add_(0, frames[counts], torch.ones(int(counts.sum())))
         done += len(frames)
         progress(store.url, done, loader.windows)
         del given
-    # A window without a single person in it was answered, too: no frame of it counts.
-    wanted = answers > 0 if truth is None else (answers > 0) & torch.from_numpy(truth.usable)
+    # A window without a single person in it is predicted, too: no frame of it counts.
+    wanted = predictions_of > 0 if truth is None else (predictions_of > 0) & torch.from_numpy(truth.usable)
     frame = torch.nonzero(wanted).flatten()
     order = np.argsort(rows.starts)
     row = order[np.searchsorted(rows.starts[order], frame.numpy(), side="right") - 1]
@@ -234,7 +234,7 @@ def _answers(
     valid = store.fields["valid"].empty(store.frames)
     reader.read("valid", 0, store.frames, valid)
     return Predictions(
-        total[frame] / answers[frame, None, None],
+        total[frame] / predictions_of[frame, None, None],
         torch.from_numpy(target)[frame].float(),
         frame.numpy(),
         row,
@@ -268,7 +268,7 @@ def _figures(task: _Task, found: Predictions, joints: Sequence[int] | None) -> E
 
 
 def csv_rows(found: Sequence[Evaluation]) -> list[list[Any]]:
-    """A line a store and group, the first of them names: store, group, name, and the measures."""
+    """Yield a line for each store and group, names first: store, group, name, and the measures."""
     lines: list[list[Any]] = [["store", "group", "name", *MEASURES]]
     for one in found:
         groups = {"all": {"": one.measures}, **one.by}

@@ -28,11 +28,11 @@ class Tally:
     frames: np.ndarray
 
     def overall(self) -> dict[str, float]:
-        """Each measure over everything; NaN where nothing counts."""
+        """Return each measure over everything; NaN where nothing counts."""
         return {name: float(_mean(self.total[name].sum(), self.count[name].sum())) for name in self.total}
 
     def by_sequence(self, group: np.ndarray, groups: int) -> list[dict[str, float]]:
-        """Each measure, a group of sequences each; group (S,) int64 below `groups`."""
+        """Return each measure of groups of sequences; group (S,) int64 below `groups`."""
         columns = {
             name: _mean(*(np.bincount(group, of[name].sum(1), groups) for of in (self.total, self.count)))
             for name in self.total
@@ -41,7 +41,7 @@ class Tally:
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def by_joint(self, joint: int) -> dict[str, float]:
-        """Each measure of a joint."""
+        """Return each measure of each joint."""
         return {
             name: float(_mean(self.total[name][:, joint].sum(), self.count[name][:, joint].sum()))
             for name in self.total
@@ -52,7 +52,7 @@ class Tally:
 def tally(
     pose: Tensor, target: Tensor, frame: np.ndarray, row: np.ndarray, sequences: int, joints: Sequence[int] | None
 ) -> Tally:
-    """Of answers and truths (F, J, 3), m; frame (F,) ascending, row (F,) which of the sequences each is of, in order.
+    """Sum up errors of predictions and truths (F, J, 3), m; frame (F,) ascending, row (F,) the sequence of each.
 
     joints   those that count; None: all. A step is one between neighbouring frames of a sequence.
     """

@@ -22,7 +22,7 @@ MODELS: dict[str, Callable[..., Lifter]] = {
 
 
 def build(name: str, channels: int, window: int | None = None, **overrides: Any) -> Lifter:
-    """The lifter `name` for so many channels a joint and frames a window (None: the paper's).
+    """Build the lifter `name` for so many channels a joint and frames a window (None: the paper's).
 
     overrides  of the `[model]` table of its TOML file. InvalidValueError for a name or key that is not there
     """

@@ -29,7 +29,7 @@ class SpatioTemporalBlock(nn.Module):
 class DSTformer(Lifter):
     """`depth` pairs of blocks, joints first and frames first, mixed for each joint by weights made from both.
 
-    window  the longest clip; shorter ones are taken too. All its frames are answered
+    window  the longest clip; shorter ones are taken too. All its frames are predicted
     width   of a token; `representation_width` of the layer before the head, which downstream tasks read
     """
 

@@ -84,7 +84,7 @@ class Hyperparameters:
             raise InvalidValueError(f"loss is empty: name one of {', '.join(LOSSES)} with its weight")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as a TOML file or a checkpoint holds it; `hyperparameters(name, it)` gives this back."""
+        """Return plain data, as a TOML file or a checkpoint holds it; `hyperparameters(name, it)` gives this back."""
         return dataclasses.asdict(self)
 
 
@@ -92,7 +92,7 @@ _TABLES = {"optimiser": Optimiser, "schedule": Schedule, "training": Training}
 
 
 def hyperparameters(name: str, changes: Mapping[str, Any] | None = None) -> Hyperparameters:
-    """Those published for the lifter, with changes: `{"optimiser": {"learning_rate": 1e-4}, "loss": {"mse": 1}}`.
+    """Return those published for a lifter, with changes: `{"optimiser": {"learning_rate": 1e-4}, "loss": {"mse": 1}}`.
 
     A loss replaces the whole loss; other tables change by the key. InvalidValueError names an unknown lifter, table or
     key with the nearest there is, and a value of another type.
@@ -104,7 +104,7 @@ def hyperparameters(name: str, changes: Mapping[str, Any] | None = None) -> Hype
 
 
 def own_defaults() -> dict[str, dict[str, Any]]:
-    """The tables that a lifter of the user's own begins with, `own.toml`; its `[model]` is empty."""
+    """Return the tables that a lifter of the user's own begins with, `own.toml`; its `[model]` is empty."""
     return {"model": {}, **_defaults("own")}
 
 
@@ -114,7 +114,7 @@ def filled(
     model: Mapping[str, Any],
     losses: Iterable[str] = LOSSES,
 ) -> Hyperparameters:
-    """The defaults with changes; `model` is checked already. Raises as `hyperparameters` does.
+    """Return the defaults with changes; `model` is checked already. Raises as `hyperparameters` does.
 
     losses   names that [loss] may hold
     """
@@ -129,7 +129,7 @@ def filled(
 
 
 def check_tables(changes: Mapping[str, Any]) -> None:
-    """InvalidValueError where there is another table than a lifter has, or a value where a table must be."""
+    """Raise InvalidValueError for a table that lifters do not have, or a value where a table must be."""
     for table, values in changes.items():
         _one_of("table of hyper-parameters", table, ("model", "loss", *_TABLES))
         if not isinstance(values, Mapping):
@@ -137,7 +137,7 @@ def check_tables(changes: Mapping[str, Any]) -> None:
 
 
 def canonical(name: str) -> str:
-    """The name as in `NAMES`; hyphens will do, too."""
+    """Return the name as in `NAMES`; hyphens are accepted."""
     name = name.replace("-", "_")
     _one_of("lifter", name, NAMES)
     return name

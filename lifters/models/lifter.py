@@ -25,17 +25,17 @@ class Lifter(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels a joint; read off the first layer, so that it stays true when that is widened."""
+        """Return the channels a joint, read off the first layer, so that they are right when that is widened."""
         raise NotImplementedError
 
     @property
     def receptive_field(self) -> int:
-        """Frames that one answer depends on."""
+        """Return the number of frames that one prediction depends on."""
         return self.window
 
     @property
     def many_to_many(self) -> bool:
-        """Whether every frame is answered, or the centre alone."""
+        """Return whether every frame is predicted, or the centre alone."""
         return False
 
     @property
@@ -44,7 +44,7 @@ class Lifter(nn.Module):
         return {}
 
     def check(self, inputs: Tensor, longest: float | None = None) -> None:
-        """InvalidValueError where inputs are not (B, window, J, C); with `longest`, T may be from 1 to that."""
+        """Raise InvalidValueError where inputs are not (B, window, J, C); with `longest`, T may be from 1 to that."""
         fits = inputs.ndim == 4 and inputs.shape[2:] == (self.joints, self.channels)
         shortest = 1 if longest else self.window
         longest = longest or self.window

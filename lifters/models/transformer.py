@@ -80,5 +80,5 @@ class Block(nn.Module):
 
 
 def rising(rate: float, depth: int) -> list[float]:
-    """Drop-path rates of a stack: 0 at the first block, `rate` at the last."""
+    """Return the drop-path rates of a stack: 0 at the first block, `rate` at the last."""
     return [rate * block / max(depth - 1, 1) for block in range(depth)]

@@ -13,7 +13,7 @@ from .lifter import Lifter
 
 
 class TemporalBlock(nn.Module):
-    """A convolution over time and one over channels, added to the frame each answer is about."""
+    """A convolution over time and one over channels, added to the frame that is predicted."""
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float, causal: bool, dilated: bool):
         super().__init__()
@@ -27,23 +27,23 @@ class TemporalBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width, T), T shrinking by the kernel: to T / kernel strided, to T - dilation (kernel - 1) dilated."""
-        answers = self.drop(functional.relu(self.norm(self.conv(features))))
-        answers = self.drop(functional.relu(self.mix_norm(self.mix(answers))))
+        values = self.drop(functional.relu(self.norm(self.conv(features))))
+        values = self.drop(functional.relu(self.mix_norm(self.mix(values))))
         if self.dilated:
-            residual = features.narrow(2, self.kept * self.conv.dilation[0], answers.shape[2])
+            residual = features.narrow(2, self.kept * self.conv.dilation[0], values.shape[2])
         else:
             residual = features[:, :, self.kept :: self.conv.stride[0]]
-        return residual + answers
+        return residual + values
 
 
 class VideoPose3D(Lifter):
     """Two forms with the same weights, interchangeable through their state dicts.
 
-    The training form takes single windows and strides through them, so that no answer is computed but the centre's.
-    The dilated form answers every frame of sequences of any length, their ends replicated; `for_sequences` makes it.
+    The training form takes single windows and strides through them, so that only the centre is computed.
+    The dilated form predicts every frame of sequences of any length, their ends replicated; `for_sequences` makes it.
 
     kernels  over time, odd; their product is the window. Empty: the window's prime factors, so (3, 3, 3) for 27
-    causal   answer the last frame of the window instead of its centre
+    causal   predict the last frame of the window instead of its centre
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class VideoPose3D(Lifter):
             before = self.window - 1 if self.options["causal"] else self.window // 2
             signal = functional.pad(signal, (before, self.window - 1 - before), mode="replicate")
         features = self.drop(functional.relu(self.norm(self.expand(signal))))
-        answers = self.shrink(self.blocks(features))
-        return answers.transpose(1, 2).reshape(b, t if self.dilated else 1, self.joints, 3)
+        poses = self.shrink(self.blocks(features))
+        return poses.transpose(1, 2).reshape(b, t if self.dilated else 1, self.joints, 3)
 
     def for_sequences(self) -> VideoPose3D:
         """The dilated form of this model, with the very same weights in memory, in evaluation mode."""

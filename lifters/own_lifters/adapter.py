@@ -1,4 +1,4 @@
-"""Any `nn.Module` of the user's as a `Lifter`: made, tried on made-up numbers, the shape of its output checked."""
+"""Make any `nn.Module` of the user's a `Lifter`: built, tried on made-up numbers, the shape of its output checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds a lifter by what the user writes: a name, FILE.py:CLASS, package.module:CLASS, an entry point, or a class."""
+"""Find a lifter by what the user writes: a name, FILE.py:CLASS, package.module:CLASS, an entry point, or a class."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUP = "auglift.lifters"  # of entry points: name = "package.module:CLASS"
 
 
 def find_lifter(lifter: str | type | OwnLifter) -> str | OwnLifter:
-    """One of `NAMES`, or the user's own.
+    """Find one of `NAMES`, or the user's own.
 
     lifter   a name (hyphens will do); FILE.py:CLASS; package.module:CLASS; the name of an entry point of the group
              `auglift.lifters`; or the class itself

@@ -58,22 +58,22 @@ class OwnLifter:
 
     @property
     def folder(self) -> Path | None:
-        """Where its imports are looked for: the file's own folder, or the one that holds its package."""
+        """Return where its imports are looked for: the file's own folder, or the one that holds its package."""
         file = Path(self.file)
         return file.parent if self.module is None else user_code.folder_of(file, self.module)
 
     @property
     def identity(self) -> dict[str, str]:
-        """What weights are of, wherever the file lies."""
+        """Return what weights are of, without where the file lies."""
         return {"class": self.path, "sha256": self.sha256}
 
     def changed(self) -> list[str]:
-        """Files that are gone, or no longer what they were: the class' own by its full path, and what it imports."""
+        """List files that are gone or changed: the class' own by its full path, and what it imports."""
         own = [] if user_code.digest_of(Path(self.file)) == self.sha256 else [self.file]
         return [*own, *(user_code.changed(self.folder, self.imports) if self.folder else self.imports)]
 
     def load(self) -> type[nn.Module]:
-        """The class. Raises what `user_code.load_file` does; whether the file is what it was says `changed`."""
+        """Load the class. Raises what `user_code.load_file` does; `changed` says whether the file is what it was."""
         return class_in(self._loaded(), self.path, self.name)
 
     def _loaded(self) -> user_code.Loaded:
@@ -85,7 +85,7 @@ class OwnLifter:
         return loaded
 
     def hyperparameters(self, changes: Mapping[str, Any] | None = None) -> Hyperparameters:
-        """Its settings, with changes. InvalidValueError names what is unknown, of another type, or missing."""
+        """Return its settings, with changes. InvalidValueError names what is unknown, of another type, or missing."""
         changes = changes or {}
         defaults, losses = own_defaults(), [*LOSSES, OWN_LOSS] if self.has_loss else [*LOSSES]
         if self.has_loss:
@@ -103,16 +103,16 @@ class OwnLifter:
         return filled(defaults, changes, model, losses)
 
     def check(self, changes: Mapping[str, Any]) -> None:
-        """InvalidValueError where changes cannot be, alone; arguments without a default may come from elsewhere."""
+        """Raise InvalidValueError where changes are wrong in themselves; needed arguments may come from elsewhere."""
         replace(self, needed=(), free=(*self.free, *self.needed)).hyperparameters(changes)
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Names that [model] may hold."""
+        """Return the names that [model] may hold."""
         return (*self.defaults, *self.free, *self.needed)
 
     def beside(self) -> Path:
-        """The settings file that is read without `--config`: of the class' file's name, and there or not."""
+        """Return the settings file that is read without `--config`: of the class' file's name, and there or not."""
         return Path(self.file).with_suffix(".toml")
 
     def _check_name(self, key: str) -> None:
@@ -126,7 +126,7 @@ class OwnLifter:
 
 
 def settings_file(lifter: str | OwnLifter, config: str | Path | None) -> dict[str, dict[str, Any]]:
-    """The tables of the settings file given, or of the one beside the user's own lifter; none: no tables.
+    """Read the settings file given, or the one beside the user's own lifter; no tables where there is none.
 
     Raises MissingFileError, InvalidValueError that names the file.
     """

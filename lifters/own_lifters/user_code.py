@@ -1,4 +1,4 @@
-"""Loads Python that the user names, from a file or a module, with the digests of what was loaded.
+"""Load Python that the user names, from a file or a module, with the digests of what was loaded.
 
 A file is loaded as `python FILE` would: its folder comes first on the search path while it loads. The modules that it
 imports from that folder belong to it alone, because two research repositories often both have a package `common`.
@@ -44,7 +44,7 @@ _before: frozenset[str] = frozenset()  # names of modules when that began
 
 
 def load_file(path: Path) -> Loaded:
-    """The module of a Python file; one that is loaded already, and whose files are unchanged, is not run again.
+    """Load a Python file; one that is loaded already, and whose files are unchanged, is not run again.
 
     Raises MissingFileError, MissingExtraError where it imports what is not installed, and InvalidValueError for any
     other failure of its code.
@@ -72,7 +72,7 @@ def load_file(path: Path) -> Loaded:
 
 
 def load_module(name: str, search: Path | None) -> Loaded:
-    """The module of that dotted name, from the folder `search` or wherever Python finds it.
+    """Load the module of that dotted name, from the folder `search` or from Python's search path.
 
     Raises what `load_file` does, and MissingFileError where there is no such module.
     """
@@ -101,7 +101,7 @@ def load_module(name: str, search: Path | None) -> Loaded:
 
 
 def folder_of(file: Path, module: str) -> Path | None:
-    """The folder that holds the module's package.
+    """Return the folder that holds the module's package.
 
     None where that has another name (as one that is installed to be edited may have), or is Python's own for packages.
     """
@@ -113,23 +113,23 @@ def folder_of(file: Path, module: str) -> Path | None:
 
 
 def remember_script(path: Path, module: ModuleType) -> None:
-    """The script that runs is loaded already: `load_file` gives its module, and does not run it a second time."""
+    """Make `load_file` return the module of the script that runs, and not run it a second time."""
     if str(path) not in _loaded:
         _loaded[str(path)] = Loaded(module, None, hashlib.sha256(_bytes(path)).hexdigest())
 
 
 def file_of(module: ModuleType) -> Path | None:
-    """The file that `load_file` loaded this module from; None for any other module."""
+    """Return the file that `load_file` loaded this module from; None for any other module."""
     return next((Path(key) for key, loaded in _loaded.items() if loaded.module is module and key.endswith(".py")), None)
 
 
 def changed(folder: Path, digests: Mapping[str, str]) -> list[str]:
-    """Those of the files, by their path from `folder`, that are gone or have other bytes."""
+    """List those of the files, by their path from `folder`, that are gone or have other bytes."""
     return [name for name, digest in digests.items() if digest_of(folder / name) != digest]
 
 
 def digest_of(path: Path) -> str | None:
-    """sha256 of a file, None where it cannot be read."""
+    """Return the sha256 of a file, None where it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -137,7 +137,7 @@ def digest_of(path: Path) -> str | None:
 
 
 def place_of(error: BaseException, folder: Path) -> str:
-    """` (model.py, line 12)`: where in the user's own code it happened; empty where it did not happen there."""
+    """Return where in the user's own code it happened, as ` (model.py, line 12)`; empty where it happened elsewhere."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({Path(error.filename).name}, line {error.lineno})"
     frames = [
@@ -149,7 +149,7 @@ def place_of(error: BaseException, folder: Path) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """`TypeError: ...`, its first line alone."""
+    """Write an error in one line, `TypeError: ...`."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 

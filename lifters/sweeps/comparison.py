@@ -1,4 +1,4 @@
-"""What a grid has found, as one table: means and spreads over seeds, and changes against `xy`, scaled or not alike."""
+"""Compare a grid's results in one table: means and spreads over seeds, and changes against `xy`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Comparison:
     changes: Mapping[str, tuple[float, float]]
 
     def texts(self, cells: Mapping[str, Cell]) -> list[str]:
-        """A row's figures in the order of `inputs`, with spread and change where they are known; empty for none."""
+        """Return a row's figures in the order of `inputs`, with spread and change where known; empty for none."""
         return [_text(cells[name], name != baseline_of(name)) if name in cells else "" for name in self.inputs]
 
 
 def compare(rows: Sequence[Mapping[str, Any]], measure: str = "mpjpe") -> Comparison:
-    """Means over seeds with their standard deviation, the change against `xy` of each, and the mean of the changes.
+    """Average over seeds, with standard deviations, the change against `xy` of each, and the mean of the changes.
 
     In distribution is where source and target have one name. NaN where there is nothing to compare with.
     """

@@ -47,7 +47,7 @@ class Grid:
 
 
 def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Grid:
-    """The grid of a TOML file. Paths in it are relative to the folder the command runs in.
+    """Read the grid of a TOML file. Paths in it are relative to the folder the command runs in.
 
         like = "other.toml"     # optional, in the same folder: its keys hold where this file has no other
         out = "runs/grid"
@@ -75,7 +75,7 @@ def read_grid(path: str | Path, training: Mapping[str, Any] | None = None) -> Gr
 
 
 def read_tables(path: str | Path) -> dict[str, Any]:
-    """The tables of a grid's TOML file, with those of the file that it is `like` beneath them.
+    """Read the tables of a grid's TOML file, with those of the file that it is `like` beneath them.
 
     Raises MissingFileError, InvalidValueError for what is no TOML.
     """

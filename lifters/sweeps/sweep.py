@@ -1,4 +1,4 @@
-"""Run a grid: what is there is not run again."""
+"""Run a grid; what has a result is not run again."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run_job(
     threads: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Finished | None:
-    """Train and test; what an earlier call finished is not done again. None where `stop` ended it: call again to go on.
+    """Train and test; what an earlier call finished is not done again. None where `stop` ended it: call again.
 
     Targets are checked before anything is trained. An error that a user can cause is this job's alone, and one that a
     target turns out to have that target's.
@@ -68,7 +68,7 @@ def run_job(
 
 
 def finished(job: Job, folder: str) -> Finished | None:
-    """What a job has given already: None where it has not, or was of other settings or stores."""
+    """Return a job's earlier result: None where it has none, or one of other settings or stores."""
     path = Path(folder) / job.name / RESULT
     try:
         content = json.loads(path.read_text())
@@ -79,12 +79,12 @@ def finished(job: Job, folder: str) -> Finished | None:
 
 
 def log_of(job: Job, folder: str) -> list[dict[str, Any]]:
-    """What a training has logged so far, a record an epoch."""
+    """Return what a training has logged so far, a record an epoch."""
     return read_log(Path(folder) / job.name / LOG)
 
 
 def key_of(job: Job, target: str) -> dict[str, Any]:
-    """What a row of results is of, as `comparison.compare` reads it."""
+    """Return what a row of results is of, as `comparison.compare` reads it."""
     setup = job.setup
     return {
         "lifter": setup.lifter,
@@ -97,7 +97,7 @@ def key_of(job: Job, target: str) -> dict[str, Any]:
 
 
 def run_grid(grid: Grid, each: Callable[[Sequence[Job]], Iterable[Finished | None]]) -> Iterator[Finished]:
-    """Run what is missing, with `each`, and yield every job's result; `results.json` has them all after each one.
+    """Run what is missing, with `each`, and yield every job's result; `results.json` has all of them after each one.
 
     each   runs jobs anywhere, in any order, and yields what `run_job` returns; None ends it
     """

@@ -35,7 +35,7 @@ RUN, BEST, LAST, LOG = "run.json", "best.pt", "last.pt", "log.jsonl"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Under its name only once it is whole and on disk."""
+    """Write a file that has its name only once it is whole and on disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -49,14 +49,14 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Tensors and plain data; what cannot be loaded again without running code is refused when it is written."""
+    """Save tensors and plain data; what cannot be loaded again without running code is refused."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
     write_atomically(path, buffer.getvalue())
 
 
 def load(path: Path, device: torch.device | str = "cpu", needed: Iterable[str] = ()) -> dict[str, Any]:
-    """What `save` was given; `needed` must be in it.
+    """Load what `save` was given; `needed` must be in it.
 
     Raises MissingFileError; CorruptStoreError for a file that is no checkpoint, was cut off or has a byte changed, or
     would run code when loaded; InvalidValueError for a checkpoint of another program.
@@ -87,7 +87,7 @@ def _check_whole(data: bytes) -> None:
 
 
 def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
-    """What weights are of: whoever loads them must mean the same by every word of it."""
+    """Describe what weights are of: code that loads them must mean the same by every word of it."""
     preset = setup.inputs.preset
     return {
         "lifter": setup.own.identity if setup.own else setup.lifter,
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def own(self) -> OwnLifter | None:
-        """The user's own lifter, None where it is one of auglift's: where it was in training, or where it is now."""
+        """Return the user's own lifter, as it was in training or where it is now; None where it is one of auglift's."""
         return self._found if isinstance(self._found, OwnLifter) else self.setup.own
 
     @property
@@ -144,7 +144,7 @@ class Run:
         return self.setup.inputs
 
     def model(self, device: torch.device | str = "cpu", checkpoint: str = BEST) -> Lifter:
-        """The trained lifter, in evaluation mode. InvalidValueError where the checkpoint is of another run."""
+        """Load the trained lifter, in evaluation mode. InvalidValueError where the checkpoint is of another run."""
         path = self.folder / checkpoint
         content = load(path, device, ("weights",))
         if content.get("description") != self.description:
@@ -187,7 +187,7 @@ class Run:
             )
 
     def check_store(self, store: FeatureStore) -> None:
-        """InvalidValueError where this store means something else by joints or descriptors than the training did."""
+        """Raise InvalidValueError where this store means something else by joints or descriptors than training did."""
         if skeleton_of(store) != self.description["skeleton"]:
             raise InvalidValueError(
                 f"{store.url} has the skeleton {skeleton_of(store)!r}, {self.folder} was trained on "
@@ -202,7 +202,7 @@ class Run:
             )
 
     def expect(self, lifter: str | None = None, inputs: Inputs | None = None) -> None:
-        """InvalidValueError where the run is of another lifter or representation than was asked for."""
+        """Raise InvalidValueError where the run is of another lifter or representation than these."""
         if lifter is not None and lifter != self.setup.lifter:
             raise InvalidValueError(f"{self.folder} is a {self.setup.lifter}, not a {lifter}; leave out --lifter")
         if inputs is not None and inputs != self.inputs:
@@ -211,7 +211,7 @@ class Run:
 
 
 def load_weights(model: Lifter, weights: Mapping[str, torch.Tensor], path: Path) -> None:
-    """InvalidValueError, in one line, where they are of another architecture."""
+    """Load weights; InvalidValueError, in one line, where they are of another architecture."""
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -223,7 +223,7 @@ def load_weights(model: Lifter, weights: Mapping[str, torch.Tensor], path: Path)
 
 
 def begin(folder: Path, setup: Setup, described: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
-    """Make a run's folder, or find it. True: something of this training is there to go on with.
+    """Make a run's folder, or find it. True: it holds something of this training, to continue with.
 
     data   what it reads: fingerprints of stores, ids held out
     InvalidValueError, naming what differs, where the folder holds another training.

@@ -22,17 +22,17 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Writes files and shows progress."""
+        """Return whether this process writes files and shows progress."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Gradients are averaged over the team."""
+        """Average gradients over the team."""
         if self.size == 1:
             return model
         return DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)
 
     def summed(self, values: Sequence[float]) -> list[float]:
-        """Each value, added up over the team."""
+        """Add up each value over the team."""
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -40,7 +40,7 @@ class Team:
         return tensor.tolist()
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so for any of the team: nobody stops alone."""
+        """Return whether it is true in any process of the team: none stops alone."""
         return self.summed([float(flag)])[0] > 0
 
     def wait(self) -> None:
@@ -50,7 +50,7 @@ class Team:
 
 @contextmanager
 def team(device: str) -> Iterator[Team]:
-    """The team this process belongs to; under torchrun, "auto" and "cuda" are the GPU of its local rank."""
+    """Join the team of this process; under torchrun, "auto" and "cuda" are the GPU of its local rank."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     if size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights, which is what is validated and kept where it is asked for."""
+"""An exponential moving average of a model's weights, which are validated and kept where the settings say so."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AveragedWeights:
 
     @contextmanager
     def used_by(self, model: nn.Module) -> Iterator[None]:
-        """The model has the averaged weights inside, and its own again after."""
+        """Put the averaged weights into the model, and its own back afterwards."""
         own = {name: value.detach().clone() for name, value in model.state_dict().items()}
         model.load_state_dict(self.weights)
         try:

@@ -19,7 +19,7 @@ from .setup import Setup
 
 
 def usable_truths(stores: Sequence[FeatureStore], split: str, say: Callable[[str], None]) -> list[Truth]:
-    """Of each store, which frames can be trained on. InvalidValueError for one that has none; `say`: it lacks some."""
+    """Find the frames of each store to train on. InvalidValueError for a store with none; `say`: what it lacks."""
     truths = []
     for store in stores:
         truth, table = truth_of(store), chosen(store, split)
@@ -40,7 +40,7 @@ def training_loader(
     mates: Team,
     say: Callable[[str], None],
 ) -> tuple[WindowLoader, int]:
-    """The loader, and how many steps an epoch has.
+    """Make the loader, and count the steps of an epoch.
 
     centres   by store, see `batches.centres_of`
     say       called where there are fewer windows than a batch holds, so that batches are smaller, and where the window
@@ -94,13 +94,13 @@ def validation_loader(
     centres: Sequence[np.ndarray],
     mates: Team,
 ) -> WindowLoader | None:
-    """None where nothing is held out. `centres` as in `training_loader`: every window has something to be measured."""
+    """Make the loader of what is held out; None where nothing is. `centres` as in `training_loader`."""
     some = [number for number, ids in enumerate(held.held_out) if ids]
     if not some:
         return None
     stores, centres = [stores[number] for number in some], [centres[number] for number in some]
     ids = [held.held_out[number] for number in some]
-    # Windows that answer all their frames need not begin at each of them.
+    # Where all frames of a window are predicted, windows need not begin at each frame.
     stride = (model.window + 1) // 2 if model.many_to_many else 1
     options = {"batch_size": max(1, (setup.batch or 1) // mates.size), "shuffle": False, "stride": stride}
     options |= _team(setup, mates)

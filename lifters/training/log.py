@@ -1,4 +1,4 @@
-"""What a training leaves to read: a JSON line an epoch, TensorBoard's files where that is installed."""
+"""Log a training: a JSON line an epoch, TensorBoard's files where that is installed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; from one on that was cut off, or is something else, there are none."""
+    """Read the lines of a log, up to one that was cut off or is something else."""
     if not path.is_file():
         return []
     found = []
@@ -60,7 +60,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, None for what is no number: JSON has neither NaN nor infinity, and other readers refuse them."""
+    """Return the same, with None for what is no number: JSON has neither NaN nor infinity."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 

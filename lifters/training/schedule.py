@@ -15,14 +15,14 @@ def make_optimiser(model: nn.Module, parameters: Hyperparameters) -> optim.Optim
 
 
 def learning_rate(parameters: Hyperparameters, epoch: int, step: int) -> float:
-    """epoch and step count from 0, the step from the beginning of the training."""
+    """Return the rate; epoch and step count from 0, the step from the beginning of the training."""
     schedule = parameters.schedule
     passed = (epoch if schedule.unit == "epoch" else step) // schedule.every
     return parameters.optimiser.learning_rate * schedule.factor**passed
 
 
 def batch_norm_momentum(parameters: Hyperparameters, epoch: int, epochs: int) -> float | None:
-    """From the first to the last exponentially over the epochs (VideoPose3D); None: left alone."""
+    """Go from the first to the last exponentially over the epochs (VideoPose3D); None: left alone."""
     ends = parameters.schedule.batch_norm_momentum
     return ends[0] * (ends[1] / ends[0]) ** (epoch / epochs) if ends else None
 
@@ -30,7 +30,7 @@ def batch_norm_momentum(parameters: Hyperparameters, epoch: int, epochs: int) ->
 def apply_schedule(
     model: nn.Module, optimiser: optim.Optimizer, parameters: Hyperparameters, epoch: int, epochs: int, step: int
 ) -> float:
-    """Set what is due before this step; returns the learning rate."""
+    """Set what this step needs, and return the learning rate."""
     rate = learning_rate(parameters, epoch, step)
     for group in optimiser.param_groups:
         group["lr"] = rate

@@ -124,7 +124,7 @@ class Setup:
         return hyperparameters(self.lifter, self.changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, complete; `Setup.from_dict` gives it back. What few trainings have is left out of the others."""
+        """Return plain data, complete; `Setup.from_dict` gives it back. Rare settings are left out where not used."""
         values = {**dataclasses.asdict(self), "stores": list(self.stores), "changes": _plain(self.changes)}
         rare = {"own": values.pop("own"), "rename": list(values.pop("rename"))}
         return {**values, **{name: _plain(value) for name, value in rare.items() if value}}
@@ -138,7 +138,7 @@ class Setup:
 
 
 def what_counts(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of `Setup.as_dict`, what the outcome depends on.
+    """Return the part of `Setup.as_dict` that the outcome depends on.
 
     Not how a training is run, nor where its stores and the file of its lifter lie: fingerprints say what these are.
     """
@@ -150,7 +150,7 @@ def what_counts(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_changes(lifter: str | OwnLifter, assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`["lr=1e-4", "width=64", "loss.mse=1"]` as tables; values as TOML has them, anything else is text.
+    """Read `["lr=1e-4", "width=64", "loss.mse=1"]` as tables; values as TOML has them, anything else is text.
 
     lifter   what `find_lifter` returns, or takes
     A key is `table.key`, one of `SHORT`, or a key of the lifter's `[model]`. InvalidValueError for any other.
@@ -180,7 +180,7 @@ _SCALED = 1.0  # what `@scaled` alone means: a standing person is then three qua
 
 
 def inputs_by_name(text: str) -> Inputs:
-    """`uadd`, or with a preset of the store `xycd/paper`, and options: `uadd@root@scaled`.
+    """Read `uadd`, or with a preset of the store `xycd/paper`, and options: `uadd@root@scaled`.
 
     @root      depths from the pelvis
     @scaled    2D rescaled about each frame's joints to one size, for cameras that show people larger or smaller than
@@ -201,7 +201,7 @@ def inputs_by_name(text: str) -> Inputs:
 
 
 def name_of_inputs(inputs: Inputs) -> str:
-    """What `inputs_by_name` takes, as short as it can be."""
+    """Write what `inputs_by_name` takes, as short as possible."""
     own = Inputs(inputs.name).preset
     preset = f"/{inputs.preset}" if inputs.preset != own else ""
     root = "@root" if inputs.depth_origin == "root" else ""
@@ -210,7 +210,7 @@ def name_of_inputs(inputs: Inputs) -> str:
 
 
 def baseline_of(name: str) -> str:
-    """The inputs without depth that these are compared with: `xy`, its 2D treated alike."""
+    """Return the inputs without depth to compare with: `xy`, its 2D treated alike."""
     _, scaled, how = name.partition("@scaled")
     return f"xy{scaled}{how}"
 
@@ -223,7 +223,7 @@ def _positive(text: str, value: str) -> float:
 
 
 def device_of(name: str) -> torch.device:
-    """InvalidValueError where this machine has no such device."""
+    """Choose a device; InvalidValueError where this machine has none such."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

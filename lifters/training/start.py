@@ -1,4 +1,4 @@
-"""The lifter that a training begins with: new, an earlier run's, or one with the weights of other code."""
+"""Build the lifter that a training begins with: new, an earlier run's, or one with the weights of other code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def starting_model(
     say: Say = lambda message: None,
     new: bool = False,
 ) -> Lifter:
-    """A new lifter, with the weights of `setup.init`; widened where those are of fewer channels.
+    """Build a lifter, with the weights of `setup.init`; widened where those are of fewer channels.
 
     say   takes what of other weights fits, and what does not
     new   leave `init` alone: the training goes on, and has weights

@@ -41,7 +41,7 @@ class TrainingDivergedError(AugliftError, ArithmeticError):
 
 
 class Watcher(Protocol):
-    """What sees a training from outside."""
+    """Follows a training from outside: a console, a log, a test."""
 
     def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None: ...
     def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None: ...
@@ -98,9 +98,9 @@ class Pace:
 def train(
     setup: Setup, out: str | Path, watcher: Watcher | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Outcome:
-    """Train, or go on with what `out` holds of the same training; nothing to do where that is finished.
+    """Train, or continue what `out` holds of the same training; nothing to do where that is finished.
 
-    stop   asked after every step: True saves where the training is and returns
+    stop   called after every step: True saves where the training is and returns
     Raises what `open_stores` does, InvalidValueError for settings that do not fit the stores or the folder, and
     TrainingDivergedError where the loss becomes NaN or infinite: the last good checkpoint stays.
     """
@@ -218,9 +218,9 @@ class Training:
         self.model.train()
         batches = iter(self.loader)
         while at.in_epoch < self.steps:
-            asked = time.monotonic()
+            before = time.monotonic()
             batch = next(batches)
-            waited += time.monotonic() - asked
+            waited += time.monotonic() - before
             loss, error = self._step(batch, epochs)
             windows += len(batch["valid"])
             del batch
@@ -333,7 +333,7 @@ class Training:
 
 
 def _autocast(wanted: str, device: torch.device) -> Any:
-    """bfloat16, which needs no scaling of losses, on a GPU that has it; on a CPU only where it is asked for."""
+    """bfloat16, which needs no scaling of losses, on a GPU that has it; on a CPU only where the settings say so."""
     if wanted == "auto":
         wanted = "on" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "off"
     return torch.autocast(device.type, torch.bfloat16) if wanted == "on" else nullcontext()

@@ -1,4 +1,4 @@
-"""One batch of the training's data through a lifter of the user's, before the first epoch: what fails, fails now."""
+"""Try one batch of the training's data on a lifter of the user's, before the first epoch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def try_first_batch(
     mates: Team,
     say: Callable[[str], None],
 ) -> None:
-    """For a lifter of the user's own: forward, loss and backward on the first batch of the epoch, no step.
+    """Run a user's own lifter forward, loss and backward on the first batch of the epoch, without a step.
 
     The model's weights and buffers stay as they are, and so does the loader.
 

@@ -1,4 +1,4 @@
-"""How good a lifter is on what was held out, while it is trained."""
+"""Measure a lifter on what was held out, while it is trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .setup import Setup
 def validate(
     model: Lifter, loader: WindowLoader, setup: Setup, flip: bool, device: torch.device, autocast: Any
 ) -> tuple[float, float]:
-    """Sum of the errors, mm, of all joints that count, and how many those are."""
+    """Return the sum of the errors, mm, of all joints that count, and how many those are."""
     training = model.training
     model.eval()
     total, count = torch.zeros((), dtype=torch.float64), 0

@@ -1,4 +1,4 @@
-"""Which layer of a lifter sees the joints first, and in which order their channels reach it."""
+"""Find the layer of a lifter that sees the joints first, and the order in which their channels come to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_CHANNELS = 5
 def seen(
     model: nn.Module, layers: Mapping[str, nn.Module], arguments: tuple[Any, ...], channel_axis: int
 ) -> dict[str, str | None]:
-    """Layers that are handed the example's own values, rearranged, with the layout they come in.
+    """Find the layers that receive the example's own values, rearranged, with the layout they come in.
 
     The example is replaced by values that are all different, so that each number a layer is handed tells which joint
     and channel it was. Where no layer is handed such, the values were transformed on their way: then it is the layer
@@ -85,7 +85,7 @@ def seen(
 def guessed(
     inputs: Mapping[str, int], old: int | None, joints: int, layer: str | Sequence[str] | None
 ) -> tuple[dict[str, str | None], int]:
-    """Layers whose number of inputs could be one joint's channels, or all joints', and the channels a joint."""
+    """Find layers whose number of inputs could be one joint's channels, or all joints', and the channels a joint."""
     if layer is not None:
         inputs = {name: inputs[name] for name in named(layer, inputs)}
         if old is not None:
@@ -110,7 +110,7 @@ def guessed(
 
 
 def only(found: Mapping[str, Any], all_layers: Mapping[str, Any]) -> list[str]:
-    """The one that was found; InvalidValueError, with those there are, where it is none or several."""
+    """Return the one that was found; InvalidValueError, with those there are, where it is none or several."""
     if len(found) == 1:
         return list(found)
     if not found:
@@ -124,7 +124,7 @@ def only(found: Mapping[str, Any], all_layers: Mapping[str, Any]) -> list[str]:
 
 
 def named(layer: str | Sequence[str], layers: Mapping[str, Any]) -> list[str]:
-    """The names asked for; InvalidValueError where one is not among the layers."""
+    """Return the names given; InvalidValueError where one is not among the layers."""
     names = [layer] if isinstance(layer, str) else list(layer)
     for name in names:
         if name not in layers:
@@ -147,7 +147,7 @@ def _listed(names: Iterable[str], layers: Mapping[str, Any], most: int = 8) -> s
 
 
 def run(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
-    """The tensors of the model's answer in evaluation mode; its mode and statistics stay as they are."""
+    """Return the tensors of the model's output in evaluation mode; its mode and statistics stay as they are."""
     with evaluating(model), torch.no_grad():
         return list(_tensors(model(*arguments)))
 
@@ -163,13 +163,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _tensors(answer: Any) -> Iterator[Tensor]:
-    if isinstance(answer, Tensor):
-        yield answer
-    elif isinstance(answer, Mapping):
-        yield from _tensors(list(answer.values()))
-    elif isinstance(answer, (list, tuple)):
-        for part in answer:
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        yield from _tensors(list(output.values()))
+    elif isinstance(output, (list, tuple)):
+        for part in output:
             yield from _tensors(part)
 
 

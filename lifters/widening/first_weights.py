@@ -1,4 +1,4 @@
-"""Begins with weights that may fit in part: what fits is taken, the first layer widened, the rest listed."""
+"""Begin with weights that may fit in part: what fits is taken, the first layer widened, the rest listed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def begin_with(
     kept: Sequence[int] | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> None:
-    """Load what fits into the model, and say what that was and what was not.
+    """Load what fits into the model, and return what that was and what was not.
 
     example    inputs that the model runs on, (B, T, J, C)
     source     the file, for messages

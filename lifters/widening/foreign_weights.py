@@ -1,4 +1,4 @@
-"""Weights of other code's training: read without running code in them, and renamed."""
+"""Read weights of other code without running code in them, and rename them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _LeftOut:
 
 
 def read_weights(path: Path) -> dict[str, State]:
-    """The state dicts of a file, by the key that each lies under; "" for a file that is one itself.
+    """Read the state dicts of a file, by the key of each; "" for a file that is one itself.
 
     Raises CorruptStoreError where reading would run code, and InvalidValueError where there is none. `.safetensors` is
     read, too, where safetensors is installed.
@@ -46,7 +46,7 @@ def read_weights(path: Path) -> dict[str, State]:
 
 
 def renamed(state: State, renames: Iterable[str]) -> State:
-    """Names changed, one OLD=NEW after the other, where OLD begins a name or a part of it after a dot.
+    """Change names, one OLD=NEW after the other, where OLD begins a name or a part of it after a dot.
 
     `module.=` removes what DataParallel puts before every name. InvalidValueError for a rename that changes nothing,
     and where two names become one.
@@ -72,7 +72,7 @@ def renamed(state: State, renames: Iterable[str]) -> State:
 
 
 def chosen(states: Mapping[str, State], renames: Iterable[str], own: State) -> State:
-    """Of a file's state dicts, renamed, the one that has most names of this model."""
+    """Choose the state dict, renamed, that has most names of this model."""
     renames, first = list(renames), None
     ready: list[State] = []
     for state in states.values():

@@ -1,8 +1,8 @@
-"""Widen the first layer of any lifter, ours or not, for more channels a joint; its answers stay what they were.
+"""Widen the first layer of any lifter, ours or not, for more channels a joint; its outputs stay what they were.
 
 Trained columns are kept, the columns of new channels start at zero. Which layer comes first, and in which order joints
-and channels reach it, is seen by running the model on an example; without one it is guessed from shapes, and where that
-is not certain the error lists the candidates and asks for a name.
+and channels come to it, is seen by running the model on an example; without one it is guessed from shapes, and where
+that is not certain the error lists the candidates, of which the user names one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Widening:
     kept: tuple[int, ...]
 
     def widen_weight(self, weight: Tensor, layout: str) -> Tensor:
-        """(out, n * old, ...) to (out, n * new, ...), zero where a channel is new."""
+        """Widen (out, n * old, ...) to (out, n * new, ...), zero where a channel is new."""
         out, inputs, *rest = weight.shape
         n = inputs // self.old
         axis = 2 if layout == "joint-major" else 1
@@ -43,7 +43,7 @@ class Widening:
         return wide.reshape(out, n * self.new, *rest)
 
     def widen_state_dict(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A checkpoint of the narrow model, for the wide one. InvalidValueError where it has not these layers."""
+        """Widen a checkpoint of the narrow model. InvalidValueError where it has not these layers."""
         wide = dict(state)
         for name, layout in self.layers.items():
             key = _key(name)
@@ -74,7 +74,7 @@ def widen(
     """Make a trained model take `channels` a joint, in place. Do it before an optimiser is given its parameters.
 
     example       arguments the narrow model runs on, the joints first, with their channels on `channel_axis`. Then the
-                  first layer and its layout are seen, and that answers are unchanged is checked
+                  first layer and its layout are seen, and that outputs are unchanged is checked
     layer         name of the first layer, or names where several see the input; None: find it
     old_channels  channels a joint so far; None: from the example, the model's own `channels`, or shapes
     joints        a frame, for guessing from shapes
@@ -82,7 +82,7 @@ def widen(
     kept          where each old channel lies among the new ones; None: they come first, as `xy` does in `uadd`
     attributes    whole numbers of the model that count channels, such as "in_features", to be put right
     Raises InvalidValueError, the model being as it was: no layer found, several candidates, a layer whose groups no
-    channel can join, or answers that would change. BatchNorm over the joints before the first layer is not widened.
+    channel can join, or outputs that would change. BatchNorm over the joints before the first layer is not widened.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LAYERS)}
     if example is not None:
@@ -102,7 +102,7 @@ def widen(
         _check_layer(name, layers[name], old, model)
     _check_layout(layout)
     other = LAYOUTS[layout == LAYOUTS[0]]
-    # Where no layout was seen (values were transformed on their way) the one asked for comes first.
+    # Where no layout was seen (values were transformed on their way) the one given comes first.
     tries = [layout] if arguments is None or all(found.get(name) for name in names) else [layout, other]
     for attempt, guess in enumerate(tries):
         widening = Widening({n: found.get(n) or guess for n in names}, old, channels, _kept(kept, old, channels))
@@ -126,7 +126,7 @@ def widen_state_dict(
     layout: str = "joint-major",
     kept: Sequence[int] | None = None,
 ) -> dict[str, Tensor]:
-    """A checkpoint's state dict for a model of `channels` a joint; the rest as for `widen` without an example.
+    """Widen a checkpoint's state dict to `channels` a joint; the rest as for `widen` without an example.
 
     Where the model is at hand, `widen(model, ..., example=...).widen_state_dict(state)` guesses nothing.
     """
@@ -176,7 +176,7 @@ def _apply(
     channel_axis: int,
     attributes: Sequence[str],
 ) -> None:
-    """Widen in place; where there is an example, check that answers are the same, and undo it all if not."""
+    """Widen in place; where there is an example, check that outputs are the same, and undo it all if not."""
     undo: list[tuple[nn.Module, str, Any]] = []
 
     def put(module: nn.Module, name: str, value: Any) -> None:
@@ -234,7 +234,7 @@ def _check_answers(
     for a, b in zip(before, after, strict=True):
         if a.shape != b.shape or not torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()), equal_nan=True):
             raise InvalidValueError(
-                f"with {names} widened, answers change: the model uses channels elsewhere, or in another order"
+                f"with {names} widened, outputs change: the model uses channels elsewhere, or in another order"
             )
 
 

@@ -1,4 +1,4 @@
-"""Where a Ray cluster is: what `auto` stands for, and whether one answers there. Ray itself would wait minutes."""
+"""Find a Ray cluster: what `auto` stands for, and whether one responds there. Ray itself would wait for minutes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _SETTINGS, _FRAME_HEADER = 4, 9
 
 
 def reachable(address: str) -> str:
-    """The address to join a cluster at, where something answers now.
+    """Return the host:port of a cluster that responds now.
 
-    Raises InvalidValueError where nothing does, naming where was looked, and for what is neither host:port nor auto.
+    address  host:port; or `auto`: the cluster that Ray remembers on this machine, else another one that runs here
+    Raises InvalidValueError where none responds, with the addresses tried, and for any other form of address.
     """
     if address == AUTO:
         return _found()
@@ -33,14 +34,13 @@ def reachable(address: str) -> str:
     wrong = _wrong(address)
     if wrong:
         raise InvalidValueError(
-            f"nobody answers at --address {address} ({wrong}); is the cluster up, and the port that of "
+            f"no Ray cluster responds at --address {address} ({wrong}); is it up, and is the port that of "
             "`ray start --head`?"
         )
     return address
 
 
 def _found() -> str:
-    """`auto`, where what Ray takes for it answers; else another cluster of this machine that does."""
     candidates = _candidates()
     if not candidates:
         raise InvalidValueError(
@@ -48,13 +48,13 @@ def _found() -> str:
             "or give its host:port"
         )
     said = []
-    for number, candidate in enumerate(candidates):
+    for candidate in candidates:
         wrong = _wrong(candidate)
         if not wrong:
-            return candidate if number else AUTO
+            return candidate
         said.append(f"{candidate}: {wrong}")
     raise InvalidValueError(
-        f"--address auto: the cluster that Ray remembers here does not answer ({'; '.join(said)}), it ended without "
+        f"--address auto: the cluster that Ray remembers here does not respond ({'; '.join(said)}): it ended without "
         "clearing up. Start one with `ray start --head`, give the host:port of one that runs, or leave --address out"
     )
 
@@ -72,15 +72,15 @@ def _candidates() -> list[str]:
 
 
 def _wrong(address: str) -> str | None:
-    """Why nothing can be joined at host:port; None where a server answers as Ray's do."""
+    """Return why nothing can be joined at host:port; None where a server responds as Ray's do."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as connection:
-            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):  # it answers to TLS only
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):  # it responds to TLS only
                 return None
             connection.settimeout(CONNECT_SECONDS)
             connection.sendall(_GREETING)
-            answer = connection.recv(_FRAME_HEADER)
+            response = connection.recv(_FRAME_HEADER)
     except (OSError, ValueError, OverflowError) as error:
         return str(error)
-    return None if answer[3:4] == bytes([_SETTINGS]) else "what answers is no Ray cluster"
+    return None if response[3:4] == bytes([_SETTINGS]) else "what responds is no Ray cluster"

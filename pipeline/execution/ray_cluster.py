@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import shutil
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from importlib.util import find_spec
@@ -17,7 +15,7 @@ from typing import Any
 
 from ...stores.errors import InvalidValueError, MissingExtraError
 from ..device.cores import usable_cores
-from ..homes import can_be_written
+from . import authentication
 from .address import reachable
 from .resources import Node, WorkerGroup, describe_node
 from .scheduling.placement import Place
@@ -27,7 +25,6 @@ from .worker import ShardWorker
 OBJECT_STORE_BYTES = 80 << 20
 SHARED_MEMORY = Path("/dev/shm")
 STARTS = 3
-_AUTHENTICATION, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _SETTINGS = {
     # How long Ray waits for its own node. A node that has not come up by then has given up itself (see `_start`).
     "RAY_raylet_start_wait_time_s": "40",
@@ -61,70 +58,35 @@ class Cluster:
     def __init__(self, address: str | None = None, cpus: int | None = None, gpus: int | None = None):
         self.address = address
         self.cpus, self.gpus = cpus, gpus
-        self._set = _give_token() if address is None else _show_token()
         self.ray = ray_module()
-        self._mine = False
+        self._before: dict[str, str | None] | None = None  # the environment, where this connection is ours
 
     def __enter__(self) -> Cluster:
-        if not self.ray.is_initialized():
-            try:
-                with _our_signals():
-                    if self.address is None:
-                        _start(self.ray, self.cpus, self.gpus)
-                    else:
-                        _connect(self.ray, self.address)
-            except BaseException:
-                self._forget()
-                raise
-            self._mine = True
+        if self.ray.is_initialized():
+            return self
+        before = authentication.environment()
+        try:
+            with _our_signals():
+                if self.address is None:
+                    _start(self.ray, self.cpus, self.gpus)
+                else:
+                    _connect(self.ray, self.address)
+        except BaseException:
+            authentication.restore(before)
+            raise
+        self._before = before
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._mine:
+        if self._before is not None:
             with _our_signals():
                 self.ray.shutdown()
-        self._forget()
-
-    def _forget(self) -> None:
-        """Take back what was set in the environment for this cluster."""
-        if self._set is not None:
-            os.environ.pop(self._set, None)
+            authentication.restore(self._before)
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are alive, in a fixed order."""
         alive = [describe_node(node) for node in self.ray.nodes() if node["Alive"]]
         return sorted(alive, key=lambda node: (node.host, node.id))
-
-
-def _show_token() -> str | None:
-    """Turn on Ray's authentication if there is a token: `ray start` does so, and Ray reads this when it is imported.
-
-    Returns the variable that was set, None where none was.
-    """
-    if _AUTHENTICATION in os.environ or "ray" in sys.modules or not _has_token():
-        return None
-    os.environ[_AUTHENTICATION] = "token"
-    return _AUTHENTICATION
-
-
-def _give_token() -> str | None:
-    """A Ray of our own makes itself a token and keeps it in the home: where that cannot be, one for its lifetime."""
-    if _has_token() or can_be_written(_token_file().parent):
-        return None
-    os.environ[_TOKEN] = secrets.token_hex(32)
-    return _TOKEN
-
-
-def _has_token() -> bool:
-    given = any(os.environ.get(name) for name in (_TOKEN, _TOKEN_PATH))
-    try:
-        return given or _token_file().is_file()
-    except OSError:
-        return False
-
-
-def _token_file() -> Path:
-    return Path.home() / ".ray" / "auth_token"
 
 
 class RayHandle:
@@ -158,7 +120,7 @@ class RayBackend:
         self.logs = logs
         ray = cluster.ray
         self._pickled_work = ray.put(pickled_work)
-        # Ray must not restart a dead actor or repeat its shard: the scheduler decides that (see pool.py).
+        # Ray must not restart a dead actor or repeat its shard: the scheduler decides that.
         self._actor = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"status": 1})(ShardWorker)
 
     def places(self) -> Sequence[Place]:
@@ -203,6 +165,7 @@ def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
                 f"{SHARED_MEMORY} has {free >> 20} MB free and Ray needs {OBJECT_STORE_BYTES >> 20}; in a container, "
                 "give it more (docker run --shm-size=1g), or use --executor serial"
             )
+    authentication.prepare_to_start()
     for attempt in range(1, STARTS + 1):
         try:
             ray.init(
@@ -227,12 +190,17 @@ def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
 
 
 def _connect(ray: Any, address: str) -> None:
+    """Join the running cluster at `address`; InvalidValueError, with the first cause in one line, where that fails."""
     found = reachable(address)
+    authentication.prepare_to_join(found)
     try:
         ray.init(address=found, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         ray.shutdown()
-        raise InvalidValueError(f"no Ray cluster could be joined at --address {address}: {_reason(error)}") from error
+        reason = _reason(error)
+        if "InvalidAuthToken" in reason:
+            reason = "it has another token than the one here (RAY_AUTH_TOKEN, or ~/.ray/auth_token)"
+        raise InvalidValueError(f"no Ray cluster could be joined at --address {address}: {reason}") from error
 
 
 def _reason(error: BaseException) -> str:

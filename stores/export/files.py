@@ -37,18 +37,18 @@ class Files:
     overwrite: bool
 
     def path(self, pattern: str) -> Path:
-        """`annotations_{}.npz` with the dataset's name in it."""
+        """Return the path of a file, with the dataset's name for `{}`, as in `annotations_{}.npz`."""
         return self.folder / pattern.format(self.dataset)
 
     def require_new(self, *patterns: str) -> None:
-        """InvalidValueError where one of these is there already: said before a long export, not after it."""
+        """Raise InvalidValueError where one of these is there already, before a long export and not after it."""
         for path in map(self.path, patterns):
             if path.exists() and not self.overwrite:
                 raise InvalidValueError(f"{path} is there already; choose another --out, or --force to replace it")
 
     @contextmanager
     def new(self, pattern: str, done: Exported) -> Iterator[Path]:
-        """A path to write to; the file has its own name when the block ends well."""
+        """Give a path to write to; the file gets its own name when the block ends well."""
         self.require_new(pattern)
         path = self.path(pattern)
         temporary = path.with_name(path.name + PARTIAL)
@@ -69,7 +69,7 @@ class Files:
 
 
 def require_some(count: int, done: Exported, store: FeatureStore) -> None:
-    """InvalidValueError, with why each sequence is left out, where nothing is left to write."""
+    """Raise InvalidValueError, with why each sequence is left out, where nothing is left to write."""
     if not count:
         reasons = sorted({why for _, why in done.left_out})
         why = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} reasons more" if len(reasons) > 3 else "")
@@ -79,7 +79,7 @@ def require_some(count: int, done: Exported, store: FeatureStore) -> None:
 
 
 def unique(name: str, used: set[str]) -> str:
-    """The name, with a number where it is taken; taken from now on."""
+    """Return the name, with a number where it is taken, and add it to those taken."""
     found, copy = name, 2
     while found in used:
         found, copy = f"{name}-{copy}", copy + 1

@@ -34,26 +34,26 @@ class Parts:
 
     @property
     def columns(self) -> tuple[np.ndarray, ...]:
-        """sequence, first, last, part."""
+        """Return sequence, first, last, part."""
         return self.sequence, self.first, self.last, self.part
 
     @property
     def rows(self) -> np.ndarray:
-        """(F,) int64: all their frames."""
+        """Return (F,) int64: all their frames."""
         return ranges(self.first, self.last)
 
     def only(self, wanted: np.ndarray) -> Parts:
-        """Those that a mask (P,) says."""
+        """Return the parts that a mask (P,) selects."""
         return Parts(*(column[wanted] for column in self.columns))
 
 
 def complete(values: np.ndarray) -> np.ndarray:
-    """(F,) bool: frames of (F, ...) in which every number is finite."""
+    """Return (F,) bool: the frames of (F, ...) in which every number is finite."""
     return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
 
 
 def parts_with_truth(lengths: np.ndarray, known: np.ndarray, missing: str) -> Parts:
-    """What is left of sequences of these lengths where `known` (F,) bool says which frames have ground truth.
+    """Cut sequences of these lengths into parts, where `known` (F,) bool says which frames have ground truth.
 
     missing   a key of MISSING
     """
@@ -116,7 +116,7 @@ def say_what_is_missing(
 
 
 def interpolate(keypoints: np.ndarray, known: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-    """(F, ...) with frames that are not known, (F,) bool, linear between those that are, and constant at the ends.
+    """Interpolate (F, ...) linearly in time where `known` (F,) bool is False; constant at the ends.
 
     lengths   of the sequences that lie one after another; without, it is one
     A sequence that is known nowhere stays as it is.

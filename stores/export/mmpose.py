@@ -22,7 +22,7 @@ TRUTH, DRAWN = "target/pose3d", "target/keypoints"
 
 
 def write_mmpose(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:
-    """annotations_<dataset>.npz as MMPose's Human36mDataset reads it, and what else it takes, beside it.
+    """Write annotations_<dataset>.npz for MMPose's Human36mDataset, and beside it the other files it takes.
 
     imgname   (N,) str           S1/S1_Eating.cam1/S1_Eating.cam1_000001.jpg; numbered by source frame, from 1
     center    (N, 2), scale (N,) float32   middle of the box, px; its longer side / 200

@@ -31,7 +31,7 @@ class _Camera:
     seen: list[tuple[float, ...]]
 
     def filmed(self, size: tuple[int, int], intrinsics: tuple[float, ...]) -> bool:
-        """Whether a sequence with these can be this camera's."""
+        """Return whether a sequence with these can be of this camera."""
         near = NEAR * size[0]
         return size == self.size and all(
             abs(ours - theirs) <= near or (ours != ours and theirs != theirs)  # NaN: not known
@@ -40,18 +40,18 @@ class _Camera:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """As MMPose's own converter writes them. R and T do nothing: `S` is in the camera's frame, there too."""
+        """Return them as MMPose writes them. R and T do nothing: `S` is in the camera's frame, there too."""
         width, height = self.size
         found: dict[str, Any] = {"R": np.eye(3), "T": np.zeros((3, 1)), "k": np.zeros((3, 1)), "p": np.zeros((2, 1))}
         found |= {"w": width, "h": height, "name": self.name, "id": self.id}
         fx, fy, cx, cy = np.median(np.array(self.seen), axis=0).tolist()
-        if np.isfinite([fx, fy, cx, cy]).all():  # its codecs ask whether there is an f and a c
+        if np.isfinite([fx, fy, cx, cy]).all():  # its codecs look whether there is an f and a c
             found |= {"f": np.array([[fx], [fy]]), "c": np.array([[cx], [cy]])}
         return found
 
 
 def image_stems(sequences: SequenceTable, parts: Parts) -> tuple[list[str], dict[tuple[str, str], dict[str, Any]]]:
-    """For each part what its pictures' paths begin with, and the cameras by (subject, camera) as these paths name them.
+    """Return how each part's pictures are named, and the cameras by (subject, camera) as these names have them.
 
     S1/S1_Eating.cam1/S1_Eating.cam1
     """

@@ -40,15 +40,18 @@ def dump(value: Any, sink: BinaryIO) -> None:
     _Pickler(sink, protocol=4).dump(value)
 
 
-def write_npz(path: Path, members: Iterable[tuple[str, np.ndarray | Pickled]]) -> None:
-    """As `np.savez_compressed`, in less time and one member in memory at a time; the same ones give the same bytes."""
+def write_npz(path: Path, arrays: Iterable[tuple[str, np.ndarray | Pickled]]) -> None:
+    """Write a file as `np.savez_compressed` does, faster, and with one array in memory at a time.
+
+    The same arrays give the same bytes.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
-        for name, member in members:
+        for name, array in arrays:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                if isinstance(member, Pickled):
-                    _write_object(file, member.value)
+                if isinstance(array, Pickled):
+                    _write_object(file, array.value)
                 else:
-                    np.lib.format.write_array(file, member, allow_pickle=False)
+                    np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 class _Scalar:

@@ -21,7 +21,7 @@ GROUP_FRAMES = 8192  # of a row group, at least
 
 
 def write_parquet(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:
-    """frames_<dataset>.parquet, a row a frame, and sequences_<dataset>.parquet, the table of sequences.
+    """Write frames_<dataset>.parquet, a row a frame, and sequences_<dataset>.parquet, the table of sequences.
 
     sequence, frame   the sequence's id, and the frame's index inside it
     a column a field  nested lists of fixed size, [joint][component]; the column's metadata has unit, meaning and the

@@ -12,7 +12,7 @@ from .videopose3d_h36m import write_h36m
 
 
 def write_videopose3d(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:
-    """For `-d h36m` where the store is of Human3.6M, for `-d custom` else."""
+    """Write files for `-d h36m` where the store is of Human3.6M, for `-d custom` else."""
     if store.attributes.get("dataset") == "h36m":
         return write_h36m(store, sequences, files, options)
     if options.checkout is not None:

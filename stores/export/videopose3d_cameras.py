@@ -39,7 +39,7 @@ class Cameras:
 
 
 def find_cameras(checkout: Path | None, folder: Path) -> Cameras:
-    """The cameras in VideoPose3D's folder: the one named, else the one that `folder` is the data folder of.
+    """Read the cameras in VideoPose3D's folder: the one named, else the one that `folder` is the data folder of.
 
     Without places where none is named and none is found. InvalidValueError where the one named is none.
     """
@@ -50,7 +50,7 @@ def find_cameras(checkout: Path | None, folder: Path) -> Cameras:
 
 
 def read_cameras(path: Path) -> Cameras:
-    """What VideoPose3D's common/h36m_dataset.py says, which is mm and quaternions (w, x, y, z), camera to world."""
+    """Read VideoPose3D's common/h36m_dataset.py, which has mm and quaternions (w, x, y, z), camera to world."""
     try:
         tables = _tables(path.read_text(encoding="utf-8"))
         inside, outside = tables[_INSIDE], tables[_OUTSIDE]

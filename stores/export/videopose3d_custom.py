@@ -21,7 +21,7 @@ ACTION = "custom"  # the only one that its custom dataset knows
 
 
 def write_custom(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:
-    """data_2d_custom_<dataset>.npz and, where there is ground truth, data_3d_custom_<dataset>.npz beside it.
+    """Write data_2d_custom_<dataset>.npz and, where there is ground truth, data_3d_custom_<dataset>.npz.
 
     positions_2d   {sequence: {"custom": [(T, 17, 2) float32 px]}}: its custom dataset has one action and one camera a
                    subject, so every sequence is a subject of its own, and has a frame size of its own
@@ -61,7 +61,7 @@ def write_custom(store: FeatureStore, sequences: SequenceTable, files: Files, op
 
 
 def people_in(frames: dict[str, np.ndarray]) -> np.ndarray:
-    """(F,) bool: somebody was found, in every joint."""
+    """Return (F,) bool: the frames in which every joint of a person was found."""
     return (frames["valid"] > 0) & complete(frames["keypoints"])
 
 
@@ -71,7 +71,7 @@ def say_interpolated(done: Exported, nobody: int, frames: int) -> None:
 
 
 def metadata(**more: Any) -> dict[str, Any]:
-    """What VideoPose3D's files of 2D joints say of them; its flip swaps the two lists of keypoints_symmetry."""
+    """Return what VideoPose3D's files of 2D joints say of them; its flip swaps the two lists of keypoints_symmetry."""
     left, right = zip(*H36M_17.left_right, strict=True)
     symmetry = [sorted(left), sorted(right)]
     return {"layout_name": "h36m", "num_joints": len(H36M_17), "keypoints_symmetry": symmetry, **more}
@@ -80,7 +80,7 @@ def metadata(**more: Any) -> dict[str, Any]:
 def _with_people(
     done: Exported, store: FeatureStore, ids: list[str], lengths: np.ndarray, parts: Parts, seen: np.ndarray
 ) -> Parts:
-    """Those parts whose sequence has somebody in it; what lies between people is interpolated, and nothing else."""
+    """Return the parts whose sequence has a person in it; only frames between two with a person are interpolated."""
     some = np.add.reduceat(seen, np.cumsum(lengths) - lengths) > 0
     empty = np.unique(parts.sequence[~some[parts.sequence]])
     if len(empty):

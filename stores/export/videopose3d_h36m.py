@@ -54,14 +54,14 @@ class Take:
 
     @property
     def known(self) -> np.ndarray:
-        """(T,) bool: which frames may stay."""
+        """Return (T,) bool: which frames may stay."""
         if self.world is None:
             return np.ones(self.seen.shape[1], dtype=bool)
         return complete(self.world)
 
 
 def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:
-    """data_2d_h36m_auglift.npz and, where VideoPose3D's folder is known and there is ground truth, data_3d_h36m.npz.
+    """Write data_2d_h36m_auglift.npz and, with VideoPose3D's folder and ground truth, data_3d_h36m.npz.
 
     positions_2d   {subject: {action: [(T, 17, 2) float32 px, by camera]}}, four cameras a take in its own order
     metadata       as `videopose3d_custom.metadata`. Frame sizes are in its own code: joints in frames of other sizes
@@ -240,7 +240,7 @@ def _nested(
 
 
 def _subjects(table: SequenceTable, flat: Mapping[str, Any]) -> str:
-    """Its options for the subjects that are there: it asks for all of Human3.6M's where nobody says so."""
+    """Return VideoPose3D's options for the subjects that are there: by default it needs all of Human3.6M's."""
     pairs = zip(table.table["subject"].to_pylist(), table.table["split"].to_pylist(), strict=True)
     by_split: dict[str, list[str]] = {}
     for subject, split in dict.fromkeys(pairs):

@@ -9,17 +9,17 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """The one text of plain data: keys sorted, no blanks, no NaN. ValueError for what JSON cannot say."""
+    """Write plain data as JSON in one form: keys sorted, no blanks, no NaN. ValueError for what JSON cannot hold."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def fingerprint(configuration: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON, 64 hex digits."""
+    """Return the sha256 of the canonical JSON, 64 hex digits."""
     return hashlib.sha256(canonical_json(configuration).encode()).hexdigest()
 
 
 def differing_keys(ours: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted key, our value, their value) wherever two configurations differ; `None` where one has no such key."""
+    """List (dotted key, our value, their value) where two configurations differ; `None` where one has no such key."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         for key in sorted({*ours, *theirs}):
             path = f"{prefix}.{key}" if prefix else str(key)
@@ -32,7 +32,7 @@ def differing_keys(ours: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[s
 
 
 def describe_difference(ours: Any, theirs: Any, limit: int = 6) -> str:
-    """`batch: 8 here, 4 in the store; ...`: the differing keys in one line."""
+    """Write the keys that differ in one line: `batch: 8 here, 4 in the store; ...`."""
     found = list(differing_keys(ours, theirs))
     parts = [f"{key}: {_short(here)} here, {_short(there)} in the store" for key, here, there in found[:limit]]
     if len(found) > limit:

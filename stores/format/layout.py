@@ -49,24 +49,24 @@ class StoreLayout:
         return -(-self.frames // self.shard_frames)
 
     def bounds(self, shard: int) -> tuple[int, int]:
-        """First frame of a shard, and one past its last."""
+        """Return the first frame of a shard, and one past its last."""
         return shard * self.shard_frames, min((shard + 1) * self.shard_frames, self.frames)
 
     def chunk_frames(self, field: Field) -> int:
-        """Frames a chunk: the field's own wish, cut down to divide the shard where there are several."""
+        """Return the frames of a chunk: as many as the field prefers, or less where they must divide a shard."""
         wish = min(field.chunk_frames, self.shard_frames)
         if self.shards == 1:
             return wish
         return next(size for size in range(wish, 0, -1) if self.shard_frames % size == 0)
 
     def stored_shard_frames(self, field: Field) -> int:
-        """Frames of a shard as Zarr counts them: whole chunks. The only shard may reach past the last frame."""
+        """Return the frames of a shard as Zarr counts them, in whole chunks. The last may be partly empty."""
         chunk = self.chunk_frames(field)
         return -(-self.shard_frames // chunk) * chunk
 
     @property
     def bytes(self) -> int:
-        """Size of all arrays, uncompressed."""
+        """Return the size of all arrays, uncompressed."""
         return self.frames * sum(f.frame_bytes for f in self.fields)
 
 
@@ -75,7 +75,7 @@ def ledger_key(shard: int) -> str:
 
 
 def array_key(field: Field, shard: int) -> str:
-    """Where Zarr keeps a shard of an array."""
+    """Return the key under which Zarr keeps a shard of an array."""
     return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])
 
 

@@ -35,7 +35,7 @@ class ShardRecord:
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> ShardRecord:
-        """CorruptStoreError, naming `where`, where the bytes are no record."""
+        """Read a record. CorruptStoreError, naming `where`, where the bytes are none."""
         try:
             record = cls(**json.loads(data))
             record._check()
@@ -58,7 +58,7 @@ class ShardRecord:
             raise ValueError("its counts make no sense")
 
     def misfit(self, layout: StoreLayout, fingerprint: str) -> str | None:
-        """Why this record cannot be of a store of that layout and plan; None where it can."""
+        """Return why this record cannot be of a store of that layout and plan; None where it can."""
         if self.fingerprint != fingerprint:
             return f"is of another plan ({self.fingerprint[:8]}, not {fingerprint[:8]})"
         if self.shard >= layout.shards or (self.start, self.stop) != layout.bounds(self.shard):

@@ -61,11 +61,11 @@ class Field:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame, uncompressed."""
+        """Return the bytes of one frame, uncompressed."""
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
     def empty(self, frames: int) -> np.ndarray:
-        """(frames, *shape) holding what `nothing is known` looks like: NaN, or 0 for integers."""
+        """Return an array (frames, *shape) of the value that means `nothing is known`: NaN, or 0 for integers."""
         return np.full((frames, *self.shape), self.fill_value, dtype=self.dtype)
 
 
@@ -142,14 +142,14 @@ ALWAYS = ("keypoints", "score", "bbox", "valid", "source_frame")
 
 
 def field(name: str) -> Field:
-    """The field of that name; InvalidValueError, with the names there are, where there is none."""
+    """Return the field of that name; InvalidValueError, with the names there are, where there is none."""
     if name not in FIELDS:
         raise InvalidValueError(f"no field '{name}' in the store format; there are {', '.join(FIELDS)}")
     return FIELDS[name]
 
 
 def fields_for(presets: Iterable[str], optional: Iterable[str] = ()) -> tuple[Field, ...]:
-    """What a depth pass with these UADD presets writes, in a fixed order, with the optional fields named."""
+    """Return the fields that a depth pass with these UADD presets writes, in a fixed order, with the optional ones."""
     wanted = {*ALWAYS, *optional}
     for preset in presets:
         if preset not in UADD_STATISTICS:

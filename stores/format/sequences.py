@@ -63,7 +63,7 @@ class SequenceTable:
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[Sequence]) -> SequenceTable:
-        """InvalidValueError where ids repeat, or the sequences do not lie one after another from frame 0."""
+        """Build the table. InvalidValueError where ids repeat, or sequences do not follow one another from frame 0."""
         table = cls(pa.Table.from_pylist([vars(row) for row in sequences], schema=ARROW_SCHEMA))
         fault = table.fault()
         if fault:
@@ -79,7 +79,7 @@ class SequenceTable:
             raise CorruptStoreError(f"sequences.parquet cannot be read ({error}); run auglift-prep again") from error
 
     def fault(self) -> str | None:
-        """What keeps this from being a store's whole table, in a line; None where nothing does.
+        """Return why this is not a store's whole table, in one line; None where it is.
 
         Every sequence begins where the one before it ends, the first at frame 0; ids are unique; what is not
         known is an empty string or NaN, never null.
@@ -105,7 +105,7 @@ class SequenceTable:
         return None
 
     def to_parquet(self) -> bytes:
-        """The table as the bytes of a Parquet file; the same table gives the same bytes."""
+        """Return the table as the bytes of a Parquet file; the same table gives the same bytes."""
         sink = io.BytesIO()
         pq.write_table(self.table, sink, compression="zstd", write_page_checksum=True)
         return sink.getvalue()
@@ -135,13 +135,13 @@ class SequenceTable:
         return pc.sum(self.table["length"]).as_py() or 0  # type: ignore[attr-defined]
 
     def values(self, key: str) -> list[str]:
-        """The distinct values of a column, sorted."""
+        """Return the distinct values of a column, sorted."""
         return sorted(self.table[key].unique().to_pylist())
 
     def select(self, expression: pc.Expression | None = None, **keys: str | Iterable[str] | None) -> SequenceTable:
-        """The sequences whose columns have one of the values given, and for which the Arrow expression holds.
+        """Return the sequences whose columns have one of the given values, and for which the Arrow expression holds.
 
-        An empty answer is an InvalidValueError that shows what there is.
+        InvalidValueError, with what there is, where none does.
         """
         chosen = self.table
         for key, value in keys.items():
@@ -160,10 +160,10 @@ class SequenceTable:
                 ) from error
         if chosen.num_rows == 0:
             wanted = {k: [v] if isinstance(v, str) else list(v) for k, v in keys.items() if v is not None}
-            asked = ", ".join(f"{key}={' or '.join(values) or 'nothing'}" for key, values in wanted.items())
-            asked = asked or str(expression)
+            query = ", ".join(f"{key}={' or '.join(values) or 'nothing'}" for key, values in wanted.items())
+            query = query or str(expression)
             there = "; ".join(f"{k}: {_listed(self.values(k))}" for k in KEYS[1:]) if len(self) else "no sequences"
-            raise InvalidValueError(f"no sequence has {asked}; the store has {there}")
+            raise InvalidValueError(f"no sequence has {query}; the store has {there}")
         return SequenceTable(chosen)
 
 

@@ -21,7 +21,7 @@ class Skeleton:
 
     @property
     def flip(self) -> np.ndarray:
-        """(J,) int: `pose[..., flip, :]` swaps left and right."""
+        """Return (J,) int: `pose[..., flip, :]` swaps left and right."""
         order = np.arange(len(self.joints))
         for left, right in self.left_right:
             order[[left, right]] = order[[right, left]]
@@ -139,7 +139,7 @@ H36M_FROM_COCO: tuple[tuple[int, ...], ...] = (
 
 
 def coco_to_h36m(values: np.ndarray) -> np.ndarray:
-    """COCO-17 to H36M-17 by averages; positions and confidences alike.
+    """Make H36M-17 of COCO-17 by averages, of positions and confidences alike.
 
     values  (..., 17, D)  any unit
     Returns (..., 17, D) in the same unit and dtype; a NaN joint makes NaN whatever is averaged from it, nothing else.

@@ -1,4 +1,4 @@
-"""What a location is: keys and bytes, each write whole, on disk and final before it returns."""
+"""A location holds bytes under keys; each write is whole, on disk and final before it returns."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ class Location(ABC):
 
     @abstractmethod
     def read(self, key: str) -> bytes:
-        """MissingFileError where there is no such key."""
+        """Return the bytes of a key; MissingFileError where there is none."""
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
-        """Whole, atomic and durable; StoreWriteError where that cannot be."""
+        """Write a key whole, atomically and durably; StoreWriteError where that fails."""
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
-        """As `write`, but False and nothing changed where the key is there already: one of two racing jobs wins."""
+        """Write a key that is not there; else change nothing and return False. One of two racing jobs wins."""
 
     @abstractmethod
     def size(self, key: str) -> int | None:
-        """Bytes under the key, None where there is none."""
+        """Return the number of bytes of a key, None where there is none."""
 
     @abstractmethod
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """Every key below a folder (`ledger/`), sorted, unfinished writes included, with its size in bytes."""
+        """Return every key below a folder (`ledger/`), sorted, with its bytes; unfinished writes are included."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """No error where there is no such key."""
+        """Delete a key; no error where there is none."""
 
     @abstractmethod
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
-        """The same place as Zarr sees it."""
+        """Return the same place as a store of Zarr."""
 
     @abstractmethod
     def top(self) -> list[str]:
-        """The names of what lies directly in the folder, folders included, sorted."""
+        """List the names directly in the folder, folders included, sorted."""
 
     def exists(self, key: str) -> bool:
         return self.size(key) is not None
 
     def listing(self, prefix: str = "") -> list[str]:
-        """The keys of `sizes`."""
+        """List the keys of `sizes`."""
         return list(self.sizes(prefix))
 
 

@@ -10,7 +10,7 @@ from .base import Location
 
 
 def read_checksums(location: Location) -> dict[str, str] | None:
-    """Key -> sha256, as `sha256sum` prints them; None where there is none. CorruptStoreError for another text."""
+    """Read SHA256SUMS: key -> sha256; None where there is none. CorruptStoreError for another text."""
     try:
         lines = location.read(CHECKSUMS).decode().splitlines()
     except MissingFileError:
@@ -27,5 +27,5 @@ def read_checksums(location: Location) -> dict[str, str] | None:
 
 
 def is_as_written(data: bytes, key: str, expected: dict[str, str]) -> bool:
-    """Whether these are the bytes of that key, as far as its digest is known."""
+    """Return whether these are the bytes of that key, as far as its digest is known."""
     return key not in expected or hashlib.sha256(data).hexdigest() == expected[key]

@@ -10,7 +10,7 @@ from .local import LocalLocation
 
 
 def locate(url: str | Path | Location) -> Location:
-    """The location a user names: a path, or a URL. InvalidValueError for a scheme nobody here speaks."""
+    """Return the location that a user names: a path, or a URL. InvalidValueError for a scheme that is not supported."""
     if isinstance(url, Location):
         return url
     text = str(url)

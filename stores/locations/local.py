@@ -21,7 +21,7 @@ class _StrictLocalStore(StrictReads, zarr.storage.LocalStore):
 
 
 class LocalLocation(Location):
-    """A folder on a file system. Writes go to a temporary name, are synced, renamed, and their folder synced."""
+    """A folder on a file system. A write is synced under a temporary name and renamed; its folder is synced."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -122,7 +122,7 @@ def _make_folder(folder: Path) -> None:
     """Create a folder and its parents, each made durable in the one above it."""
     missing = []
     while not folder.is_dir():
-        if folder.exists() and not folder.is_dir():  # asked twice: another process may make it as we look
+        if folder.exists() and not folder.is_dir():  # two looks: another process may make it in between
             raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(folder))
         missing.append(folder)
         folder = folder.parent
@@ -136,7 +136,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network mounts sync folders by themselves and refuse to be asked
+        if error.errno != errno.EINVAL:  # some network mounts sync folders by themselves and refuse the call
             raise
     finally:
         os.close(handle)

@@ -2,7 +2,7 @@
 
 Credentials come the usual way: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws/credentials, or the
 machine's role; AWS_ENDPOINT_URL for other S3 servers; GOOGLE_APPLICATION_CREDENTIALS. A request that fails, or a
-connection that drops in the middle of an answer, is tried again; when that does not help, the error says so.
+connection that drops in the middle of a response, is tried again; when that does not help, the error says so.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CLIENT: dict[str, Any] = {"connect_timeout": "10s", "read_timeout": "60s", "time
 
 
 def open_remote(url: str) -> Location:
-    """The location behind a URL. MissingExtraError without obstore; InvalidValueError for a URL that cannot be one."""
+    """Return the location behind a URL. MissingExtraError without obstore; InvalidValueError for a URL that is none."""
     return (WebLocation if urlsplit(url).scheme in ("http", "https") else BucketLocation)(url)
 
 
@@ -68,7 +68,7 @@ class BucketLocation(Location):
         try:
             if parts.scheme == "gs":
                 return self._obstore.store.GCSStore.from_url(self.url, client_options=CLIENT, retry_config=RETRY)
-            options = CLIENT | {"allow_http": _may_speak_http()}
+            options = CLIENT | {"allow_http": _http_allowed()}
             return self._obstore.store.S3Store.from_url(
                 self.url, config=_aws_profile(), client_options=options, retry_config=RETRY
             )
@@ -143,7 +143,7 @@ class BucketLocation(Location):
 
 
 class WebLocation(BucketLocation):
-    """A finished store on a web server that answers range requests. To read only, and it cannot list."""
+    """A finished store on a web server with range requests. It can only be read, and not listed."""
 
     def _connect(self) -> Any:
         options = CLIENT | {"allow_http": True}
@@ -211,8 +211,8 @@ def _obstore() -> Any:
     return obstore
 
 
-def _may_speak_http() -> bool:
-    """Whether the S3 server may be reached unencrypted: here always, elsewhere where AWS_ALLOW_HTTP is set."""
+def _http_allowed() -> bool:
+    """Return whether requests may be unencrypted: on this machine always, elsewhere where AWS_ALLOW_HTTP is set."""
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
     endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
     if not endpoint.startswith("http://"):

@@ -90,7 +90,7 @@ class Blocks:
 
     of           (N,) int32  the block of every window's centre, ascending
     store        (n,) int32
-    start, stop  (n,) int64  the frames that the windows of a block need: they may reach into its neighbours
+    start, stop  (n,) int64  the frames that the windows of a block need, some of them in its neighbours
     """
 
     of: np.ndarray

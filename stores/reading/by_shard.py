@@ -37,23 +37,23 @@ class Block:
 
     @property
     def rows(self) -> np.ndarray:
-        """(F,) int64: the frames that are wanted, counted from `start`, one sequence after the other."""
+        """Return (F,) int64: the frames that are wanted, counted from `start`, one sequence after the other."""
         return ranges(self.first, self.last)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """(P,) sums of values (stop - start,) over the frames of each sequence."""
+        """Return (P,) sums of values (stop - start,) over the frames of each sequence."""
         edges = np.stack([self.first, self.last], axis=1).ravel()
         return np.add.reduceat(np.append(values, 0), edges)[::2]
 
 
 def ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """(F,) int64: first[0], ..., last[0] - 1, first[1], ... of (P,) bounds."""
+    """Return (F,) int64: first[0], ..., last[0] - 1, first[1], ... of (P,) bounds."""
     lengths = last - first
     return np.arange(lengths.sum()) + np.repeat(first - (np.cumsum(lengths) - lengths), lengths)
 
 
 def blocks(store: FeatureStore, sequences: SequenceTable) -> list[Block]:
-    """The frames of these sequences, in their order, cut where shards end: a long sequence is in several blocks."""
+    """Cut the frames of these sequences, in their order, where shards end: a long sequence is in several blocks."""
     shard_frames = store.layout.shard_frames
     size = min(shard_frames, BLOCK_FRAMES)
     a_shard = -(-shard_frames // size)  # blocks in it
@@ -79,7 +79,7 @@ def blocks(store: FeatureStore, sequences: SequenceTable) -> list[Block]:
 def read_blocks(
     store: FeatureStore, wanted: Iterable[Block], names: Iterable[str]
 ) -> Generator[tuple[Block, dict[str, np.ndarray]], None, None]:
-    """Each block with its fields, (stop - start, *shape) each; the next one is read while one is worked on.
+    """Yield each block with its fields, (stop - start, *shape) each; the next one is read meanwhile.
 
     Raises as `FeatureStore.read`.
     """
@@ -102,7 +102,7 @@ def read_blocks(
 
 
 def read_frames(store: FeatureStore, sequences: SequenceTable, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """All frames of these sequences in memory, one sequence after the other in the order of the table, field by field.
+    """Read all frames of these sequences, one sequence after the other in the order of the table, field by field.
 
     (F, *shape) each. Raises as `FeatureStore.read`.
     """

@@ -50,7 +50,7 @@ class MemoryPlan:
 
 
 def automatic_budget() -> int:
-    """Half of the memory that this machine, or its container, has; shared by the ranks that torchrun starts here."""
+    """Return half of the memory of this machine or its container, divided by the ranks that torchrun starts here."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -70,7 +70,7 @@ def plan_memory(
     shuffle: bool,
     scattered: Sequence[bool],
 ) -> MemoryPlan:
-    """The best use of a budget in bytes; the same for the same arguments, on any machine.
+    """Find the best use of a budget in bytes; the same for the same arguments, on any machine.
 
     Best is all frames in memory; then whole shards, as long as 16 fit in; then equal parts of shards.
     scattered   by record, as `Pieces` has it

@@ -37,7 +37,7 @@ class Order:
 
 
 def random_keys(count: int, *seed: int) -> np.ndarray:
-    """(count,) uint64, uniform: splitmix64 of the counters from a state that the seeds make."""
+    """Return (count,) uint64, uniform: splitmix64 of the counters from a state that the seeds make."""
     state = 0
     for part in seed:
         state = int(_mix(np.array([(state ^ part) & _MASK], dtype=np.uint64) * _GOLDEN + _GOLDEN)[0])
@@ -48,7 +48,7 @@ def random_keys(count: int, *seed: int) -> np.ndarray:
 
 
 def permutation(count: int, *seed: int) -> np.ndarray:
-    """(count,) int64: a permutation of 0 ... count - 1 that the seeds choose."""
+    """Return (count,) int64: a permutation of 0 ... count - 1 that the seeds choose."""
     keys = random_keys(count, *seed)
     # The index in the lowest bits makes keys distinct, and sorting them is several times faster than an argsort.
     bits = np.uint64(max(count - 1, 1).bit_length())
@@ -61,7 +61,7 @@ def permutation(count: int, *seed: int) -> np.ndarray:
 
 
 def draw(counts: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> np.ndarray:
-    """(m,) int64, ascending: the windows of an epoch. Those of group g are counts[0] + ... + counts[g - 1] onwards.
+    """Return (m,) int64, ascending: an epoch's windows. Those of group g are counts[0] + ... + counts[g - 1] onwards.
 
     A weight is how often an epoch goes through its group: 1 once, 2.5 twice and through a random half, 0.1 through a
     random tenth, another one each epoch.
@@ -78,7 +78,7 @@ def draw(counts: Sequence[int], weights: Sequence[float], seed: int, epoch: int)
 
 
 def drawn_windows(counts: Sequence[int], weights: Sequence[float]) -> int:
-    """How many windows `draw` gives, whatever the epoch."""
+    """Return how many windows `draw` gives, in every epoch."""
     return sum(
         int(weight) * count + round((weight - int(weight)) * count)
         for count, weight in zip(counts, weights, strict=True)
@@ -86,7 +86,7 @@ def drawn_windows(counts: Sequence[int], weights: Sequence[float]) -> int:
 
 
 def share(count: int, rank: int, world_size: int, unit: int = 1) -> tuple[int, int]:
-    """First and one past the last of a rank's part of `count`: as equal as can be, longer parts first.
+    """Return the first and one past the last of a rank's part of `count`: nearly equal, longer parts first.
 
     unit   parts are multiples of it; what is more than a multiple in `count` is nobody's
     """
@@ -98,7 +98,7 @@ def share(count: int, rank: int, world_size: int, unit: int = 1) -> tuple[int, i
 def sequential_order(
     windows: np.ndarray, block: np.ndarray | None, rank: int = 0, world_size: int = 1, unit: int = 1
 ) -> Order:
-    """Windows as they are given (ascending, and so are their blocks), one block at a time.
+    """Return windows as they are given (ascending, and so are their blocks), one block at a time.
 
     windows  (m,) indices; block (N,) the block of every window, None where everything is in memory
     unit     as for `share`
@@ -121,7 +121,7 @@ def shuffled_order(
     world_size: int = 1,
     unit: int = 1,
 ) -> Order:
-    """Windows in random order; with blocks, as random as `pool` blocks in memory allow.
+    """Return windows in random order; with blocks, as random as `pool` blocks in memory allow.
 
     windows  (m,) indices, ascending; block (N,) the block of every window, None where everything is in memory
     Ranks are disjoint and together have every window exactly as often as it is given.

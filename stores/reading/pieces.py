@@ -24,11 +24,11 @@ class Source(Protocol):
     columns: list[np.ndarray | None]
 
     def step(self, step: int) -> None:
-        """Have in memory what a step of the order needs."""
+        """Load what a step of the order needs."""
         ...
 
     def shift(self, windows: np.ndarray, sequence: np.ndarray) -> np.ndarray:
-        """(n,) int64: what to add to a frame of its store to have its row in the columns.
+        """Return (n,) int64: what to add to a frame of its store to have its row in the columns.
 
         windows, sequence   (n,) indices of windows, and of their sequences in the table
         """
@@ -82,7 +82,7 @@ class Pieces:
         return self._open[number]
 
     def places(self, positions: np.ndarray, nth: int) -> list[np.ndarray]:
-        """Where the frames of the windows at these positions of the order belong, as bytes.
+        """Return where the frames of the windows at these positions of the order belong, as bytes.
 
         nth   of the scattered records
         """
@@ -95,7 +95,7 @@ class Pieces:
         return [rows[piece][at] for piece, at in zip(number.tolist(), row.tolist(), strict=True)]
 
     def gather(self, number: int, source: Source) -> Batch:
-        """A piece, as one large batch."""
+        """Gather a piece, as one large batch."""
         start = self.part.first + number * self.part.size
         stop = min(start + self.part.size, self.part.end)
         window = self.shape.window

@@ -1,4 +1,4 @@
-"""Read ahead: run an iterator in a thread of its own, a few items in front of whoever consumes it."""
+"""Read ahead: run an iterator in a thread of its own, a few items ahead of the loop that consumes it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _here = threading.local()
 
 
 class Abandoned(BaseException):
-    """Nobody waits any more for what this thread reads ahead. A BaseException: nothing may take it for a failure."""
+    """The loop that this thread reads ahead for was left. A BaseException: nothing may take it for a failure."""
 
 
 def require_consumer() -> None:
     """Raise Abandoned in a thread that reads ahead for a loop that was left; elsewhere do nothing.
 
-    For code that can be busy for long between two items: whoever leaves the loop waits for it.
+    For code that can be busy for long between two items: a loop that is left waits for it.
     """
     stop = getattr(_here, "stop", None)
     if stop is not None and stop.is_set():
@@ -28,7 +28,7 @@ def require_consumer() -> None:
 
 
 def read_ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
-    """The same items in the same order, at most `depth` of them waiting.
+    """Yield the same items in the same order, with at most `depth` of them waiting.
 
     An error in `items` is raised where its item would have come. Leaving the loop early, or dropping the generator,
     ends the thread and closes `items`: between two items, or where `items` calls `require_consumer`.

@@ -45,7 +45,7 @@ class Record:
         )
 
     def frames(self, window: int) -> int:
-        """How many frames of a window are wanted."""
+        """Return how many frames of a window are wanted."""
         return 1 if self.centre else window
 
 
@@ -54,7 +54,7 @@ def _item(field: Field) -> np.dtype:
 
 
 def records_of(fields: Iterable[Field], centre: Iterable[str] = ()) -> tuple[Record, ...]:
-    """The records that hold these fields, those in `centre` apart."""
+    """Return the records that hold these fields, those in `centre` apart."""
     at_centre = set(centre)
     ordered = sorted(fields, key=lambda field: -_item(field).itemsize)
     wide = [Record((field,), field.name in at_centre) for field in ordered if field.wide]
@@ -67,7 +67,7 @@ def records_of(fields: Iterable[Field], centre: Iterable[str] = ()) -> tuple[Rec
 
 
 def load(reader: ShardReader, record: Record, start: int, stop: int, column: np.ndarray) -> None:
-    """Frames [start, stop) of a store into a column (stop - start,) of records. Raises as `FeatureStore.read`."""
+    """Read frames [start, stop) of a store into a column (stop - start,) of records. Raises as `FeatureStore.read`."""
     for field in record.fields:
         if field.name == "valid":
             numbers = column["valid"].view(np.uint8)
@@ -79,7 +79,7 @@ def load(reader: ShardReader, record: Record, start: int, stop: int, column: np.
 
 
 def gather(column: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-    """out[...] = column[rows], without a fresh array and without looking at what is inside a record."""
+    """Set out[...] = column[rows] without a new array and without looking at what is inside a record."""
     opaque = np.dtype((np.void, column.dtype.itemsize))
     # Any mode but "clip" makes NumPy write to a copy of `out` first. Rows are within bounds.
     np.take(column.view(opaque), rows, out=out.view(opaque), mode="clip")
@@ -95,7 +95,7 @@ class Buffers:
         self._free: list[np.ndarray] = []
 
     def lend(self, shapes: Sequence[tuple[np.dtype, tuple[int, ...]]]) -> list[np.ndarray]:
-        """Arrays of these dtypes and shapes. Their memory comes back when the last of them and of their views goes."""
+        """Return arrays of these dtypes and shapes. Their memory is used again when they and all views are gone."""
         sizes = [dtype.itemsize * int(np.prod(shape, dtype=np.int64)) for dtype, shape in shapes]
         edges = np.cumsum([0, *(-(-size // _ALIGNED) * _ALIGNED for size in sizes)]).tolist()
         memory = self._take(edges[-1])

@@ -51,7 +51,7 @@ class ShardFormat:
 
 
 def shard_format(metadata: dict[str, Any]) -> ShardFormat | None:
-    """The format of an array with this metadata (its zarr.json); None where it is not the one known here."""
+    """Return the format of an array with this metadata (its zarr.json); None where it is not the one known here."""
     frame = list(metadata["shape"][1:])
     try:
         (sharding,) = metadata["codecs"]
@@ -86,7 +86,7 @@ class ShardReader:
         self._indices: dict[Path, np.ndarray] = {}
 
     def read(self, name: str, start: int, stop: int, out: np.ndarray) -> None:
-        """Frames [start, stop) of a field into `out` (stop - start, *shape), one call a shard.
+        """Read frames [start, stop) of a field into `out` (stop - start, *shape), one call a shard.
 
         Of `out`, only the first axis may have gaps. Raises as `FeatureStore.read`.
         """
@@ -100,7 +100,7 @@ class ShardReader:
             part[...] = self.store.read(name, low, high)
 
     def scatter(self, name: str, frames: np.ndarray, rows: Sequence[np.ndarray]) -> None:
-        """Each frame to a place of its own. Where it is stored as it is, the system reads it right there.
+        """Read each frame into a place of its own. Where frames are not compressed, the system reads them right there.
 
         frames  (n,) ascending, each once
         rows    n arrays of a frame's bytes, uint8

@@ -94,7 +94,7 @@ class FeatureStore:
 
     @cached_property
     def fields(self) -> dict[str, Field]:
-        """The fields this store holds, by name, with the shapes it holds them in."""
+        """Return the fields of this store, by name, with their shapes here."""
         found = {}
         for name in self.attributes["fields"]:
             array = self.array(name)
@@ -108,11 +108,11 @@ class FeatureStore:
 
     @property
     def frames(self) -> int:
-        """Length of the frame axis."""
+        """Return the length of the frame axis."""
         return self.sequences.frames
 
     def array(self, name: str) -> zarr.Array:
-        """The Zarr array itself. MissingFieldError lists the fields there are."""
+        """Return the Zarr array itself. MissingFieldError lists the fields there are."""
         self.require([name])
         if name not in self._arrays:
             try:
@@ -125,18 +125,18 @@ class FeatureStore:
         return self._arrays[name]
 
     def require(self, names: Iterable[str]) -> None:
-        """MissingFieldError, naming what there is, where the store lacks one of these fields."""
+        """Raise MissingFieldError, with the fields there are, where the store lacks one of these."""
         there = self.attributes["fields"]
         missing = [name for name in names if name not in there]
         if missing:
             raise MissingFieldError(f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}")
 
     def ledger(self) -> dict[int, ShardRecord]:
-        """The records of the shards that are finished now."""
+        """Return the records of the shards that are finished now."""
         return read_ledger(self.location)
 
     def finished(self) -> np.ndarray:
-        """(shards,) bool: which shards can be read now. Asks the ledger each time: a job may be writing."""
+        """Return (shards,) bool: which can be read now. It reads the ledger each time, as a job may be writing."""
         if self.status == "complete":
             return np.ones(self.layout.shards, dtype=bool)
         done = np.zeros(self.layout.shards, dtype=bool)
@@ -148,7 +148,7 @@ class FeatureStore:
         return done
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Frames [start, stop) of a field.
+        """Read frames [start, stop) of a field.
 
         Raises StoreIncompleteError where a shard in the range is not written yet, CorruptStoreError where it was and is
         gone or damaged.
@@ -211,7 +211,7 @@ def _checksums(location: Location) -> dict[str, str]:
 
 
 def read_attributes(location: Location) -> dict[str, Any]:
-    """What a store's group says of itself, whatever its status.
+    """Read the attributes of a store's group, whatever its status.
 
     Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer format,
     CorruptStoreError where it says nothing that makes sense.

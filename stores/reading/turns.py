@@ -41,7 +41,7 @@ class Reading:
         return {**asdict(self), "block_frames": list(self.block_frames)}
 
     def goes_on(self, other: Reading) -> bool:
-        """Whether the other one's workers would have given the same batches."""
+        """Return whether the other one's workers would have given the same batches."""
         return (self.workers, self.pool, self.block_frames) == (other.workers, other.pool, other.block_frames)
 
 
@@ -56,11 +56,11 @@ class TurnLoader(WindowLoader):
         self._left: np.ndarray | None = None
 
     def reading(self, until: int) -> Reading:
-        """How these workers read."""
+        """Return how these workers read."""
         return Reading(self.workers, self.plan.pool, tuple(self.plan.block_frames), until)
 
     def go_on(self, epoch: int, worker: int, used: int, readings: Sequence[Reading] = ()) -> None:
-        """The next iteration has what remains to this worker of an epoch of which `used` batches were used.
+        """Let the next iteration have what remains to this worker of an epoch of which `used` batches were used.
 
         readings   how they were read, the last of them until `used`; none: from the beginning, by these workers
         InvalidValueError where the epoch has not as many.
@@ -80,11 +80,11 @@ class TurnLoader(WindowLoader):
             )
 
     def __len__(self) -> int:
-        """Batches of an epoch of this worker."""
+        """Return the number of batches of an epoch of this worker."""
         return self._batches(self._left, self.workers, self._turn)
 
     def order(self, epoch: int) -> Order:
-        """The windows of this worker's part of the epoch."""
+        """Return the windows of this worker's part of the epoch."""
         return self._order(epoch, self._left, len(self._done), self.workers, self._turn, self.plan.pool, self._blocks)
 
     def _left_after(self, epoch: int, readings: Sequence[Reading]) -> np.ndarray | None:

@@ -40,7 +40,7 @@ class WindowShape:
 
     @property
     def left(self) -> int:
-        """Frames before the centre."""
+        """Return the number of frames before the centre."""
         return self.window - 1 if self.causal else self.window // 2
 
     @property
@@ -49,7 +49,7 @@ class WindowShape:
 
     @property
     def offsets(self) -> np.ndarray:
-        """(T,) int64: frames of a window, from its centre."""
+        """Return (T,) int64: frames of a window, from its centre."""
         return np.arange(-self.left, self.right + 1)
 
 
@@ -90,7 +90,7 @@ class WindowTable:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of which windows these are, whatever the stores are called."""
+        """Return the sha256 of the choice of windows, whatever the stores are called."""
         digest = hashlib.sha256(str(self.counts).encode())
         digest.update(self.centre.tobytes())
         digest.update(self.sequences["sequence"][self.sequence].tobytes())
@@ -105,7 +105,7 @@ def window_table(
     keep_invalid: bool = False,
     centres: Sequence[np.ndarray | None] | None = None,
 ) -> WindowTable:
-    """The windows of the sequences chosen.
+    """List the windows of the sequences chosen.
 
     select, where   as `SequenceTable.select`; every store must have something to give
     keep_invalid    also windows whose centre is not valid
@@ -151,7 +151,7 @@ def window_table(
 
 
 def valid_frames(reader: ShardReader, shards: np.ndarray) -> np.ndarray:
-    """(frames,) bool: which frames are valid; False in shards that are not wanted.
+    """Return (frames,) bool: which frames are valid; False in shards that are not wanted.
 
     shards   (shards,) bool: those to read
     """
@@ -178,7 +178,7 @@ def _allowed(
 
 def _nothing_left(centres: int, dropped: Sequence[int], finished: Sequence[tuple[int, int]]) -> str:
     shards = ", ".join(f"{done} of {there}" for done, there in finished)
-    reasons = ("reach into unfinished shards", "were not among the centres given", "are not valid")
+    reasons = ("need unfinished shards", "were not among the centres given", "are not valid")
     why = ", ".join(f"{count} {reason}" for count, reason in zip(dropped, reasons, strict=True) if count)
     hint = "; keep_invalid keeps those" if dropped[2] else ""
     return f"no window is left of {centres} centres (shards finished: {shards}): {why}{hint}"

@@ -124,18 +124,18 @@ class WindowLoader:
 
     @property
     def windows(self) -> int:
-        """Windows of an epoch, all ranks together."""
+        """Return the number of windows of an epoch, all ranks together."""
         return drawn_windows(self.table.counts, self.weights)
 
     def __len__(self) -> int:
-        """Batches of an epoch of this rank."""
+        """Return the number of batches of an epoch of this rank."""
         if self.drop_last:
             return self.windows // self.world_size // self.batch_size
         first, last = share(self.windows, self.rank, self.world_size)
         return -(-(last - first) // self.batch_size)
 
     def order(self, epoch: int) -> Order:
-        """The windows of this rank's epoch, indices into `table`: a pure function of seed, epoch, rank, world size."""
+        """Return this rank's windows of an epoch, indices into `table`: a function of seed, epoch, rank, world size."""
         drawn = draw(self.table.counts, self.weights, self.seed, epoch)
         of = None if self._blocks is None else self._blocks.of
         if not self.shuffle:
@@ -143,12 +143,12 @@ class WindowLoader:
         return shuffled_order(drawn, of, self.plan.pool, self.seed, epoch, self.rank, self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next. Epochs follow one another without it."""
+        """Choose the epoch that comes next. Without this call, epochs follow one another."""
         if epoch != self.epoch:
             self.epoch, self._batch, self._resume = epoch, 0, 0
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of this epoch; after `load_state_dict` those that remain. A loop left early begins anew."""
+        """Yield the batches of this epoch; after `load_state_dict` those that remain. A loop left early begins anew."""
         epoch, first, self._resume = self.epoch, self._resume, 0
         self._batch = first
         pieces = read_ahead(self._pieces(epoch, first), self.plan.read_ahead)
@@ -164,11 +164,11 @@ class WindowLoader:
         self.epoch, self._batch = epoch + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this loader is, as plain data: the epoch, how many of its batches were given out, what they are of."""
+        """Return the state as plain data: the epoch, how many of its batches were given out, what they are of."""
         return {"epoch": self.epoch, "batch": self._batch, "memory": self.plan.budget, **self.identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where another loader was: the next iteration has exactly the batches that remained to it.
+        """Continue from another loader's state: the next iteration has exactly the batches that remained to it.
 
         InvalidValueError, naming what differs, where this loader's batches are not that one's.
         """
@@ -184,7 +184,7 @@ class WindowLoader:
         self._resume = self._batch
 
     def identity(self) -> dict[str, Any]:
-        """What the order of windows and their batches depends on."""
+        """Return what the order of windows and their batches depends on."""
         return {
             "stores": [store.fingerprint for store in self.stores],
             "windows": self.table.digest,

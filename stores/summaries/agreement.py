@@ -18,7 +18,7 @@ _LIMBS = {
 
 
 def agreement(store: FeatureStore) -> dict[str, float] | None:
-    """How far detected joints are from true ones, over at most 3,200 frames; None where one of them is not there.
+    """Compare detected joints with true ones, over at most 3,200 frames; None where either is missing.
 
     frames      looked at that have both
     distance    px, median over joints
@@ -47,7 +47,7 @@ def agreement(store: FeatureStore) -> dict[str, float] | None:
 
 
 def spans(store: FeatureStore) -> Iterator[tuple[int, int]]:
-    """First frame and one past the last, of at most 3,200 frames evenly over the store."""
+    """Yield (first frame, one past the last) of stretches evenly over the store, at most 3,200 frames."""
     starts, lengths = store.sequences.starts, store.sequences.lengths
     for number in np.unique(np.linspace(0, len(starts) - 1, min(_SEQUENCES, len(starts))).astype(int)):
         first, length = int(starts[number]), int(lengths[number])
@@ -55,9 +55,9 @@ def spans(store: FeatureStore) -> Iterator[tuple[int, int]]:
         yield start, min(first + length, start + _FRAMES)
 
 
-def in_words(told: dict[str, float]) -> str:
-    """What `agreement` says, in one line that names what looks exchanged."""
-    shares = ", ".join(f"{limb} {told[limb]:.0%}" for limb in _LIMBS)
-    wrong = [limb for limb in _LIMBS if told[limb] < 0.5]
+def in_words(found: dict[str, float]) -> str:
+    """Write the result of `agreement` in one line that names what looks exchanged."""
+    shares = ", ".join(f"{limb} {found[limb]:.0%}" for limb in _LIMBS)
+    wrong = [limb for limb in _LIMBS if found[limb] < 0.5]
     verdict = f"; LEFT AND RIGHT OF THE {' AND '.join(wrong).upper()} LOOK EXCHANGED" if wrong else ""
-    return f"{told['distance']:.1f} px apart, the same left and right: {shares}; {told['frames']} frames{verdict}"
+    return f"{found['distance']:.1f} px apart, the same left and right: {shares}; {found['frames']} frames{verdict}"

@@ -26,7 +26,7 @@ def write_card(store: FeatureStore) -> str:
 
 
 def card(about: dict[str, Any], licences: dict[str, str]) -> str:
-    """The card of a store.
+    """Write the card of a store.
 
     about      `summary.summary` of it
     licences   model -> licence of its weights, where the store says
@@ -102,8 +102,8 @@ def _front_matter(about: dict[str, Any], name: str) -> str:
 def _warnings(warnings: list[str]) -> list[str]:
     """Of many, the first: those of the whole store come before those of its sources."""
     more = len(warnings) - WARNINGS_SHOWN
-    told = [f"> **{warning}**" for warning in warnings[:WARNINGS_SHOWN]]
-    return [*told, f"> and {more} more: `auglift-store info --json`"] if more > 0 else told
+    shown = [f"> **{warning}**" for warning in warnings[:WARNINGS_SHOWN]]
+    return [*shown, f"> and {more} more: `auglift-store info --json`"] if more > 0 else shown
 
 
 def _contents(about: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ MODELS = ("detector", "pose", "depth")
 
 
 def summary(store: FeatureStore) -> dict[str, Any]:
-    """Plain data, fit for JSON.
+    """Summarise a store as plain data, fit for JSON.
 
     frames, seconds    of all sequences; seconds None where no frame rate is known
     shards             finished, of all, frames a shard
@@ -30,7 +30,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     models             detector, pose, depth: name and weights, as far as the configuration says
     fields             name -> shape of a frame, dtype, unit, bytes stored (of the finished shards) and uncompressed
     joints             joint -> range of score and of depth, of a finished store: {"min", "mean", "max"}; None elsewhere
-    warnings           what whoever uses the store must know: of all of it first, then of its sources, each by its id
+    warnings           what users of the store must know: of all of it first, then of its sources, each by its id
     ground_truth       what was found of it before the store was made: medians over clips, problems, notes; None without
     agreement          of the detected joints with the true ones, see `agreement`; None without either
     relief             of the depth with the true one, by preset, see `relief`; None without either
@@ -77,7 +77,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
 
 
 def report(store: FeatureStore) -> dict[str, Any]:
-    """What went wrong where, as plain data; of a store that is being written, in its finished shards.
+    """List what went wrong where, as plain data; of a store that is being written, in its finished shards.
 
     sequences   id, frames finished, valid, valid_share and mean score of the valid frames, worst first
     problems    the frames that could not be read, as the ledger lists them: sequence, source_frame, reason
@@ -111,7 +111,7 @@ def report(store: FeatureStore) -> dict[str, Any]:
 
 
 def describe_sequences(table: SequenceTable) -> dict[str, Any]:
-    """How many there are, and the distinct subjects, actions, cameras and splits with the frames of each."""
+    """Count the sequences, and the frames of each subject, action, camera and split."""
     described: dict[str, Any] = {"count": len(table)}
     for key in ("split", "subject", "action", "camera"):
         grouped = table.table.group_by(key).aggregate([("length", "sum")]).sort_by(key)
@@ -120,7 +120,7 @@ def describe_sequences(table: SequenceTable) -> dict[str, Any]:
 
 
 def duration(seconds: float | None) -> str:
-    """`12.5 minutes`; empty where it is not known."""
+    """Write a duration as `12.5 minutes`; empty where it is not known."""
     if seconds is None:
         return ""
     for unit, size in (("hours", 3600), ("minutes", 60)):

@@ -14,9 +14,9 @@ BEHIND = 0.5  # m
 
 
 def relief(store: FeatureStore) -> dict[str, dict[str, float]] | None:
-    """Depth at a joint less that at the pelvis against the truth, by UADD preset.
+    """Compare depth at a joint less that at the pelvis with the truth, by UADD preset.
 
-    rank     Spearman's correlation. 1: what is further away is always said to be; 0: depth tells nothing of the pose
+    rank     Spearman's correlation. 1: what is further away is always said so; 0: the depth says nothing of the pose
     behind   share of joints said to be more than 0.5 m further away than they are: what is seen there is the background
     Over all joints of at most 3,200 frames together; d is each preset's own. None without ground truth or descriptor,
     and where the store is not complete.
@@ -26,22 +26,22 @@ def relief(store: FeatureStore) -> dict[str, dict[str, float]] | None:
         return None
     looked_at = list(spans(store))
     true = _less_root(np.concatenate([store.read(TRUTH, *span)[..., 2] for span in looked_at]))
-    told = {}
+    found = {}
     for name in presets:
         said = _less_root(np.concatenate([store.read(name, *span)[..., 0] for span in looked_at]))
         known = np.isfinite(said) & np.isfinite(true)
         if known.sum() > 1:
             ranks = np.corrcoef(_ranks(said[known]), _ranks(true[known]))
             behind = float((said[known] - true[known] > BEHIND).mean())
-            told[name.removeprefix("uadd/")] = {"rank": float(ranks[0, 1]), "behind": behind}
-    return told or None
+            found[name.removeprefix("uadd/")] = {"rank": float(ranks[0, 1]), "behind": behind}
+    return found or None
 
 
-def in_words(told: dict[str, dict[str, float]]) -> str:
-    """What `relief` says, in one line."""
+def in_words(found: dict[str, dict[str, float]]) -> str:
+    """Write the result of `relief` in one line."""
     return "; ".join(
         f"{preset}: rank correlation {of['rank']:.2f}, {of['behind']:.0%} of joints see what is behind them"
-        for preset, of in told.items()
+        for preset, of in found.items()
     )
 
 

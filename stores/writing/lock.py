@@ -1,7 +1,7 @@
 """One job at a time on a store: a lock that says who holds it, and that a dead holder loses.
 
 The lock is a key in the store, `lock.json`, and is gone when the job ends. Readers take no notice of it. A holder is
-dead when its process is gone (same machine), or when it gave no sign of life for `limit` seconds and gives none while
+dead when its process is gone (same machine), or when it sent no heartbeat for `limit` seconds and sends none while
 we watch (another machine: clocks may differ, so an old time alone proves nothing).
 """
 
@@ -36,7 +36,7 @@ class Holder:
     machine   boot and process namespace: where it is equal, `pid` means the same process to both of us
     started   when the process began, in the machine's own ticks: a pid that was given again is another process
     nonce     of this very lock
-    since     when the lock was taken, beat when it last gave a sign of life; seconds since 1970 by its own clock
+    since     when the lock was taken, beat when it last sent a heartbeat; seconds since 1970 by its own clock
     """
 
     host: str
@@ -55,7 +55,7 @@ class Holder:
 
     @classmethod
     def from_json(cls, data: bytes) -> Holder | None:
-        """None where the bytes are no lock."""
+        """Read a lock; None where the bytes are none."""
         try:
             holder = cls(**json.loads(data))
             return replace(holder, pid=int(holder.pid), since=float(holder.since), beat=float(holder.beat))
@@ -63,7 +63,7 @@ class Holder:
             return None
 
     def alive(self, limit: float) -> bool | None:
-        """None where one look cannot tell: it is on another machine, and its last sign of life is not lately."""
+        """Return whether the holder lives; None where one look does not show it: another machine, an old heartbeat."""
         if self.machine == _machine():
             return _started(self.pid) == self.started
         return True if 0 <= time.time() - self.beat <= limit else None
@@ -78,9 +78,9 @@ class StoreLock:
     with StoreLock(location):
         ...
 
-    beat    seconds between signs of life
+    beat    seconds between heartbeats
     limit   a holder on another machine is presumed dead after so many seconds without one
-    Raises StoreLockedError, with the holder's host, process and age, where somebody alive holds it.
+    Raises StoreLockedError, with the holder's host, process and age, where a live process holds it.
     """
 
     def __init__(self, location: Location, beat: float = BEAT_SECONDS, limit: float = LIMIT_SECONDS):
@@ -102,7 +102,7 @@ class StoreLock:
         try:
             self.release()
         except AugliftError:
-            if error is None:  # what ended the job is the better story
+            if error is None:  # the error that ended the job says more
                 raise
 
     def acquire(self) -> None:
@@ -112,7 +112,7 @@ class StoreLock:
                 break
             found = self._read(LOCK)
             if found == mine.to_json():
-                break  # ours after all: the answer was lost, and the request repeated
+                break  # ours after all: the response was lost, and the request repeated
             if found is not None and self._take_over(found, mine):
                 break
             time.sleep(0.01 * attempt)  # it was let go, or changed hands, as we looked
@@ -125,13 +125,13 @@ class StoreLock:
         self._thread.start()
 
     def require(self) -> None:
-        """StoreLockedError where another job took the store over, as this one gave no sign of life for too long."""
+        """Raise StoreLockedError where another job took the store over, as this one sent no heartbeat for too long."""
         if self.lost:
             data = self._read(LOCK)
             other = Holder.from_json(data) if data is not None else None
             by = f" by process {other.pid} on {other.host}" if other is not None else ""
             raise StoreLockedError(
-                f"{self.location.url} was taken over{by}: this process gave no sign of life for {self.limit:.0f} s; "
+                f"{self.location.url} was taken over{by}: this process sent no heartbeat for {self.limit:.0f} s; "
                 "what it finished is kept, and the other job goes on"
             )
 
@@ -148,7 +148,7 @@ class StoreLock:
     def _take_over(self, found: bytes, mine: Holder) -> bool:
         """Replace the lock of a dead holder. False where it changed meanwhile: look again.
 
-        Of all who want to, one may: whoever creates the claim that is named after the very bytes it replaces. A claim
+        Of all that try, one may: the one that creates the claim, named after the very bytes that it replaces. A claim
         whose own holder died is claimed in turn. Claims end in `.partial`, so what is left of them is swept.
         """
         if Holder.from_json(found) is None and self._changes(LOCK, found, GARBAGE_SECONDS):
@@ -181,8 +181,8 @@ class StoreLock:
         if alive:
             raise StoreLockedError(
                 f"{self.location.url} is being written by process {holder.pid} on {holder.host}, begun "
-                f"{_age(holder.since)} ago, last sign of life {_age(holder.beat)} ago; wait for it to end (if it died, "
-                f"this command works {self.limit:.0f} s after its last sign of life)"
+                f"{_age(holder.since)} ago, last heartbeat {_age(holder.beat)} ago; wait for it to end (if it died, "
+                f"this command works {self.limit:.0f} s after its last heartbeat)"
             )
 
     def _changes(self, key: str, data: bytes, seconds: float) -> bool:
@@ -218,7 +218,7 @@ class StoreLock:
 
 
 def holder_of(location: Location, limit: float = LIMIT_SECONDS) -> Holder | None:
-    """Who is writing the store, as far as one look tells; None where nobody is."""
+    """Return who is writing the store, as far as one look shows; None where no job is."""
     try:
         holder = Holder.from_json(location.read(LOCK))
     except MissingFileError:

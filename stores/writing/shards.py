@@ -133,7 +133,7 @@ class ShardWriter:
         )
 
     def encode(self, spec: Field, shard: int, values: np.ndarray) -> bytes:
-        """The stored bytes of one shard of one array."""
+        """Return the stored bytes of one shard of one array."""
         start, stop = self.layout.bounds(shard)
         if values.shape != (stop - start, *spec.shape) or values.dtype != np.dtype(spec.dtype):
             raise InvalidValueError(
@@ -146,7 +146,7 @@ class ShardWriter:
         return memory[array_key(spec, shard)].to_bytes()
 
     def done(self) -> dict[int, ShardRecord]:
-        """The records of the shards that are finished; garbage and strangers in the ledger are errors."""
+        """Return the records of the finished shards; damaged or foreign records in the ledger are errors."""
         records = read_ledger(self.location)
         for record in records.values():
             misfit = record.misfit(self.layout, self.fingerprint)
@@ -227,14 +227,14 @@ class ShardWriter:
 
 
 def with_attributes(location: Location, changes: Mapping[str, Any]) -> bytes:
-    """The bytes of the group's metadata with some of its attributes replaced."""
+    """Return the bytes of the group's metadata with some of its attributes replaced."""
     group = json.loads(location.read(GROUP))
     group["attributes"] = {**group["attributes"], **changes}
     return json.dumps(group, indent=2, allow_nan=False).encode()
 
 
 def sweep_unfinished(location: Location) -> int:
-    """Delete writes that a killed job left unfinished; how many. Only for the job that holds the store's lock."""
+    """Delete writes that a killed job left unfinished, and count them. Only for the job that holds the store's lock."""
     partial = [key for key in location.listing() if key.endswith(PARTIAL)]
     for key in partial:
         location.delete(key)

@@ -31,7 +31,7 @@ class RunningRange:
         self.maximum = np.maximum(self.maximum, np.where(finite, values, -np.inf).max(axis=0))
 
     def to_json(self) -> dict[str, Any]:
-        """Nested lists; None where nothing finite was seen."""
+        """Return nested lists; None where nothing finite was seen."""
         some = self.count > 0
         mean = np.divide(self.total, self.count, out=np.zeros_like(self.total), where=some)
         return {
@@ -43,7 +43,7 @@ class RunningRange:
 
 
 def statistics(store: FeatureStore) -> dict[str, Any]:
-    """Field -> count of finite values, mean, minimum, maximum, each of one frame's shape. Reads the store once."""
+    """Read a store once: field -> count of finite values, mean, minimum, maximum, each of one frame's shape."""
     specs = [f for f in store.fields.values() if not f.wide and f.name not in _SKIPPED]
     return {spec.name: _field_statistics(store, spec) for spec in specs}
 

@@ -1,4 +1,4 @@
-"""Is a store what its ledger says? Find what is damaged, missing or strange, and mark just that to be done again."""
+"""Find what is damaged, missing or foreign in a store, by its ledger, and mark just that to be done again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Progress = Callable[[int, int], None]
 
 
 def verify(url: str | Path | Location, deep: bool = False, progress: Progress | None = None) -> list[Finding]:
-    """Compare a store, finished or half built, with its ledger and its checksums. Nothing found: an empty list.
+    """Compare a store, finished or half built, with its ledger and its checksums. An empty list: nothing is wrong.
 
     deep       also read every shard: its bytes against their sha256, every chunk decoded, its valid frames counted
     progress   called with (shards checked, shards to check)
@@ -113,7 +113,7 @@ def verify(url: str | Path | Location, deep: bool = False, progress: Progress | 
 
 
 def repair(url: str | Path | Location, findings: Iterable[Finding]) -> list[str]:
-    """Do what each finding's remedy says; returns a line for each thing done.
+    """Do what each finding's remedy says, and return a line for each thing done.
 
     Afterwards the store is unfinished, unless files were deleted only, and the auglift-prep command that made it does
     what is missing. Raises StoreLockedError where a job is writing it.
@@ -151,7 +151,7 @@ def _threads(layout: StoreLayout) -> int:
 
 
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """In the order of their files, one a file and problem."""
+    """Sort findings by file, one for each file and problem."""
     return sorted(set(findings), key=lambda f: (f.key, f.problem))
 
 

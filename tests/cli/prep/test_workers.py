@@ -58,7 +58,7 @@ def test_an_address_in_the_environment_is_taken_and_nobody_answering_is_said(cli
     monkeypatch.setattr(cluster_module.ray_module(), "is_initialized", lambda: False)
     result = prep(clip, "--out", tmp_path / "x.zarr", "--gpus", "0", RAY_ADDRESS="127.0.0.1:9")
     assert result.exit_code == 2
-    assert "nobody answers at --address 127.0.0.1:9" in result.output
+    assert "no Ray cluster responds at --address 127.0.0.1:9" in result.output
 
 
 def test_without_ray_one_worker_works_and_two_name_the_extra(clip, tmp_path, monkeypatch):

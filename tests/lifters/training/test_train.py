@@ -1,4 +1,4 @@
-"""lifters/training/train.py: what a training gives, goes on with, refuses and keeps."""
+"""lifters/training/train.py: what a training gives, goes on with and keeps."""
 
 from __future__ import annotations
 
@@ -15,69 +15,14 @@ import torch
 from auglift.lifters.data.holdout import hold_out
 from auglift.lifters.evaluation.evaluate import evaluate
 from auglift.lifters.inputs import Inputs
-from auglift.lifters.training.checkpoint import BEST, LAST, Run, load
-from auglift.lifters.training.log import read_log
-from auglift.lifters.training.setup import Setup, inputs_by_name, parse_changes
-from auglift.lifters.training.train import Outcome, Silent, TrainingDivergedError, train
-from auglift.stores.errors import AugliftError, InvalidValueError, MissingFieldError, StoreIncompleteError
+from auglift.lifters.training.checkpoint import BEST, LAST, Run
+from auglift.lifters.training.setup import Setup
+from auglift.lifters.training.train import Silent, train
+from auglift.stores.errors import InvalidValueError
 from auglift.stores.reading.store import FeatureStore
 from tests.fakes.people import PeopleStore, people
 
-TINY = {
-    "simple_baseline": ["width=16", "blocks=1"],
-    "video_pose3d": ["width=8"],
-    "poseformer": ["joint_width=8", "spatial_depth=1", "temporal_depth=1"],
-    "dstformer": ["width=16", "representation_width=16", "depth=1"],
-}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return people(tmp_path_factory.mktemp("train") / "people.zarr", bad=(5, 6, 130)).url
-
-
-def setup_of(
-    store: str, lifter: str = "simple_baseline", inputs: str = "uadd", sets: tuple[str, ...] = (), **more: Any
-):
-    options: dict[str, Any] = {"window": 3, "batch": 32, "epochs": 2, "device": "cpu"}
-    changes = parse_changes(lifter, [*TINY[lifter], *sets])
-    return Setup((store,), lifter, inputs_by_name(inputs), changes=changes, **options | more)
-
-
-def losses(folder: Path) -> list[dict[str, Any]]:
-    """The log without what a clock says."""
-    clocks = ("seconds", "waited", "windows_per_second")
-    return [{k: v for k, v in line.items() if k not in clocks} for line in read_log(folder / "log.jsonl")]
-
-
-def weights(folder: Path, name: str = BEST) -> dict[str, torch.Tensor]:
-    return load(folder / name)["weights"]
-
-
-def assert_same_weights(ours: Path, theirs: Path, name: str = BEST):
-    a, b = weights(ours, name), weights(theirs, name)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[key], b[key]) for key in a)
-
-
-class StopAfter:
-    """Stops a training after so many steps, once."""
-
-    def __init__(self, steps: int):
-        self.left = steps
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left == 0
-
-
-class Notes(Silent):
-    def __init__(self):
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
+from .trainings import TINY, Notes, StopAfter, assert_same_weights, losses, setup_of, weights
 
 # The paper's claim, where it must hold --------------------------------------------------------------------------------
 
@@ -210,77 +155,6 @@ def test_several_stores_are_trained_on_together_and_each_holds_out_its_own(tmp_p
     assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["held_out"] == [["train-3"], ["train-3"]]
 
 
-# Bad input ------------------------------------------------------------------------------------------------------------
-
-
-def refused(error: type[AugliftError], words: str, setup: Setup, out: Path):
-    with pytest.raises(error, match=words) as caught:
-        train(setup, out)
-    assert "\n" not in str(caught.value)
-    assert not (out / LAST).exists()
-
-
-def test_a_store_without_ground_truth_is_refused(tmp_path: Path):
-    made = people(tmp_path / "a.zarr", optional=())
-    refused(MissingFieldError, "no ground truth .*take a store", setup_of(made.url), tmp_path / "run")
-
-
-def test_inputs_that_the_store_does_not_hold_are_refused_and_those_it_does_are_named(tmp_path: Path):
-    made = people(tmp_path / "a.zarr", presets=("paper",))
-    words = r"no uadd/spatial.*holds what xy, xyc, xyd/paper, xycd/paper, uadd needs"
-    refused(MissingFieldError, words, setup_of(made.url, inputs="spatial"), tmp_path / "run")
-    train(setup_of(made.url, inputs="xycd/paper", epochs=1), tmp_path / "run")
-
-
-def test_a_window_longer_than_every_sequence_repeats_their_ends_and_it_is_said(store: str, tmp_path: Path):
-    notes = Notes()
-    outcome = train(setup_of(store, window=61), tmp_path, notes)
-    assert math.isfinite(outcome.best_mpjpe)
-    assert any("61 frames is longer than every sequence to train on (the longest has 60)" in n for n in notes.said)
-
-
-def test_a_store_still_being_written_is_refused_unless_allowed(tmp_path: Path):
-    PeopleStore(shard_frames=50).run(tmp_path / "a.zarr", shards=3)
-    url = str(tmp_path / "a.zarr")
-    refused(StoreIncompleteError, "not complete", setup_of(url), tmp_path / "run")
-    with pytest.warns(UserWarning, match="still being written"):
-        assert train(setup_of(url, allow_incomplete=True, held_out=0.0), tmp_path / "run").finished
-
-
-def test_a_loss_that_is_no_number_stops_says_where_and_keeps_the_last_good_checkpoint(store: str, tmp_path: Path):
-    def diverging(out: Path, epochs: int) -> Outcome:
-        # From the second epoch on, every step is ten to the thirtieth times too long.
-        return train(
-            setup_of(store, sets=("factor=1e30", "schedule.unit='epoch'", "schedule.every=1"), epochs=epochs), out
-        )
-
-    with pytest.raises(TrainingDivergedError, match=r"epoch 2, step \d+ .*epoch 1 are kept in .*best.pt"):
-        diverging(tmp_path / "run", 3)
-    diverging(tmp_path / "good", 1)
-    assert_same_weights(tmp_path / "run", tmp_path / "good")
-    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run", LAST).values())
-    (result,) = evaluate(Run(tmp_path / "run"), [store], device="cpu")
-    assert math.isfinite(result.measures["mpjpe"])
-
-
-def test_a_loss_that_is_no_number_in_the_first_epoch_says_that_nothing_is_kept(store: str, tmp_path: Path):
-    with pytest.raises(TrainingDivergedError, match="nothing is kept"):
-        train(setup_of(store, sets=("lr=1e30",)), tmp_path)
-
-
-# Checkpoints ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_of_another_run_is_refused_in_its_place(store: str, tmp_path: Path):
-    for name, lifter, inputs in (("a", "simple_baseline", "uadd"), ("b", "video_pose3d", "uadd")):
-        train(setup_of(store, lifter, inputs, epochs=1), tmp_path / name)
-    train(setup_of(store, inputs="xy", epochs=1), tmp_path / "c")
-    for other, words in (("b", "lifter"), ("c", "inputs")):
-        (tmp_path / "a" / BEST).write_bytes((tmp_path / other / BEST).read_bytes())
-        with pytest.raises(InvalidValueError, match=f"another lifter, skeleton or representation.*{words}"):
-            Run(tmp_path / "a").model()
-
-
 # Beginning with other weights -----------------------------------------------------------------------------------------
 
 
@@ -294,18 +168,6 @@ def test_a_wider_training_begins_with_the_answers_of_the_narrow_one(store: str, 
     given = torch.randn(5, 3, 17, 6)
     torch.testing.assert_close(wide(given), narrow(given[..., :2]))
     assert train(setup, tmp_path / "uadd").finished
-
-
-def test_weights_of_another_lifter_window_or_representation_are_no_beginning(store: str, tmp_path: Path):
-    train(setup_of(store, inputs="uadd", epochs=1), tmp_path / "uadd")
-    init = str(tmp_path / "uadd")
-    for setup, words in (
-        (setup_of(store, "video_pose3d", init=init), "is a simple_baseline, not a video_pose3d"),
-        (setup_of(store, window=5, init=init), "window"),
-        (setup_of(store, inputs="xy", init=init), "does not have"),
-        (setup_of(store, sets=("width=32",), init=init), "model"),
-    ):
-        refused(InvalidValueError, words, setup, tmp_path / "run")
 
 
 # What a setting changes -----------------------------------------------------------------------------------------------

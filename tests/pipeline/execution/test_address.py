@@ -1,4 +1,4 @@
-"""address.py: what no cluster answers at is an error at once, also where Ray would wait for minutes."""
+"""address.py: an address without a cluster is an error at once, also where Ray would wait for minutes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @contextmanager
-def server(answer: bytes | None) -> Iterator[str]:
-    """host:port of something that listens: says `answer` to whoever calls, or nothing and holds the line."""
+def server(response: bytes | None) -> Iterator[str]:
+    """host:port of something that listens: sends `response` to every client, or keeps silent."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -32,15 +32,15 @@ def server(answer: bytes | None) -> Iterator[str]:
                     held.append(listening.accept()[0])
                 except OSError:
                     return
-                if answer is not None:
-                    held[-1].sendall(answer)
+                if response is not None:
+                    held[-1].sendall(response)
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def nobody() -> str:
+def unused() -> str:
     """host:port where nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -63,7 +63,7 @@ def machine(monkeypatch, tmp_path):
 
 
 def test_auto_with_the_file_of_a_cluster_that_ended_is_an_error_at_once(machine):
-    stale = nobody()
+    stale = unused()
     machine(stale)
     with pytest.raises(InvalidValueError, match=f"--address auto.*{stale}.*ray start --head"):
         reachable("auto")
@@ -75,29 +75,29 @@ def test_auto_without_any_cluster_says_so(machine):
         reachable("auto")
 
 
-def test_auto_is_left_to_ray_where_its_own_choice_answers(machine):
+def test_auto_is_the_cluster_that_ray_remembers_where_it_responds(machine):
     with server(HTTP2_SETTINGS) as there:
         machine(there)
-        assert reachable("auto") == "auto"
+        assert reachable("auto") == there
 
 
 def test_auto_passes_over_a_cluster_that_ended_for_one_that_runs(machine):
     with server(HTTP2_SETTINGS) as there:
-        machine(nobody(), running=(there, nobody()))
+        machine(unused(), running=(there, unused()))
         assert reachable("auto") == there
 
 
 @pytest.mark.timeout(60)  # Ray itself waits for two minutes and more
-@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", None])
+@pytest.mark.parametrize("response", [b"SSH-2.0-OpenSSH_9.2\r\n", None])
 @pytest.mark.parametrize("by_file", [True, False])
-def test_a_port_that_something_else_has_is_no_cluster(machine, monkeypatch, answer, by_file):
+def test_a_port_that_something_else_has_is_no_cluster(machine, monkeypatch, response, by_file):
     monkeypatch.setattr(address_module, "CONNECT_SECONDS", 0.2)
-    with server(answer) as there:
+    with server(response) as there:
         machine(there)
         with pytest.raises(InvalidValueError, match=there):
             reachable("auto" if by_file else there)
 
 
-def test_a_cluster_that_runs_answers(cluster):
+def test_a_cluster_that_runs_is_found(cluster):
     there = cluster.ray.get_runtime_context().gcs_address
     assert reachable(there) == there

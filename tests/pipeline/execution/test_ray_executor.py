@@ -1,4 +1,4 @@
-"""ray_executor.py and cluster.py: real workers write the serial executor's bytes; what is missing is named."""
+"""ray_executor.py and ray_cluster.py: real workers write the serial executor's bytes; what is missing is named."""
 
 from __future__ import annotations
 
@@ -123,12 +123,15 @@ def test_a_plan_of_other_networks_is_refused(cluster, sources, tmp_path):
 # Errors before anything is started ---------------------------------------------------------------------------
 
 
-def test_an_address_where_nobody_answers_is_an_error_at_once(cluster, monkeypatch):
+def test_an_address_without_a_cluster_is_an_error_at_once(cluster, monkeypatch):
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(InvalidValueError, match=f"nobody answers at --address {address}"), Cluster(address):
+        with (
+            pytest.raises(InvalidValueError, match=f"no Ray cluster responds at --address {address}"),
+            Cluster(address),
+        ):
             pass
 
 

@@ -1,14 +1,12 @@
-"""sources.py, video.py and packets.py: every frame of a video by its number, and every damage by a reason.
+"""sources.py, video.py and packets.py: every frame of a sound video by its number.
 
 Two oracles: the number that each synthetic frame carries in its picture, and a plain decode of the whole file.
 """
 
 from __future__ import annotations
 
-import functools
 import shutil
 import wave
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -25,7 +23,6 @@ from auglift.stores.errors import InvalidValueError, MissingFileError
 from ...fakes.video import (
     corrupt_packet,
     number_frames,
-    packet_places,
     read_all,
     read_number,
     trim_start,
@@ -33,75 +30,7 @@ from ...fakes.video import (
     write_images,
     write_video,
 )
-
-FRAMES = 40
-OPEN_GROUPS = {"x264-params": "open-gop=1:scenecut=0:keyint=12:bframes=3"}
-FAST_START = {"movflags": "faststart"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A way to write a video."""
-
-    file: str
-    codec: str = "libx264"
-    bframes: int = 0
-    pix_fmt: str = "yuv420p"
-    options: dict[str, str] = field(default_factory=dict)
-    first_pts: int = 0
-    container: dict[str, str] = field(default_factory=dict)
-
-
-CASES = {
-    "mp4": Case("a.mp4"),
-    "mp4, B-frames": Case("b.mp4", bframes=3, container=FAST_START),
-    "mp4, open groups": Case("c.mp4", options=OPEN_GROUPS),
-    "mp4, intra refresh": Case("d.mp4", options={"x264-params": "intra-refresh=1:keyint=12"}),
-    "mp4, late start": Case("e.mp4", bframes=3, first_pts=1234),
-    "mp4 in fragments": Case("f.mp4", bframes=3, container={"movflags": "frag_keyframe+empty_moov"}),
-    "mp4, HEVC": Case("g.mp4", "libx265", bframes=3, options={"x265-params": "log-level=none"}),
-    "mp4, MPEG-4": Case("h.mp4", "mpeg4", bframes=2),
-    "mov, MJPEG": Case("i.mov", "mjpeg", pix_fmt="yuvj420p"),
-    "mkv": Case("j.mkv", bframes=3),
-    "mkv, FFV1": Case("k.mkv", "ffv1"),
-    "webm, VP9": Case("l.webm", "libvpx-vp9"),
-    "avi, MPEG-4": Case("m.avi", "mpeg4"),
-    "avi, B-frames": Case("n.avi", "mpeg4", bframes=2),
-    "avi, H.264 with B-frames": Case("o.avi", bframes=3),
-    "avi, MJPEG": Case("p.avi", "mjpeg", pix_fmt="yuvj420p"),
-    "ts": Case("q.ts", bframes=3),
-    "mpg": Case("r.mpg", "mpeg2video", bframes=2),
-    "no container": Case("s.h264", bframes=3),
-}
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    """A function from a case's name to its file and its frames by a plain decode, each written once."""
-    folder = tmp_path_factory.mktemp("videos")
-
-    @functools.cache
-    def video(name: str) -> tuple[Path, np.ndarray]:
-        case = CASES[name]
-        path = write_video(
-            folder / case.file,
-            number_frames(FRAMES, 48, 96),
-            codec=case.codec,
-            bframes=case.bframes,
-            pix_fmt=case.pix_fmt,
-            options=case.options,
-            first_pts=case.first_pts,
-            container_options=case.container,
-        )
-        return path, decode_all(path)
-
-    return video
-
-
-def decode_all(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
+from .video_cases import CASES, FRAMES, decode_all
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Sound videos
@@ -203,102 +132,6 @@ def test_real_videos_are_exact_wherever_decoding_begins(shared_data, camera):
     assert all((frame == plain[number]).all() for frame, number in zip(frames, wanted, strict=True))
     for number in (13, 60, 99):
         assert (read_all(path, [number])[0][0] == plain[number]).all(), number
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Damaged videos
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [1.0, 0.3])
-@pytest.mark.parametrize(
-    ("name", "packet", "next_keyframe"),
-    [
-        ("mp4", 17, 24),
-        ("mp4", 24, 36),  # a keyframe
-        ("mp4, B-frames", 17, 24),
-        ("mp4, open groups", 17, 24),
-        ("mp4, intra refresh", 17, 36),  # one group more until every block has been renewed
-        ("mkv", 17, 24),
-        ("avi, MPEG-4", 17, 24),
-        ("avi, H.264 with B-frames", 17, 24),
-        ("avi, MJPEG", 17, 18),
-        ("mkv, FFV1", 17, 24),
-    ],
-)
-def test_a_damaged_frame_is_told_and_what_hangs_on_it_and_nothing_else(
-    videos, tmp_path, name, packet, next_keyframe, share
-):
-    sound, plain = videos(name)
-    path = corrupt_packet(shutil.copy(sound, tmp_path / sound.name), packet, share, seed=packet)
-    frames, ok, reasons = read_all(path, range(FRAMES), threads=1)
-    bad = np.flatnonzero(~ok)
-    assert len(bad)
-    assert bad.min() >= packet // 12 * 12
-    assert bad.max() < next_keyframe
-    assert (frames[ok] == plain[ok]).all()
-    assert not frames[~ok].any()
-    assert all((reason is None) == sound for reason, sound in zip(reasons, ok, strict=True))
-    assert any(not str(reasons[n]).startswith("predicted") for n in bad)
-    # Neither threads nor where reading begins change a byte or a verdict.
-    again, _, same = read_all(path, range(FRAMES), threads=4)
-    assert same == reasons
-    assert (again == frames).all()
-    for number in {*bad[::3].tolist(), next_keyframe, FRAMES - 1}:
-        alone, _, (reason,) = read_all(path, [number], threads=2)
-        assert reason == reasons[number]
-        assert (alone[0] == frames[number]).all()
-
-
-def test_frames_predicted_from_a_damaged_one_name_it(videos, tmp_path):
-    path = corrupt_packet(shutil.copy(videos("mp4")[0], tmp_path / "a.mp4"), 17)
-    reasons = read_all(path, range(FRAMES))[2]
-    assert reasons[17] == "cannot be decoded"
-    assert reasons[18:24] == ["predicted from damaged frame 17"] * 6
-    info = probe(path)
-    assert summary(info, range(FRAMES), reasons) == (
-        "a.mp4: 40 frames promised, 40 asked for, 33 sound; 17 cannot be decoded; 18-23 predicted from a damaged one"
-    )
-
-
-def test_every_packet_damaged_is_every_frame_told(videos, tmp_path):
-    path = Path(shutil.copy(videos("mp4")[0], tmp_path / "a.mp4"))
-    for packet in range(len(packet_places(path))):
-        corrupt_packet(path, packet)
-    info = probe(path)
-    assert (info.width, info.height, info.frame_count) == (96, 48, FRAMES)
-    assert not read_all(path, range(FRAMES))[1].any()
-
-
-@pytest.mark.parametrize("name", ["mp4, B-frames", "mkv", "ts", "webm, VP9", "avi, B-frames"])
-@pytest.mark.parametrize("keep", [0.7, 0.8, 0.9])
-def test_a_video_cut_off_in_the_middle_gives_what_is_there_under_its_right_numbers(videos, tmp_path, name, keep):
-    sound, plain = videos(name)
-    path = truncate(shutil.copy(sound, tmp_path / sound.name), keep)
-    info = probe(path)
-    frames, ok, reasons = read_all(path, range(info.frame_count))
-    assert (frames[ok] == plain[: len(ok)][ok]).all()
-    assert info.frame_count <= FRAMES
-    lost = FRAMES - int(ok.sum())
-    assert lost > 0
-    # Either the container promised more than came, or the reader of the container could not know.
-    if info.frame_count == FRAMES:
-        assert any("cut off" in str(reason) for reason in reasons)
-    elif name != "ts":
-        assert any("cut off" in warning for warning in info.warnings)
-
-
-def test_a_size_that_changes_on_the_way_is_told(tmp_path):
-    small = write_video(tmp_path / "small.h264", number_frames(12, 48, 96))
-    large = write_video(tmp_path / "large.h264", number_frames(12, 64, 96, first=12))
-    path = tmp_path / "both.h264"
-    path.write_bytes(small.read_bytes() + large.read_bytes() + small.read_bytes())
-    info = probe(path)
-    assert (info.width, info.height, info.frame_count) == (96, 48, 36)
-    frames, ok, reasons = read_all(path, range(36))
-    assert ok.tolist() == [True] * 12 + [False] * 12 + [True] * 12
-    assert reasons[12] == "its size is 96 x 64, unlike the video's 96 x 48"
-    assert [read_number(frame) for frame in frames[24:]] == list(range(12))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tracemalloc
 from typing import Any
 
@@ -17,58 +16,7 @@ from auglift.pipeline.uadd.descriptor import PRESETS, Preset, Uadd, compute, rad
 from auglift.stores.errors import AugliftError
 
 from .uadd_oracle import JOINTS, check_joint, oracle_radius, upsample
-
-# Shapes --------------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def scenes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
-    """depth (B, h, w), keypoints (B, J, 2), confidence (B, J), frame size: small, and whatever can go wrong."""
-    size = (draw(st.integers(1, 26)), draw(st.integers(1, 26)))
-    batch = draw(st.integers(1, 2))
-    shape = (batch, draw(st.integers(1, 16)), draw(st.integers(1, 16)))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    depth = rng.uniform(0.2, 20, shape).astype(np.float32)
-    holes = draw(st.sampled_from([0.0, 0.0, 0.1, 0.6, 1.0]))
-    if holes:
-        lost = rng.random(shape) < holes
-        depth[lost] = rng.choice([np.nan, np.inf, -np.inf], lost.sum()).astype(np.float32)
-    # About the frame, beside it, and far away; half of them on whole or half pixels, where rims are hit exactly.
-    spread = draw(st.sampled_from([0.0, 10.0, 60.0]))
-    keypoints = rng.uniform(-spread, np.asarray(size) + spread, (batch, JOINTS, 2))
-    if draw(st.booleans()):
-        keypoints = np.round(keypoints * 2) / 2
-    keypoints = keypoints.astype(np.float32)
-    confidence = rng.uniform(-0.3, 1.3, (batch, JOINTS)).astype(np.float32)
-    if draw(st.booleans()):
-        confidence = np.round(confidence)
-    if draw(st.booleans()):
-        keypoints[rng.random(keypoints.shape) < 0.1] = np.nan
-        confidence[rng.random(confidence.shape) < 0.1] = np.nan
-        keypoints[0, 3] = rng.choice([1e30, np.inf, -1e9])
-    return depth, keypoints, confidence, size
-
-
-def run(depth, keypoints, confidence, size, presets=tuple(PRESETS)) -> dict[str, Uadd]:
-    return compute(torch.tensor(depth), torch.tensor(keypoints), torch.tensor(confidence), size, presets)
-
-
-def people(frames: int, seed: int = 0, size: tuple[int, int] = (1000, 1000), cells: tuple[int, int] = (120, 140)):
-    rng = np.random.default_rng(seed)
-    depth = rng.uniform(1, 8, (frames, *cells)).astype(np.float32)
-    keypoints = rng.uniform(-5, np.asarray(size) + 5, (frames, JOINTS, 2)).astype(np.float32)
-    return depth, keypoints, rng.uniform(0, 1.1, (frames, JOINTS)).astype(np.float32), size
-
-
-def same_bits(left: dict[str, Uadd], right: dict[str, Uadd]) -> bool:
-    return left.keys() == right.keys() and all(
-        a.numpy().tobytes() == b.numpy().tobytes()
-        for name in left
-        for a, b in ((left[name].stats, right[name].stats), (left[name].radius, right[name].radius))
-    )
-
-
-# Claims --------------------------------------------------------------------------------------------------------------
+from .uadd_scenes import people, run, same_bits, scenes
 
 
 @settings(max_examples=60, deadline=None)
@@ -206,74 +154,6 @@ def test_a_gpu_gives_the_same_bits_as_the_cpu():
         np.testing.assert_array_equal(here[name].stats.numpy(), there[name].stats.cpu().numpy())
 
 
-def test_of_equally_near_pixels_the_first_in_row_major_order_is_told():
-    depth = torch.zeros(1, 9, 9)
-    depth[0, 2:, :] = 1.0
-    depth[0, 5, 3] = depth[0, 6, 1] = 3.0  # beyond the 90th percentile
-    u = compute(depth, torch.tensor([[[4.0, 4.0]] * JOINTS]), torch.ones(1, JOINTS), (9, 9), ["spatial"])["spatial"]
-    disk = [(u, v) for v in range(9) for u in range(9) if (u - 4) ** 2 + (v - 4) ** 2 <= 9]
-    values = [float(depth[0, v, u]) for u, v in disk]
-    low, high = np.percentile(values, [10, 90])
-    first = [disk[int(np.argmin(np.abs(np.array(values) - target)))] for target in (low, high)]
-    assert u.stats[0, 0].tolist() == [1.0, low, high, *first[0], *first[1]]
-
-
-def test_half_way_between_two_depths_the_first_in_row_major_order_of_either_is_told():
-    # Six pixels: the 10th percentile is half-way between the first and the second smallest, the 90th likewise.
-    depth = torch.tensor([[[5.0, 2.0, 6.0, 3.0, 1.0, 4.0]]])
-    preset = Preset("six", PRESETS["fixed"].replace(r=10).radius, d=50, low=10, high=90, positions=True)
-    found = compute(depth, torch.tensor([[[2.0, 0.0]]]), torch.ones(1, 1), (6, 1), [preset])["six"].stats[0, 0]
-    assert found.tolist() == [3.5, 1.5, 5.5, 1.0, 0.0, 0.0, 0.0]
-
-
-def test_a_whole_pixel_rim_belongs_to_the_disk():
-    depth = torch.arange(81, dtype=torch.float32).view(1, 9, 9)
-    preset = Preset("rim", PRESETS["fixed"].replace(r=2).radius, d=50, low=0, high=100)
-    found = compute(depth, torch.tensor([[[4.0, 4.0]]]), torch.ones(1, 1), (9, 9), [preset])["rim"].stats[0, 0]
-    assert found.tolist() == [40.0, 22.0, 58.0]
-
-
-@pytest.mark.parametrize(("across", "along"), [(3, 2), (4, 1), (5, 2), (5, 5), (6, 3)])
-def test_at_a_rim_the_radius_is_squared_in_float64(across, along):
-    """Squared in float32 each of these radii, the nearest to the root of a whole number, would go the other way."""
-    r = np.float32(math.hypot(across, along))
-    inside = float(r) ** 2 >= across**2 + along**2
-    assert inside != (r * r >= across**2 + along**2)
-    depth = torch.ones(1, 21, 21)
-    depth[0, 10 + along, 10 + across] = 9.0
-    preset = Preset("rim", PRESETS["fixed"].replace(r=float(r)).radius, d=50, low=0, high=100)
-    found = compute(depth, torch.tensor([[[10.0, 10.0]]]), torch.ones(1, 1), (21, 21), [preset])["rim"].stats[0, 0]
-    assert found[2] == (9.0 if inside else 1.0)
-
-
-def test_a_disk_too_small_for_any_pixel_and_a_disk_beside_the_frame_are_nan():
-    depth = torch.ones(1, 4, 4)
-    tiny = Preset("tiny", PRESETS["fixed"].replace(r=0.3).radius, d="pixel", low=0, high=100)
-    for place in ([1.5, 1.5], [-0.4, 2.0], [4.0, 1.0], [1e20, 0.0]):
-        found = compute(depth, torch.tensor([[place]]), torch.ones(1, 1), (4, 4), [tiny])["tiny"]
-        assert found.stats.isnan().all()
-        assert found.radius.tolist() == [[pytest.approx(0.3)]]
-
-
-def test_a_joint_on_a_hole_has_no_own_depth_but_its_neighbours_percentiles():
-    depth = torch.full((1, 20, 20), 2.0)
-    depth[0, 10, 10] = math.nan
-    keypoints = torch.full((1, JOINTS, 2), 10.4)
-    found = compute(depth, keypoints, torch.ones(1, JOINTS), (20, 20), ["quantile"])["quantile"].stats[0, 0]
-    assert math.isnan(found[0])
-    assert found[1:].tolist() == [2.0, 2.0]
-
-
-def test_a_hole_does_not_spread_to_pixels_that_take_nothing_from_it():
-    depth = torch.ones(1, 5, 5)
-    depth[0, 2, 2] = math.inf
-    own = Preset("own", PRESETS["fixed"].replace(r=0.25).radius)
-    v, u = np.mgrid[:5, :5]
-    keypoints = torch.tensor(np.stack([u.ravel(), v.ravel()], -1)[None].astype(np.float32))
-    found = compute(depth, keypoints, torch.ones(1, 25), (5, 5), [own])["own"].stats
-    assert found.isnan().nonzero().tolist() == [[0, 12, 0]]
-
-
 def test_room_to_work_in_is_a_few_disks_whatever_the_batch():
     def peak(frames: int) -> int:
         depth, keypoints, confidence = (torch.tensor(part) for part in people(frames)[:3])
@@ -327,14 +207,6 @@ def test_the_radius_is_the_same_bits_in_any_batch_and_never_leaves_its_bounds(co
         assert all(row.numpy().tobytes() == one[0].numpy().tobytes() for row in many)
         assert (one >= 3).all()
         assert (one <= 30).all()
-
-
-def test_a_preset_of_the_own_pixel_alone_is_told_too():
-    preset = Preset("own", PRESETS["fixed"].radius, d="pixel")
-    depth = torch.arange(16.0).view(1, 4, 4)
-    found = compute(depth, torch.tensor([[[2.9, 1.2], [-1.0, 9.0]]]), torch.ones(1, 2), (4, 4), [preset])["own"]
-    assert found.stats[0, :, 0].isnan().tolist() == [False, True]  # the second disk misses the frame
-    assert found.stats[0, 0, 0] == 6
 
 
 def test_replaced_constants_are_used():

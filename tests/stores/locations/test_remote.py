@@ -1,11 +1,8 @@
-"""remote.py: a bucket keeps the promises of a location, and a bad connection is an error, never bad data."""
+"""remote.py: a bucket keeps the promises of a location, for a store, its lock and a depth pass."""
 
 from __future__ import annotations
 
-import builtins
-import hashlib
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -20,72 +17,28 @@ import pytest
 
 from auglift.stores.errors import (
     CorruptStoreError,
-    InvalidValueError,
-    MissingExtraError,
     MissingFileError,
     StoreIncompleteError,
     StoreLockedError,
-    StoreReadError,
-    StoreWriteError,
 )
 from auglift.stores.format.schema import FIELDS
 from auglift.stores.locations import remote
-from auglift.stores.locations.base import Location
 from auglift.stores.locations.choose import locate
-from auglift.stores.locations.remote import BucketLocation, WebLocation
+from auglift.stores.locations.remote import BucketLocation
 from auglift.stores.reading.store import FeatureStore
 from auglift.stores.reading.windows import WindowLoader
 from auglift.stores.writing.lock import LOCK, StoreLock
 from auglift.stores.writing.verify import repair, verify
 
 from ...fakes.folders import digest_of_folder
-from ...fakes.servers import BUCKET, CuttingProxy, gs_server, s3_server, web_server
+from ...fakes.servers import BUCKET, gs_server
 from ...fakes.stores import MadeStore
 from .location_claims import LocationClaims
+from .made_store import MADE, digest_of
 
-pytest.importorskip("moto")
-pytest.importorskip("obstore")
+pytestmark = pytest.mark.usefixtures("environment")
 
 ROOT = Path(__file__).resolve().parents[3]
-MADE = MadeStore(lengths=(7, 6), shard_frames=5, only=("keypoints", "valid", "uadd/paper"))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture(autouse=True)
-def environment(server, monkeypatch, tmp_path):
-    """Only what a test sets: no keys of the machine it runs on, no long patience."""
-    for name in os.environ:
-        if name.startswith(("AWS_", "GOOGLE_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    quick = {"init_backoff": remote.timedelta(milliseconds=10), "max_backoff": remote.timedelta(milliseconds=50)}
-    monkeypatch.setitem(remote.RETRY, "backoff", {**quick, "base": 2})
-    monkeypatch.setitem(remote.RETRY, "max_retries", 3)
-
-
-@pytest.fixture
-def url() -> str:
-    return f"s3://{BUCKET}/{uuid.uuid4().hex}/walk 1.zarr"
-
-
-@pytest.fixture
-def location(url) -> BucketLocation:
-    found = locate(url)
-    assert isinstance(found, BucketLocation)
-    return found
-
-
-def digest_of(location: Location) -> dict[str, str]:
-    return {key: hashlib.sha256(location.read(key)).hexdigest() for key in location.listing()}
 
 
 class TestBucket(LocationClaims):
@@ -204,210 +157,6 @@ def test_of_many_jobs_that_start_together_on_a_bucket_one_gets_it(url):
     locks[0].release()
 
 
-def test_a_lock_whose_answer_was_lost_is_ours_all_the_same(location, server, monkeypatch):
-    """The put arrived, its answer did not; the repeated put finds the lock there."""
-    proxy = CuttingProxy(server, lambda number: (None, 10) if number == 1 else (None, None))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    with StoreLock(locate(location.url)):
-        assert location.listing() == [LOCK]
-    assert location.listing() == []
-    proxy.close()
-
-
-# --- connections that drop
-
-
-@pytest.mark.parametrize("passed", [0, 100, 5_000, 100_000])
-def test_an_answer_that_breaks_off_once_is_asked_for_again(location, server, monkeypatch, passed):
-    data = np.random.default_rng(0).bytes(300_000)
-    location.write("shard", data)
-    proxy = CuttingProxy(server, lambda number: (None, passed) if number == 1 else (None, None))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    assert locate(location.url).read("shard") == data
-    assert proxy.connections > 1
-    proxy.close()
-
-
-@pytest.mark.parametrize("passed", [0, 100, 5_000, 100_000])
-def test_a_put_that_breaks_off_once_is_sent_again(location, server, monkeypatch, passed):
-    data = np.random.default_rng(0).bytes(300_000)
-    proxy = CuttingProxy(server, lambda number: (passed, None) if number == 1 else (None, None))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    locate(location.url).write("shard", data)
-    assert location.read("shard") == data
-    assert proxy.connections > 1
-    proxy.close()
-
-
-def test_a_connection_that_keeps_dropping_inside_a_shard_is_a_clear_error_and_nothing_is_half_read(
-    location, server, monkeypatch
-):
-    MadeStore(lengths=(600,), shard_frames=600, only=("keypoints", "valid")).run(location)
-    proxy = CuttingProxy(server, lambda number: (None, 20_000))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    store = FeatureStore.open(location.url)  # metadata is small and passes
-    proxy.allowed = lambda number: (None, 1_000)
-    with pytest.raises(StoreReadError, match=r"keypoints/c/0/0/0 cannot be read: .*check the connection"):
-        store.read("keypoints")
-    proxy.close()
-
-
-def test_a_connection_that_keeps_dropping_inside_a_put_leaves_nothing_half_written(location, server, monkeypatch):
-    made = MadeStore(lengths=(600,), shard_frames=600, only=("keypoints", "valid"))
-    proxy = CuttingProxy(server, lambda number: (30_000, None))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    with pytest.raises(StoreWriteError, match=r"keypoints/c/0/0/0 cannot be written: .*what is finished is kept"):
-        made.run(location.url)
-    proxy.close()
-    assert not [key for key in location.listing() if "/c/" in key or key.startswith("ledger/")]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    made.run(location.url)
-    assert verify(location.url, deep=True) == []
-
-
-def test_a_server_that_is_not_there_is_named_as_such(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(StoreReadError, match="Connection refused, tried 4 times; check the connection") as error:
-        FeatureStore.open("s3://bucket/s.zarr")
-    assert "\n" not in str(error.value)
-    assert len(str(error.value)) < 250
-
-
-# --- who may not
-
-
-def test_no_store_in_a_bucket_is_a_missing_file(url):
-    with pytest.raises(MissingFileError, match="there is no store at s3://"):
-        FeatureStore.open(url)
-
-
-def test_a_bucket_that_is_not_there_is_named(monkeypatch):
-    for action in (FeatureStore.open, verify, MADE.run):
-        with pytest.raises((StoreReadError, StoreWriteError), match=r"there is no bucket 'nowhere'; check its name"):
-            action("s3://nowhere/s.zarr")
-
-
-def test_no_credentials_is_said_with_what_to_set(monkeypatch):
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    # The machine's role would be asked next: nobody answers there.
-    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9/169.254.169.254")
-    with pytest.raises(StoreReadError, match=r"no credentials were found; set AWS_ACCESS_KEY_ID .*AWS_SKIP_SIGNATURE"):
-        FeatureStore.open("s3://bucket/s.zarr")
-
-
-def test_credentials_that_may_not_are_told_from_a_lost_connection(location, monkeypatch):
-    location.write("zarr.json", b"{}")
-    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-    with pytest.raises(StoreReadError, match=r"access is denied.*check the credentials"):
-        FeatureStore.open(location.url)
-
-
-@pytest.mark.parametrize("profile", ["default", "lab"])
-def test_keys_in_the_files_of_awss_own_tools_are_used(location, monkeypatch, tmp_path, profile):
-    location.write("key", b"1")
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "credentials").write_text(
-        f"[{profile}]\naws_access_key_id = test\naws_secret_access_key = test\n[other]\naws_access_key_id = x\n"
-    )
-    section = profile if profile == "default" else f"profile {profile}"
-    (tmp_path / ".aws" / "config").write_text(f"[{section}]\nregion = eu-central-1\noutput = json\n")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
-        monkeypatch.delenv(name)
-    if profile != "default":
-        monkeypatch.setenv("AWS_PROFILE", profile)
-    assert locate(location.url).read("key") == b"1"
-
-
-def test_a_broken_credentials_file_is_an_error_of_ours(monkeypatch, tmp_path):
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "credentials").write_text("no section\n")
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    with pytest.raises(InvalidValueError, match="AWS configuration"):
-        locate("s3://bucket/s.zarr")
-
-
-def test_an_unencrypted_server_elsewhere_needs_a_word(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio.example:9000")
-    with pytest.raises(InvalidValueError, match="set AWS_ALLOW_HTTP=true"):
-        locate("s3://bucket/s.zarr")
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    assert isinstance(locate("s3://bucket/s.zarr"), BucketLocation)
-
-
-@pytest.mark.parametrize("text", ["s3://", "s3:///folder", "gs://"])
-def test_a_url_without_a_bucket_is_refused(text):
-    with pytest.raises(InvalidValueError, match="names no bucket"):
-        locate(text)
-
-
-def test_without_the_extra_the_error_says_which(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("obstore"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'auglift\[remote\]'"):
-        locate("s3://bucket/s.zarr")
-
-
-# --- https, to read
-
-
-@pytest.fixture(scope="module")
-def web(tmp_path_factory) -> Iterator[tuple[str, Path]]:
-    folder = tmp_path_factory.mktemp("web")
-    MADE.run(folder / "data" / "walk 1.zarr")
-    with web_server(folder) as url:
-        yield f"{url}/data/walk%201.zarr", folder / "data" / "walk 1.zarr"
-
-
-def test_a_finished_store_on_a_web_server_is_read_and_verified(web):
-    url, _ = web
-    store = FeatureStore.open(url)
-    assert isinstance(store.location, WebLocation)
-    for spec in MADE.layout.fields:
-        np.testing.assert_array_equal(store.read(spec.name), MADE.values(spec))
-    assert verify(url, deep=True) == []
-
-
-def test_damage_on_a_web_server_is_found(web):
-    url, folder = web
-    path = folder / "keypoints" / "c" / "0" / "0" / "0"
-    data = path.read_bytes()
-    try:
-        path.write_bytes(data[:-1])
-        assert [finding.key for finding in verify(url)] == ["keypoints/c/0/0/0"]
-        path.unlink()
-        assert [finding.key for finding in verify(url)] == ["keypoints/c/0/0/0"]
-    finally:
-        path.write_bytes(data)
-
-
-def test_a_web_server_is_not_written_to(web):
-    url, folder = web
-    before = digest_of_folder(folder)
-    with pytest.raises(StoreWriteError, match="can only be read"):
-        MADE.run(url)
-    with pytest.raises(StoreWriteError, match="can only be read"):
-        locate(url).delete("plan.json")
-    assert digest_of_folder(folder) == before
-
-
-def test_nothing_on_a_web_server_is_a_missing_file(web):
-    with pytest.raises(MissingFileError, match="there is no store at http://"):
-        FeatureStore.open(web[0].replace("walk", "run"))
-
-
-def test_a_half_built_store_on_a_web_server_cannot_be_listed(web, tmp_path):
-    MADE.run(web[1].parent / "half.zarr", shards=1)
-    with pytest.raises(StoreReadError, match="only finished stores"):
-        verify(web[0].replace("walk%201", "half"))
-
-
 # --- the depth pass
 
 
@@ -451,15 +200,3 @@ def test_windows_from_a_bucket_are_those_from_a_folder(location, tmp_path):
                 np.testing.assert_array_equal(far[key], near[key], err_msg=key)
             count += len(near["keypoints"])
         assert count == sum(-(-length // 50) for length in made.lengths)
-
-
-def test_a_connection_that_drops_under_a_loader_is_an_error_not_a_batch(location, server, monkeypatch):
-    made = MadeStore(lengths=(600,), shard_frames=600, only=("keypoints", "valid"))
-    made.run(location)
-    proxy = CuttingProxy(server, lambda number: (None, 20_000))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    loader = WindowLoader(FeatureStore.open(location.url), ["keypoints"], window=9, batch_size=64)
-    proxy.allowed = lambda number: (None, 1_000)
-    with pytest.raises(StoreReadError, match="check the connection"):
-        next(iter(loader))
-    proxy.close()
