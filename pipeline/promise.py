@@ -45,7 +45,7 @@ def promise_of(path: Path) -> Promise:
     warnings = []
     with container:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        tick, aspect, note = float(stream.time_base or 0), stream.sample_aspect_ratio, choice_of_stream(container)
+        tick, aspect, note = float(stream.time_base or 0), stream.sample_aspect_ratio, choice_of_stream(path, container)
         is_avi = container.format.name == "avi"
         listed = _listed(path, container, stream)
     if listed is not None:
