@@ -171,10 +171,10 @@ class _Decoder:
 
     def _drained(self, end: int, threads: int) -> Iterator[Event]:
         frames, failed = finish(self._open(threads)[1])
+        if failed:  # said first: of these frames, one may be what failed
+            yield Event("failed", end - 1)
         for number, frame in frames:
             yield Event("frame", number, frame)
-        if failed:
-            yield Event("failed", end - 1)
         yield Event("drained", end)
 
     def _packets(self, start: int, threads: int, seek: bool) -> Iterator[tuple[int, av.Packet]]:
