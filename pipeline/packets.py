@@ -122,7 +122,10 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     count = len(packets.key)
     if not count:
         raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
-    starts = segments(packets.dts, packets.key) if packets.timed and packets.falls_back else [0]
+    starts = [0]
+    if packets.timed and packets.falls_back:
+        # In MPEG-TS each frame has its times. Elsewhere FFmpeg makes up those of some, not always in order.
+        starts = segments(packets.pts, packets.dts, packets.key, 1 if packets.container == "mpegts" else 8)
     segment = np.searchsorted(starts, np.arange(count), side="right") - 1
     shown, expected, defect, key = _display(path, packets, starts, segment)
 

@@ -68,18 +68,27 @@ def test_a_far_frame_behind_a_joint_is_sought_where_it_is(tmp_path, monkeypatch)
 
 
 def test_a_segment_begins_where_the_time_of_decoding_falls_back_and_stays_back():
-    def begins(times: list[int | None], keys: tuple[int, ...] = (0,)) -> list[int]:
+    def begins(times: list[int | None], keys: tuple[int, ...] = (0,), late: int = 2, steps: int = 1) -> list[int]:
         dts = np.array([NONE if time is None else time for time in times])
-        return segments(dts, np.isin(np.arange(len(times)), keys))
+        pts = np.where(dts == NONE, NONE, dts + late)
+        return segments(pts, dts, np.isin(np.arange(len(times)), keys), steps)
 
     assert begins([0, 1, 2, 3]) == [0]
     assert begins([5, 6, 7, 0, 1, 2]) == [0, 3]
     assert begins([5, 6, 7, 6, 8, 9]) == [0]  # one packet out of step
     assert begins([5, 6, 7, 6, 8, 9], keys=(0, 3)) == [0, 3]
+    assert begins([5, 6, 7, 7, 8, 9], keys=(0, 3)) == [0, 3]
+    assert begins([5, 6, 7, 7, 8, 9]) == [0]
     assert begins([5, None, 6, None, 0, None, 1]) == [0, 4]
     assert begins([5, 6, 0]) == [0, 2]
     assert begins([5, 6, 5]) == [0]
     assert begins([5, 6, 0, 1, 2, 0, 1]) == [0, 2, 5]
+    assert begins([5, 6, 7, 5, 6, 8, 9, 10], steps=3) == [0]
+    assert begins([5, 6, 7, 1, 2, 3, 4, 5], steps=3) == [0, 3]
+    # A keyframe that is shown after all before it: its time of decoding alone is out of step.
+    pts, dts = np.array([3, 9, 6, 12, 10]), np.array([1, 3, 6, 6, 7])
+    assert segments(pts, dts, np.array([1, 0, 0, 1, 0], bool)) == [0]
+    assert segments(np.array([3, 9, 6, 8, 10]), dts, np.array([1, 0, 0, 1, 0], bool)) == [0, 3]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
