@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -60,8 +61,8 @@ class StoredPackets(NamedTuple):
     tick: float
 
 
-def read_packets(path: Path) -> StoredPackets:
-    """All packets of the stream that is read. Raises as `open_video`."""
+def read_packets(path: Path, limit: int | None = None) -> StoredPackets:
+    """All packets of the stream that is read, or the first ones. Raises as `open_video`."""
     container, stream = open_video(path)
     with container:
         reader = picture_reader(stream)
@@ -76,7 +77,7 @@ def read_packets(path: Path) -> StoredPackets:
                 p.is_corrupt,
                 reader(p),
             )
-            for p in packets_of(container, stream)
+            for p in itertools.islice(packets_of(container, stream), limit)
         ]
         kind, flags = container.format.name, container.format.flags
         table = np.array(rows, np.int64).reshape(-1, 9)

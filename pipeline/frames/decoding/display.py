@@ -119,7 +119,7 @@ class _Segment:
         came, head = list(self.kinds), self.head
         lost = {n for n in self.fed if self.known.expected[n]} - set(came)
         # A decoder that fails may swallow the frame that it was about to give, and what hangs on the one that it lost.
-        flawed = min([*self.failed, *self.corrupt], default=len(self.known.keys))
+        flawed = min([*self.failed, *self.corrupt], default=np.inf)
         failed = {n for n in lost if flawed <= n + _PATIENCE}
         delivery.headless |= {n for n in self.fed if head is None or n < head}
         delivery.came += _shown(sorted(came), self.kinds) if self.codec in _ORDERED_BY_KIND else came

@@ -23,6 +23,7 @@ from .timeline import NONE, behind_the_cut, segments, since_first
 
 # What is known of a packet before it is decoded. Only what is DAMAGED is kept from the decoder.
 SOUND, DAMAGED, HEADLESS, UNPLACED = 0, 1, 2, 3
+_BEGINNING = 64  # packets in which a first group shows whether it is open
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,26 @@ def packet_index(path: Path) -> PacketIndex:
     return _packet_index(path, stat.st_size, stat.st_mtime_ns)
 
 
+def begins_whole(path: Path) -> bool:
+    """Whether a decoder gives each of the first frames: none hangs on one that is not in the file."""
+    packets = read_packets(path, _BEGINNING)
+    if not len(packets.key) or (packets.pts == NONE).any():
+        return False
+    expected = ~packets.discarded & np.isin(packets.gives, (FRAME, UNSURE))
+    begun = deliver_beginnings(path, Known([0], packets.key, expected, packets.corrupt), packets.pts)
+    return bool(packets.key[0]) and not begun.silent
+
+
 @lru_cache(maxsize=16)
 def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     packets = read_packets(path)
     count = len(packets.key)
     if not count:
         raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
-    starts = segments(packets.dts, packets.key) if packets.timed and packets.falls_back else [0]
+    starts = [0]
+    if packets.timed and packets.falls_back:
+        # In MPEG-TS each frame has its times. Elsewhere FFmpeg makes up those of some, not always in order.
+        starts = segments(packets.pts, packets.dts, packets.key, 1 if packets.container == "mpegts" else 8)
     segment = np.searchsorted(starts, np.arange(count), side="right") - 1
     shown, expected, defect, key = _display(path, packets, starts, segment)
 
@@ -226,10 +240,11 @@ def _first_frames(
     """The number of the first frame shown from each group's keyframe on."""
     first = np.empty(len(group_start), np.int64)
     bounds = np.searchsorted(segment[order], np.arange(len(starts) + 1))
+    begins = frozenset(starts)
     times = shown[order]
     for g, start in enumerate(group_start.tolist()):
         low, high = bounds[segment[start]], bounds[segment[start] + 1]
-        first[g] = low if start in starts else low + np.searchsorted(times[low:high], shown[start])
+        first[g] = low if start in begins else low + np.searchsorted(times[low:high], shown[start])
     return np.minimum.accumulate(first[::-1])[::-1]
 
 

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from .demux import header_frames
-from .packets import packet_index
+from .packets import begins_whole, packet_index
 from .pictures import picture_reader
 from .pixels import picture_of
 from .streams import choice_of_stream, cut_off, open_video
@@ -45,7 +45,7 @@ def promise_of(path: Path) -> Promise:
     warnings = []
     with container:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-        tick, aspect, note = float(stream.time_base or 0), stream.sample_aspect_ratio, choice_of_stream(container)
+        tick, aspect, note = float(stream.time_base or 0), stream.sample_aspect_ratio, choice_of_stream(path, container)
         is_avi = container.format.name == "avi"
         listed = _listed(path, container, stream)
     if listed is not None:
@@ -83,6 +83,8 @@ def _listed(path: Path, container: InputContainer, stream: VideoStream) -> tuple
     if count is None or not picture_reader(stream).trusts_header:
         return None
     if container.format.name == "avi" and (stream.codec_context.codec.reorder or cut_off(path, "avi")):
+        return None
+    if not begins_whole(path):
         return None
     times = np.sort([e.timestamp for e in stream.index_entries if not e.is_discard]) * float(stream.time_base or 0)
     return count, times - times[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -18,6 +20,8 @@ from ....stores.reading.read_ahead import require_consumer
 _STILL = int(Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image)
 # What `ffmpeg` itself adds to a stream's area, in pixels, where the file marks the stream as the default one.
 _DEFAULT_BONUS = 5_000_000
+# Packets to look at, to tell a stream of one picture from a video.
+_PACKETS_OF_A_STILL = 100
 _TS_SYNC = 0x47
 
 
@@ -28,44 +32,63 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
     if not path.stat().st_size:
         raise InvalidValueError(f"{path} is empty (0 bytes); fetch or copy it again")
     try:
-        # The whitelist: a playlist on disk cannot send FFmpeg to the network.
-        container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
+        container = _open(path)
     except (av.error.FFmpegError, ValueError) as error:
         if _lost_its_index(path):
             raise InvalidValueError(
                 f"{path} is a cut-off MP4: its index (the moov atom) is missing; fetch or copy it again"
             ) from error
         raise InvalidValueError(f"{path} is not a video that FFmpeg can open; give a video or a folder") from error
-    streams = moving_streams(container)
+    streams = moving_streams(path, container)
     if streams:
         return container, streams[0]
     container.close()
     raise InvalidValueError(f"{path} holds no video stream; give a video or a folder of images")
 
 
-def moving_streams(container: InputContainer) -> list[VideoStream]:
+def moving_streams(path: Path, container: InputContainer) -> list[VideoStream]:
     """The container's video streams, the one that is read first.
 
     The choice is that of `ffmpeg` itself: the largest picture, and a stream that is marked as default before others.
-    Cover pictures and thumbnails are no videos, and a stream of one frame is only read where there is no other.
+    Cover pictures and thumbnails are no videos, and a stream of one picture is read only where there is no other.
     """
     streams = [
         stream
         for stream in container.streams.video
         if not int(stream.disposition) & _STILL and stream.codec_context is not None
     ]
+    if len(streams) < 2:
+        return streams
+    stat = path.stat()
+    stills = _stills(path, stat.st_size, stat.st_mtime_ns)
 
     def rank(stream: VideoStream) -> tuple[bool, int, int]:
         area = stream.codec_context.width * stream.codec_context.height
         default = bool(int(stream.disposition) & int(Disposition.default))
-        return stream.frames == 1, -(area + _DEFAULT_BONUS * default), stream.index
+        return stream.index in stills, -(area + _DEFAULT_BONUS * default), stream.index
 
     return sorted(streams, key=rank)
 
 
-def choice_of_stream(container: InputContainer) -> str | None:
+@lru_cache(maxsize=16)
+def _stills(path: Path, size: int, modified: int) -> frozenset[int]:
+    """The streams of which the beginning of the file holds one packet at most."""
+    with _open(path) as container:
+        counts = {stream.index: 0 for stream in container.streams.video}
+        with contextlib.suppress(av.error.FFmpegError):
+            for packet in itertools.islice(container.demux(list(container.streams.video)), _PACKETS_OF_A_STILL):
+                counts[packet.stream.index] += bool(packet.size)
+    return frozenset(index for index, count in counts.items() if count < 2)
+
+
+def _open(path: Path) -> InputContainer:
+    # The whitelist: a playlist on disk cannot send FFmpeg to the network.
+    return av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
+
+
+def choice_of_stream(path: Path, container: InputContainer) -> str | None:
     """Which stream is read and which are not, in a line; None where there is only one."""
-    streams = moving_streams(container)
+    streams = moving_streams(path, container)
     if len(streams) < 2:
         return None
     said = [f"{s.index} ({s.codec_context.width} x {s.codec_context.height}, {s.codec_context.name})" for s in streams]

@@ -14,23 +14,30 @@ _RATES = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 
 _RATES += [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
 
 
-def segments(dts: np.ndarray, key: np.ndarray) -> list[int]:
+def segments(pts: np.ndarray, dts: np.ndarray, key: np.ndarray, steps: int = 1) -> list[int]:
     """The first packet of each segment: of each part of the file that has a clock of its own.
 
-    A segment begins where the time of decoding falls back: at a keyframe, or where it stays back. One packet out of
-    step is none.
+    A segment begins where the time of decoding falls back: at a keyframe that is not shown after what came before, or
+    where time stays back. One packet out of step is none.
 
-    dts   (P,)   as the container tells them; NONE where it does not
-    key   (P,)   bool, the packet begins with a keyframe
+    pts, dts   (P,)   times of display and of decoding; NONE where they are not told
+    key        (P,)   bool, the packet begins with a keyframe
+    steps      for how many more packets time must stay back
     """
     known = np.flatnonzero(dts != NONE)
     times = dts[known]
+    latest = np.maximum.accumulate(pts)
     starts = [0]
-    for place in np.flatnonzero(np.diff(times) < 0) + 1:
-        before, after = times[place - 1], times[place + 1 : place + 2]
-        stays_back = after[0] < before if len(after) else place > 1 and times[place] < times[place - 2]
-        if key[known[place]] or stays_back:
-            starts.append(int(known[place]))
+    for place in (np.flatnonzero(np.diff(times) <= 0) + 1).tolist():
+        now, before, following = times[place], times[place - 1], times[place + 1 : place + 1 + steps]
+        start = int(known[place])
+        shown_before = key[start] and NONE < pts[start] <= latest[start - 1]
+        # At the end of the file, a leap of more than a packet.
+        stays_back = now < before and (following < before).all()
+        stays_back &= len(following) == steps or (place > 1 and now < times[place - 2])
+        if shown_before or stays_back:
+            starts.append(start)
+            latest[start:] = np.maximum.accumulate(pts[start:])
     return starts
 
 

@@ -60,12 +60,12 @@ def decode(path: Path, wanted: np.ndarray, threads: int) -> Iterator[tuple[int, 
     with contextlib.closing(_Decoder(path, index, delivered)) as decoder:
         while delivered and not decoder.changed:
             last = _last_of_stretch(index, delivered)
-            while delivered and delivered[0] <= last:
+            while delivered and delivered[0] <= last and not decoder.changed:
                 first = delivered[0]
                 spoiled = yield from decoder.attempt(index.starting_group(first), last, threads)
                 if spoiled is not None and delivered and delivered[0] <= last:
                     yield from decoder.careful_attempts(spoiled)
-                if delivered and delivered[0] == first:
+                if delivered and delivered[0] == first and not decoder.changed:
                     yield delivered.popleft(), LOST
         for number in delivered:
             yield number, CHANGED
@@ -171,10 +171,10 @@ class _Decoder:
 
     def _drained(self, end: int, threads: int) -> Iterator[Event]:
         frames, failed = finish(self._open(threads)[1])
+        if failed:  # said first: of these frames, one may be what failed
+            yield Event("failed", end - 1)
         for number, frame in frames:
             yield Event("frame", number, frame)
-        if failed:
-            yield Event("failed", end - 1)
         yield Event("drained", end)
 
     def _packets(self, start: int, threads: int, seek: bool) -> Iterator[tuple[int, av.Packet]]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from auglift.stores.reading.read_ahead import read_ahead
+from auglift.stores.reading.read_ahead import read_ahead, require_consumer
 
 
 def readers() -> int:
@@ -45,6 +45,25 @@ def test_leaving_early_closes_the_source_and_ends_the_thread():
     ahead.close()
     assert closed.is_set()
     assert readers() == 0
+
+
+def test_leaving_ends_a_source_that_is_busy_for_ever_between_two_items():
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield 0
+            while True:
+                require_consumer()
+        finally:
+            closed.set()
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 0
+    ahead.close()
+    assert closed.is_set()
+    assert readers() == 0
+    require_consumer()  # nobody reads ahead here: there is nobody to leave
 
 
 def test_no_more_than_depth_items_wait():
