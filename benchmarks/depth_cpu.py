@@ -61,7 +61,7 @@ def compiled(network: DepthAnything, inputs: Tensor) -> Forward:
 
 
 def onnx_runtime(network: DepthAnything, inputs: Tensor) -> Forward:
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     whole = _Whole(network, (inputs.shape[-2], inputs.shape[-1]))
     sample = inputs[:1].clone().contiguous()

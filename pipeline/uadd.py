@@ -19,6 +19,7 @@ from ..stores.skeleton import H36M_17
 from .disks import HUNDREDTHS, Asked, Disks, as_array, disk_percentiles
 from .presets import PRESETS, Preset, Rule
 from .radii import Kind, radii
+from .traffic import upload
 
 __all__ = ["PRESETS", "Preset", "Uadd", "compute", "measure", "radius"]
 
@@ -87,7 +88,7 @@ def compute(
     presets = tuple(presets)
     places, trust = _host(keypoints, confidence, _plan(presets))
     found = measure(depth, places, trust, frame_size, presets)
-    return {name: Uadd(stats, torch.from_numpy(radius).to(depth.device)) for name, (stats, radius) in found.items()}
+    return {name: Uadd(stats, upload(radius, depth.device)) for name, (stats, radius) in found.items()}
 
 
 def measure(
