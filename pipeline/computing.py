@@ -78,7 +78,7 @@ class Computing:
             )
         if self.depth_backend == "openvino":
             self._use_openvino(extractor.depth, chosen, threads)
-            networks.remove(extractor.depth)
+            networks = [each for each in networks if each is not extractor.depth]
         for network in networks:
             network.compute_in(chosen)
         if wants_compiler(self.compile, device, self.frames):

@@ -108,4 +108,4 @@ def fold_norms(network: nn.Module) -> None:
         if isinstance(layer.norm, nn.BatchNorm2d) and isinstance(layer.conv, nn.Conv2d):
             # A new convolution: RTMDet's levels share one, and each has a normalisation of its own.
             layer.conv = nn.utils.fusion.fuse_conv_bn_eval(layer.conv, layer.norm).requires_grad_(False)
-            setattr(layer, layer.norm_name, nn.Identity())
+            setattr(layer, str(layer.norm_name), nn.Identity())

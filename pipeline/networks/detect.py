@@ -79,7 +79,7 @@ class RTMDet:
         # last box. Of one class, above the threshold, a thousand are more than there are people.
         self._test_cfg.nms_pre = min(int(self._test_cfg.nms_pre), 1000)
         self._rules = rules_of(head, self._test_cfg)
-        self._cells: list[Tensor] | None = None
+        self._cells: list[Tensor] = []
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -144,7 +144,7 @@ class RTMDet:
 
     def _points(self, sizes: Sequence[Sequence[int]]) -> list[Tensor]:
         """Where the cells of each level lie in the input, which always has the same size."""
-        if self._cells is None:
+        if not self._cells:
             with torch.inference_mode(False):
                 self._cells = self._model.bbox_head.prior_generator.grid_priors(sizes, device=self._device)
         return self._cells

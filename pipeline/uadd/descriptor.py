@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...stores.errors import InvalidValueError
 from ...stores.format.skeleton import H36M_17
+from ..device.traffic import upload
 from .disks import HUNDREDTHS, Disks, Queries, as_array
 from .percentiles import disk_percentiles
 from .presets import PRESETS, Preset, Rule
@@ -88,7 +89,7 @@ def compute(
     presets = tuple(presets)
     places, trust = _host(keypoints, confidence, _plan(presets))
     found = measure(depth, places, trust, frame_size, presets)
-    return {name: Uadd(stats, torch.from_numpy(radius).to(depth.device)) for name, (stats, radius) in found.items()}
+    return {name: Uadd(stats, upload(radius, depth.device)) for name, (stats, radius) in found.items()}
 
 
 def measure(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -76,7 +76,7 @@ class _OnGpu(Tensor):
         self.ticket = stream.enqueue()
         self.recorded: set[PretendedStream] = set()
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -194,7 +194,7 @@ class PretendedGpu:
 
     # Checks ----------------------------------------------------------------------------------------------------------
 
-    def _check(self, name: str, tensors: list[Tensor], there: list[_OnGpu], indices: Any = ()) -> None:
+    def _check(self, name: str, tensors: Sequence[Tensor], there: Sequence[Any], indices: Any = ()) -> None:
         for each in tensors:
             # A number in a tensor of the host's goes along as a number; as an index nothing does.
             if not isinstance(each, _OnGpu) and (each.dim() or any(each is index for index in indices)):

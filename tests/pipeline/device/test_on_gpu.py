@@ -10,19 +10,16 @@ import torch
 
 from auglift.pipeline.build import NetworkOptions
 from auglift.pipeline.computing import Computing
-from auglift.pipeline.device.precision import Precision
 from auglift.pipeline.device.traffic import download, page_locked, upload
 from auglift.pipeline.execution.batch_memory import ForwardLimit
 from auglift.pipeline.execution.overlap import Given, run
 from auglift.pipeline.extract import Extractor, StageTimes
 from auglift.pipeline.frames.resize import resize_bicubic
-from auglift.pipeline.networks.depth import build_depth
-from auglift.pipeline.networks.detect import build_detector
-from auglift.pipeline.networks.pose import build_pose
-from auglift.pipeline.uadd.descriptor import PRESETS, compute
+from auglift.pipeline.uadd.descriptor import compute
 
 from ...fakes.cuda import DEVICE, Counts, PretendedGpu
 from ...fakes.networks import fake_extractor
+from ...fakes.tiny_networks import blocks, tiny_extractor
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:torch.meshgrid:UserWarning")
 
@@ -33,30 +30,12 @@ MOST_WAITS = 5
 MOST_OPERATIONS = {"detect": 450, "pose": 450, "depth and uadd": 1000}
 
 
-def tiny(device: str) -> Extractor:
-    """The shipped networks; the detector finds somebody in any noise."""
-    networks = build_detector("tiny", device=device, score_threshold=1e-4), build_pose("tiny", device=device)
-    depth = build_depth("tiny", device=device)
-    return Extractor(*networks, depth, tuple(PRESETS.values()), torch.device(device), max_people=2)
-
-
-def in_halves(extractor: Extractor, precision: str) -> Extractor:
-    for network in (extractor.detector, extractor.pose, extractor.depth):
-        network.compute_in(Precision(precision))  # type: ignore[union-attr]
-    return extractor
-
-
-def pictures(count: int, height: int = 120, width: int = 160) -> np.ndarray:
-    coarse = np.random.default_rng(count).integers(0, 256, (count, height // 8, width // 8, 3), dtype=np.uint8)
-    return coarse.repeat(8, axis=1).repeat(8, axis=2)
-
-
 def test_a_batch_makes_the_host_wait_three_times_and_starts_a_bounded_number_of_operations():
     with PretendedGpu() as gpu:
-        extractor = in_halves(tiny("cuda:0"), "bfloat16")
-        extractor.extract(pictures(2), np.ones(2, bool))  # makes the tables that are kept
+        extractor = tiny_extractor("cuda:0", "bfloat16")
+        extractor.extract(blocks(2), np.ones(2, bool))  # makes the tables that are kept
         for batch in (8, 3):
-            frames, readable, times = page_locked(pictures(batch), DEVICE), np.ones(batch, bool), StageTimes(DEVICE)
+            frames, readable, times = page_locked(blocks(batch), DEVICE), np.ones(batch, bool), StageTimes(DEVICE)
             counted: dict[str, Counts] = {}
             gpu.reset()
             under_way = extractor.begin(frames, readable, None, times)
@@ -78,24 +57,24 @@ def test_a_batch_makes_the_host_wait_three_times_and_starts_a_bounded_number_of_
 
 
 def test_a_true_box_costs_a_copy_but_no_wait():
-    frames, readable = pictures(4), np.ones(4, bool)
+    frames, readable = blocks(4), np.ones(4, bool)
     truth = {"bbox": np.array([[0, 0, 80, 100]] * 3 + [[np.nan] * 4], np.float32)}
     with PretendedGpu() as gpu:
-        extractor = tiny("cuda:0")
+        extractor = tiny_extractor("cuda:0")
         extractor.extract(frames, readable, truth)
         gpu.reset()
         found = extractor.extract(frames, readable, truth)
         assert gpu.waits == {"event": 3}
         assert gpu.copies["up"] == 3
-    expected = tiny("cpu").extract(frames, readable, truth)
+    expected = tiny_extractor("cpu").extract(frames, readable, truth)
     np.testing.assert_allclose(found["bbox"], expected["bbox"], rtol=1e-3, atol=0.05)
 
 
 def test_the_networks_say_on_a_gpu_what_they_say_on_a_cpu():
-    frames = pictures(3)
-    expected = tiny("cpu").extract(frames, np.ones(3, bool))
+    frames = blocks(3)
+    expected = tiny_extractor("cpu").extract(frames, np.ones(3, bool))
     with PretendedGpu():
-        found = tiny("cuda:0").extract(frames, np.ones(3, bool))
+        found = tiny_extractor("cuda:0").extract(frames, np.ones(3, bool))
     np.testing.assert_array_equal(found["valid"], expected["valid"])
     np.testing.assert_allclose(found["keypoints"], expected["keypoints"], rtol=0, atol=0.02)
     np.testing.assert_allclose(found["uadd/paper"], expected["uadd/paper"], rtol=1e-3)
@@ -104,7 +83,7 @@ def test_the_networks_say_on_a_gpu_what_they_say_on_a_cpu():
 @pytest.mark.parametrize("precision", ["auto", "float32", "tf32"])
 def test_options_for_a_gpu_are_chosen_and_said(precision):
     """Normalisations folded, weights rounded, everything where it belongs."""
-    frames = pictures(2)
+    frames = blocks(2)
     with PretendedGpu() as gpu:
         options = NetworkOptions("tiny", "tiny", "tiny", device="cuda:0", threads=1, computing=Computing(precision))
         extractor = options.build()
@@ -120,10 +99,10 @@ def test_options_for_a_gpu_are_chosen_and_said(precision):
 
 
 def test_half_precision_is_near_float32():
-    frames = pictures(4)
-    exact = tiny("cpu")
+    frames = blocks(4)
+    exact = tiny_extractor("cpu")
     with PretendedGpu():
-        half = in_halves(tiny("cuda:0"), "float16")
+        half = tiny_extractor("cuda:0", "float16")
         boxes = download(half.detector.boxes(upload(frames, DEVICE), 1)).wait()  # type: ignore[union-attr]
         depth = download(half.depth.estimate(upload(frames, DEVICE))).wait()  # type: ignore[union-attr]
     expected = exact.detector.boxes(torch.from_numpy(frames), 1).numpy()  # type: ignore[union-attr]
@@ -167,7 +146,7 @@ def test_a_batch_begins_before_the_depth_of_the_one_before_and_its_people_follow
     class Noted(Extractor):
         def begin(self, *given):  # type: ignore[override]
             order.append("begin")
-            return super().begin(*given)
+            return super().begin(*given)  # type: ignore[call-arg]
 
         def find_people(self, *given):  # type: ignore[override]
             order.append("people")
@@ -207,11 +186,11 @@ def test_uadd_by_itself_takes_one_wait_for_its_joints():
     score = torch.from_numpy(rng.uniform(0, 1, (3, 17)).astype(np.float32))
     expected = compute(depth, joints, score, (160, 120))
     with PretendedGpu() as gpu:
-        there = [upload(each, DEVICE) for each in (depth, joints, score)]
-        compute(*there, (160, 120))
+        maps, places, trust = (upload(each, DEVICE) for each in (depth, joints, score))
+        compute(maps, places, trust, (160, 120))
         gpu.reset()
-        found = compute(*there, (160, 120))
-        assert gpu.waits.total() - len(found) == 1  # and a copy of each preset's radii for whoever wants them there
+        found = compute(maps, places, trust, (160, 120))
+        assert gpu.waits.total() == 1
         for name, (stats, radius) in ((name, (each.stats, each.radius)) for name, each in found.items()):
             np.testing.assert_array_equal(download(stats).wait(), expected[name].stats.numpy())
             np.testing.assert_array_equal(download(radius).wait(), expected[name].radius.numpy())
