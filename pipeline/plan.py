@@ -12,7 +12,7 @@ import numpy as np
 
 from ..stores.errors import InvalidValueError
 from ..stores.format.fingerprint import fingerprint
-from ..stores.format.schema import FORMAT_VERSION, Field, fields_for
+from ..stores.format.schema import ROOT_VERSION, Field, fields_for
 from ..stores.format.sequences import NAN, SequenceTable
 from ..stores.format.sequences import Sequence as SequenceRow
 from ..stores.writing.shards import SHARD_FRAMES, StoreLayout
@@ -178,7 +178,7 @@ class Plan:
     def configuration(self) -> dict[str, Any]:
         """What the fingerprint is of: settings, sources and how they are cut."""
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": ROOT_VERSION,
             "dataset": self.clips[0].dataset,
             "shard_frames": self.layout.shard_frames,
             "sequences": {clip.id: _describe(clip) for clip in self.clips},
