@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Inside a folder: its files and sub-folders in the order of the arrows. Each may import those before it, none after.
 # Folders that are not here hold files alone; for those, and for all, there is no import cycle.
 ORDER: dict[str, str] = {
-    "stores": "surface errors format locations ledger families reading writing summaries export",
+    "stores": "surface errors format locations ledger attributes families reading writing summaries export",
     "pipeline": "homes frames plan uadd networks extract build synth datasets execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from ..attributes import read_attributes
 from ..errors import (
     AugliftError,
     CorruptStoreError,
@@ -23,9 +23,9 @@ from ..errors import (
 )
 from ..families import family_location, published
 from ..format.families import AT, field_of, split_field
-from ..format.layout import CHECKSUMS, GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
+from ..format.layout import CHECKSUMS, SEQUENCES, StoreLayout, array_key, ledger_key
 from ..format.record import ShardRecord
-from ..format.schema import FIELDS, FORMAT, FORMAT_VERSION, Field
+from ..format.schema import FIELDS, Field
 from ..format.sequences import SequenceTable
 from ..ledger import read_ledger
 from ..locations.base import Location
@@ -296,35 +296,6 @@ def _checksums(location: Location) -> dict[str, str]:
         return read_checksums(location) or {}
     except CorruptStoreError:
         return {}
-
-
-def read_attributes(location: Location) -> dict[str, Any]:
-    """What a store's group says of itself, whatever its status.
-
-    Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer format,
-    CorruptStoreError where it says nothing that makes sense.
-    """
-    try:
-        attributes = json.loads(location.read(GROUP))["attributes"]
-        known = attributes.get("format") == FORMAT
-    except MissingFileError as error:
-        raise MissingFileError(f"there is no store at {location.url}: it has no {GROUP}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptStoreError(f"{GROUP} of {location.url} cannot be read ({error})") from error
-    if not known:
-        raise InvalidValueError(f"{location.url} is a Zarr group, but not one that auglift-prep wrote")
-    version = attributes.get("format_version")
-    if not isinstance(version, int):
-        raise CorruptStoreError(f"{GROUP} of {location.url} has no format version")
-    if version > FORMAT_VERSION:
-        raise InvalidValueError(
-            f"{location.url} has format version {version}, this auglift reads up to {FORMAT_VERSION}; upgrade auglift"
-        )
-    kinds = {"status": str, "fingerprint": str, "configuration": dict, "fields": list, "shard_frames": int}
-    wrong = [name for name, kind in kinds.items() if not isinstance(attributes.get(name), kind)]
-    if wrong:
-        raise CorruptStoreError(f"{GROUP} of {location.url} lacks {', '.join(wrong)}; run auglift-prep again")
-    return attributes
 
 
 def _stranger(name: str, array: zarr.Array) -> Field:

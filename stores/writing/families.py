@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..attributes import read_attributes
 from ..errors import AugliftError, InvalidValueError, StoreLockedError
 from ..families import INDEX, begun, family_location, published
 from ..format.families import FAMILIES, folder_of, require_family_name
 from ..format.layout import CHECKSUMS, GROUP, LEDGER, PLAN
 from ..locations.base import Location
-from ..reading.store import read_attributes
 from .lock import LIMIT_SECONDS, LOCK, StoreLock
 
 # The index is locked for as long as it takes to read a few small files.

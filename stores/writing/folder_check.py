@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from ..attributes import read_attributes
 from ..errors import AugliftError, CorruptStoreError, MissingFileError
 from ..format.families import FAMILIES
 from ..format.fingerprint import canonical_json, fingerprint
@@ -30,7 +31,7 @@ from ..format.schema import Field
 from ..ledger import read_record
 from ..locations.base import PARTIAL, Location
 from ..locations.checksums import is_as_written, read_checksums
-from ..reading.store import FeatureStore, read_attributes
+from ..reading.store import FeatureStore
 from .lock import LOCK, holder_of
 
 THREADS = 8

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from ..attributes import read_attributes
 from ..errors import AugliftError, CorruptStoreError, MissingFileError
 from ..families import INDEX, begun, family_location, published
 from ..format.families import FAMILIES, folder_of, is_family_name
 from ..format.layout import CHECKSUMS, GROUP, PLAN, ledger_key
 from ..locations.base import PARTIAL, Location
 from ..locations.choose import locate
-from ..reading.store import FeatureStore, read_attributes
+from ..reading.store import FeatureStore
 from .families import complete_digest, publish
 from .folder_check import REMEDIES, Finding, Progress, check_folder, unfinished
 from .lock import LOCK, StoreLock, holder_of
