@@ -15,6 +15,8 @@ from ..stores.format.fingerprint import fingerprint
 from ..stores.format.schema import ROOT_VERSION, Field, fields_for
 from ..stores.format.sequences import NAN, SequenceTable
 from ..stores.format.sequences import Sequence as SequenceRow
+from ..stores.locations.base import Location
+from ..stores.reading.store import FeatureStore
 from ..stores.writing.shards import SHARD_FRAMES, StoreLayout
 from .frames.names import readable
 from .frames.sources import SourceInfo
@@ -189,8 +191,15 @@ class Plan:
     def fingerprint(self) -> str:
         return fingerprint(self.configuration)
 
-    def sequences(self) -> SequenceTable:
-        """The store's table of sequences."""
+    def open(self, location: Location) -> FeatureStore:
+        """What this plan writes, opened for reading, finished or not."""
+        return FeatureStore.open(location, allow_incomplete=True)
+
+    def publish(self) -> None:
+        """Make what is complete known to readers; of a store, its own status does."""
+
+    def sequences(self) -> SequenceTable | None:
+        """The store's table of sequences; None where what is written has none of its own."""
         rows, start = [], 0
         for clip in self.clips:
             rows.append(_sequence(clip, start))
