@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger attributes families reading writing summaries export",
     "pipeline": "homes frames plan uadd networks extract build synth datasets extension execution embedded pictures",
-    "pipeline/datasets": "formats table joints letterbox sanity listing by_digest video archive calibrated h36m "
+    "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m "
     "mpi_inf_3dhp fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
     "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth stored",

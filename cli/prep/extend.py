@@ -70,7 +70,7 @@ def extend(store: str, **options: Any) -> None:
 def _run(url: str, options: Mapping[str, Any]) -> int:
     from ...pipeline.build import NetworkOptions, choose_presets, warnings
     from ...pipeline.execution.serial import execute
-    from ...pipeline.extension import clips_of, extension_of, presets_of, require_free, require_same_depth
+    from ...pipeline.extension.plan import clips_of, extension_of, presets_of, require_free, require_same_depth
     from ...pipeline.networks.stored import STORED
     from .progress import progress_for
     from .workers import ready
@@ -97,7 +97,7 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
     )
     with ready({**options, "out": url}, networks) as loaded:
         if not options["depth"]:
-            require_same_depth(store, loaded.settings["depth"])
+            require_same_depth(store, loaded.settings)
         plan = extension_of(
             store, clips, options["name"], settings=loaded.settings, presets=names, warnings=warnings(loaded.settings)
         )

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ...stores.errors import AugliftError, InvalidValueError, MissingFileError
+from ..datasets.listing import VIDEO_SUFFIXES
 from ..frames.images import IMAGE_SUFFIXES
 from ..frames.names import on_disk, readable
 from ..frames.sources import digest_of
-from .listing import VIDEO_SUFFIXES
 
 THREADS = 8
 _NAMED = 3

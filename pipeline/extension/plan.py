@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..stores.errors import AugliftError, CorruptStoreError, InvalidValueError
-from ..stores.families import family_location
-from ..stores.format.families import require_family_name
-from ..stores.format.layout import PLAN
-from ..stores.format.schema import FIELDS, FORMAT_VERSION, Field
-from ..stores.format.sequences import Sequence
-from ..stores.locations.base import Location
-from ..stores.locations.choose import locate
-from ..stores.reading.store import FeatureStore
-from ..stores.writing.families import publish
-from .datasets.by_digest import find_sources
-from .frames.sources import SourceInfo, probe
-from .networks.stored import STORED, StoredRows
-from .plan import Clip, Plan
-from .uadd.presets import PRESETS, Preset
+from ...stores.errors import AugliftError, CorruptStoreError, InvalidValueError
+from ...stores.families import family_location
+from ...stores.format.families import require_family_name
+from ...stores.format.layout import PLAN
+from ...stores.format.schema import FIELDS, FORMAT_VERSION, Field
+from ...stores.format.sequences import Sequence
+from ...stores.locations.base import Location
+from ...stores.locations.choose import locate
+from ...stores.reading.store import FeatureStore
+from ...stores.writing.families import publish
+from ..frames.sources import SourceInfo, probe
+from ..networks.stored import STORED, StoredRows
+from ..plan import Clip, Plan
+from ..uadd.presets import PRESETS, Preset
+from .by_digest import find_sources
 
 JOINT_FIELDS = ("keypoints", "score")
 
@@ -106,7 +107,7 @@ def presets_of(configuration: dict[str, Any]) -> tuple[Preset, ...]:
     return tuple(_preset(PRESETS[name], described) for name, described in made.items() if name in PRESETS)
 
 
-def require_same_depth(store: FeatureStore, settings: dict[str, Any]) -> None:
+def require_same_depth(store: FeatureStore, settings: Mapping[str, Any]) -> None:
     """InvalidValueError where the depth network is not the very one that the store was made with."""
     made, loaded = store.configuration.get("depth", {}), settings["depth"]
     if made != loaded:
