@@ -15,9 +15,10 @@ from .device.tables import kept_on_device
 from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, upload
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector
-from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.ground_truth import BBOX, DEPTH, FromTruth
 from .networks.people import NOBODY, choose_people
 from .networks.pose import PoseEstimator
+from .networks.stored import FromStore
 from .uadd.descriptor import Preset, measure
 
 __all__ = ["STAGES", "Batch", "Extractor", "StageTimes", "describe"]
@@ -55,7 +56,7 @@ class Extractor:
     """The three networks and the descriptor.
 
     max_people   the boxes of highest score that are tried, a frame
-    `FromTruth` in a network's place: what it would estimate is read from the ground truth.
+    `FromTruth` in a network's place: what it would estimate is read from the ground truth; `FromStore`: from a store.
     Every frame is treated by itself, so that the work can be cut anywhere.
 
     A batch goes through four steps, `begin`, `find_people`, `describe_people` and `end`. On a GPU each gives it work
@@ -63,8 +64,8 @@ class Extractor:
     waits for the host. `extract` is all four.
     """
 
-    detector: Detector | FromTruth
-    pose: PoseEstimator | FromTruth
+    detector: Detector | FromTruth | FromStore
+    pose: PoseEstimator | FromTruth | FromStore
     depth: DepthEstimator | FromTruth
     presets: tuple[Preset, ...]
     device: torch.device
@@ -117,15 +118,28 @@ class Extractor:
             truth={name: values[rows] for name, values in (truth or {}).items()},
             frame_size=(frames.shape[2], frames.shape[1]),
         )
-        from_truth = isinstance(self.pose, FromTruth) or isinstance(self.detector, FromTruth)
-        if len(rows) == 0 or (from_truth and isinstance(self.depth, FromTruth)):
+        if len(rows) == 0 or (self.known and isinstance(self.depth, FromTruth)):
             return batch
         with times.stage("detect"):
             batch.images = self.uplink.send(frames if len(rows) == len(frames) else frames[rows])
-            if not isinstance(self.detector, FromTruth) and not from_truth:
-                batch.boxes = self.detector.boxes(batch.images, self.max_people)
+            if self.known is None:
+                batch.boxes = self._boxes(batch.images, batch.truth)
                 batch.nobody = download(batch.boxes[..., 4].isnan())
         return batch
+
+    @property
+    def known(self) -> FromTruth | FromStore | None:
+        """What gives the joints where no network finds them."""
+        if isinstance(self.pose, (FromTruth, FromStore)):
+            return self.pose
+        return self.detector if isinstance(self.detector, FromTruth) else None
+
+    def _boxes(self, images: Tensor, truth: Mapping[str, np.ndarray]) -> Tensor:
+        """(B, people, 5) px and score, NaN where there are fewer people."""
+        if isinstance(self.detector, FromStore):
+            return upload(self.detector.boxes(truth), self.device)
+        assert not isinstance(self.detector, FromTruth)
+        return self.detector.boxes(images, self.max_people)
 
     @torch.inference_mode()
     def find_people(self, batch: Batch, times: StageTimes) -> None:
@@ -136,13 +150,16 @@ class Extractor:
         """
         if len(batch.rows) == 0:
             return
-        if isinstance(self.pose, FromTruth) or batch.nobody is None:
-            keypoints, score, bbox = true_people(batch.truth)
+        known = self.known
+        if known is not None:
+            keypoints, score, bbox = known.people(batch.truth)
             found = np.flatnonzero(np.isfinite(score).any(axis=1))
             joints = np.concatenate([keypoints, score[..., None]], axis=-1).reshape(len(keypoints), -1)
             batch.people = np.concatenate([joints, bbox], axis=1)[found]
             self._keep(batch, found, upload(found, self.device))
             return
+        assert batch.nobody is not None
+        assert not isinstance(self.pose, (FromTruth, FromStore))
         somebody = ~batch.nobody.wait()
         people, frames = int(somebody.sum()), np.flatnonzero(somebody.any(axis=1))
         if people and batch.images is not None and batch.boxes is not None:

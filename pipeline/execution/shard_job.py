@@ -24,7 +24,7 @@ from ..device.cores import decoder_threads
 from ..device.traffic import page_locked
 from ..extract import Extractor, StageTimes
 from ..frames.sources import read
-from ..networks.ground_truth import BBOX, DEPTH, read_truth
+from ..networks.ground_truth import read_truth
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
 from .overlap import Given, run
@@ -97,13 +97,14 @@ def compute_shard(
     frames = shard.stop - shard.start
     arrays = {spec.name: spec.empty(frames) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
-    unreadable = row = 0
+    unreadable = valid = row = 0
     for source, features in run(extractor, decoded(plan, shard.segments, times), limit, times):
         rows = slice(row, row + len(source.indices))
         features["source_frame"] = source.indices.astype(np.int32)
-        targets = {name: values for name, values in source.truth.items() if name not in (BBOX, DEPTH)}
-        for name, values in (features | targets).items():
-            arrays[name][rows] = values
+        computed = source.truth | features
+        for name in arrays.keys() & computed.keys():
+            arrays[name][rows] = computed[name]
+        valid += int(features["valid"].sum())
         row = rows.stop
         failed = [pair for pair in zip(source.indices, source.reasons, strict=True) if pair[1] is not None]
         unreadable += len(failed)
@@ -113,7 +114,6 @@ def compute_shard(
         yield len(source.indices)
         on_stage("wait")
     times.settle()
-    valid = int(arrays["valid"].sum())
     counts = {"frames": frames, "valid": valid, "nobody": frames - valid - unreadable, "unreadable": unreadable}
     return ComputedShard(shard.index, arrays, counts, problems, times.seconds, begin, limit.frames or 0)
 

@@ -47,6 +47,14 @@ class Location(ABC):
         """Return the same place as a store of Zarr."""
 
     @abstractmethod
+    def below(self, folder: str) -> Location:
+        """The location of a folder inside this one."""
+
+    def prune(self, folder: str) -> None:
+        """Take away this folder and those in it, as far as they hold nothing. Where keys have no folders: nothing."""
+        return
+
+    @abstractmethod
     def top(self) -> list[str]:
         """List the names directly in the folder, folders included, sorted."""
 

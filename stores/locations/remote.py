@@ -126,6 +126,9 @@ class BucketLocation(Location):
         except Exception as error:
             raise self._writing(key, error) from error
 
+    def below(self, folder: str) -> BucketLocation:
+        return type(self)(f"{self.url}/{folder}")
+
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         store = _ZarrStore(self._store, read_only=read_only)
         store.location = self

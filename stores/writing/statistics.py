@@ -43,8 +43,11 @@ class RunningRange:
 
 
 def statistics(store: FeatureStore) -> dict[str, Any]:
-    """Read a store once: field -> count of finite values, mean, minimum, maximum, each of one frame's shape."""
-    specs = [f for f in store.fields.values() if not f.wide and f.name not in _SKIPPED]
+    """Read a store once: field -> count of finite values, mean, minimum, maximum, each of one frame's shape.
+
+    Its own fields: a family has statistics of its own.
+    """
+    specs = [f for f in store.own_fields.values() if not f.wide and f.name not in _SKIPPED]
     return {spec.name: _field_statistics(store, spec) for spec in specs}
 
 
