@@ -31,7 +31,7 @@ class StageTimes:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage; on a GPU its kernels are waited for, or the next stage would pay."""
+        """Add the time of the block to a stage; on a GPU it waits for its kernels, or the next stage would pay."""
         begin = time.perf_counter()
         yield
         if self.device.type == "cuda":
@@ -61,7 +61,7 @@ class Extractor:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """What `extract` returns, `source_frame` excepted."""
+        """Return the fields that `extract` returns, without `source_frame`."""
         return tuple(f for f in fields_for(preset.name for preset in self.presets) if f.name != "source_frame")
 
     @torch.inference_mode()
@@ -72,7 +72,7 @@ class Extractor:
         truth: Mapping[str, np.ndarray] | None = None,
         times: StageTimes | None = None,
     ) -> dict[str, np.ndarray]:
-        """The features of a batch of frames of one size.
+        """Compute the features of a batch of frames of one size.
 
         frames      (B, H, W, 3)  uint8 RGB
         readable    (B,)          bool; a frame that could not be decoded gets valid 0 and NaN
@@ -87,17 +87,17 @@ class Extractor:
         if len(rows) == 0:
             return out
         chosen = frames if len(rows) == len(frames) else frames[rows]
-        told = {name: values[rows] for name, values in (truth or {}).items()}
+        known = {name: values[rows] for name, values in (truth or {}).items()}
         with times.stage("detect"):
             images = torch.from_numpy(np.ascontiguousarray(chosen)).to(self.device)
-        people = self._people(images, told, times)
+        people = self._people(images, known, times)
         if people is None:
             return out
         found, keypoints, score, bbox = people
         rows = rows[found.cpu().numpy()]
         with times.stage("depth"):
             if isinstance(self.depth, FromTruth):
-                depth = torch.from_numpy(told[DEPTH]).to(self.device, torch.float32)[found]
+                depth = torch.from_numpy(known[DEPTH]).to(self.device, torch.float32)[found]
             else:
                 depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
         with times.stage("uadd"):
@@ -153,7 +153,7 @@ def _to_h36m(values: Tensor) -> Tensor:
 
 
 def describe(extractor: Extractor) -> Mapping[str, object]:
-    """The networks and the descriptor as plain data, for a plan's settings."""
+    """Return the networks and the descriptor as plain data, for a plan's settings."""
     return {
         "detector": extractor.detector.describe(),
         "pose": extractor.pose.describe(),

@@ -33,11 +33,11 @@ class GroundTruth(Protocol):
     fields: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
-        """Plain data that changes when the ground truth does; part of the fingerprint."""
+        """Return plain data that changes when the ground truth does; part of the fingerprint."""
         ...
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays of the store's fields named in `fields`, a row a frame; and `bbox` (n, 4) px where it is known."""
+        """Read arrays of the fields named in `fields`, a row a frame; and `bbox` (n, 4) px where it is known."""
         ...
 
 
@@ -71,14 +71,14 @@ class Clip:
             object.__setattr__(self, key, readable(getattr(self, key)))
 
     def source_frames(self, first: int, count: int) -> np.ndarray:
-        """(count,) int64: the source frames of stored frames [first, first + count). Exact: no float is involved."""
+        """Return (count,) int64: the source frames of stored frames [first, first + count). Exact, without floats."""
         k = np.arange(first, first + count, dtype=np.int64)
         numerator, denominator = self.step.numerator, self.step.denominator
         return (2 * k * numerator + denominator) // (2 * denominator)
 
 
 def clip_of(info: SourceInfo, id: str, name: str, fps: float | None, limit: int | None, **known: Any) -> Clip:
-    """A clip of a whole source, resampled to `fps` and cut to `limit` frames.
+    """Make a clip of a whole source, resampled to `fps` and cut to `limit` frames.
 
     InvalidValueError if `fps` is higher than the source's rate.
     """
@@ -107,7 +107,7 @@ def sampling(info: SourceInfo, fps: float | None) -> tuple[Fraction, tuple[str, 
     step = (Fraction(info.fps) / Fraction(fps)).limit_denominator(1000)
     if step < LEAST_STEP:
         raise InvalidValueError(
-            f"{readable(str(info.path))} has {info.fps:.6g} fps; --fps {fps:g} asks for more than there are"
+            f"{readable(str(info.path))} has {info.fps:.6g} fps; --fps {fps:g} is more than there are"
         )
     notes = []
     if step < 1:
@@ -176,7 +176,7 @@ class Plan:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What the fingerprint is of: settings, sources and how they are cut."""
+        """Return what the fingerprint is of: settings, sources and how they are cut."""
         return {
             "format_version": FORMAT_VERSION,
             "dataset": self.clips[0].dataset,
@@ -190,7 +190,7 @@ class Plan:
         return fingerprint(self.configuration)
 
     def sequences(self) -> SequenceTable:
-        """The store's table of sequences."""
+        """Return the store's table of sequences."""
         rows, start = [], 0
         for clip in self.clips:
             rows.append(_sequence(clip, start))
@@ -198,7 +198,7 @@ class Plan:
         return SequenceTable.from_sequences(rows)
 
     def to_json(self) -> dict[str, Any]:
-        """plan.json: the configuration, its fingerprint, and what each shard is made of."""
+        """Write plan.json: the configuration, its fingerprint, and what each shard is made of."""
         return {
             "configuration": self.configuration,
             "fingerprint": self.fingerprint,

@@ -55,9 +55,9 @@ def countable(pose: np.ndarray, joints: Sequence[int] | None = None) -> np.ndarr
     A pelvis alone says nothing: less itself it is 0, as in every prediction.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.isfinite(pose - pose[:, ROOT, None]).all(-1)
+        finite = np.asarray(np.isfinite(pose - pose[:, ROOT, None]).all(-1))
     others = [joint for joint in (range(pose.shape[1]) if joints is None else joints) if joint != ROOT]
-    return finite[:, others].any(-1)
+    return np.asarray(finite[:, others].any(-1))
 
 
 def check_truth(store: FeatureStore, table: SequenceTable, truth: Truth, purpose: str) -> None:

@@ -98,7 +98,8 @@ def validation_loader(
     some = [number for number, ids in enumerate(held.held_out) if ids]
     if not some:
         return None
-    stores, ids, centres = ([of[number] for number in some] for of in (stores, held.held_out, centres))
+    stores, centres = [stores[number] for number in some], [centres[number] for number in some]
+    ids = [held.held_out[number] for number in some]
     # Where all frames of a window are predicted, windows need not begin at each frame.
     stride = (model.window + 1) // 2 if model.many_to_many else 1
     options = {"batch_size": max(1, (setup.batch or 1) // mates.size), "shuffle": False, "stride": stride}

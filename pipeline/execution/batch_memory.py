@@ -1,4 +1,4 @@
-"""When a batch does not fit on the GPU: extract it in halves, and remember how much does fit."""
+"""Fit batches into a GPU's memory: extract a batch that is too large in halves, and keep the size that fits."""
 
 from __future__ import annotations
 

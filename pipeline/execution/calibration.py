@@ -1,4 +1,4 @@
-"""Calibration: estimates how long a job takes from a few batches of each frame size, timed as the job runs them."""
+"""Estimate how long a job takes from a few batches of each frame size, timed as the job runs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..extract import Extractor, StageTimes
 from ..plan import Clip, Plan, Segment
 from .batch_memory import ForwardLimit
-from .shard_job import decoded
+from .shard_job import decode_segment
 
 BATCHES = 3
 # If there are more frame sizes, only the commonest are timed.
@@ -59,7 +59,7 @@ def _pass(extractor: Extractor, plan: Plan, clip: Clip, wanted: int) -> tuple[in
     limit, times = ForwardLimit(), StageTimes(extractor.device)
     counts: list[int] = []
     begin = started = time.perf_counter()
-    for batch, truth in decoded(plan, clip, Segment(0, 0, wanted), times):
+    for batch, truth in decode_segment(plan, clip, Segment(0, 0, wanted), times):
         limit.extract(extractor, batch.frames, batch.ok, truth, times)
         counts.append(len(batch.indices))
         if len(counts) == 1:

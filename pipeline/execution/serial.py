@@ -1,4 +1,4 @@
-"""Runs a plan: creates or resumes the store, does the missing shards, finishes it. With the serial executor."""
+"""Run a plan: create or resume the store, write the missing shards, finish it. Holds the serial executor."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ...stores.writing.statistics import statistics
 from ..extract import Extractor
 from ..plan import Plan
 from .batch_memory import ForwardLimit
-from .results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent
+from .results import ATTEMPTS, NoProgress, Progress, Results, ShardFailure, ShardResult
 from .shard_job import process_shard
 
-__all__ = ["ATTEMPTS", "Executor", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "Silent", "execute"]
+__all__ = ["ATTEMPTS", "Executor", "NoProgress", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "execute"]
 
 
 class Executor(Protocol):
@@ -107,7 +107,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
     Raises StoreLockedError if another job writes it or took it over, InvalidValueError if the store has another plan,
     StoreWriteError if it cannot be written. Shards in the ledger stay, whatever happens.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     outcome = Outcome()
     begin = time.perf_counter()
     # Before the lock, which makes the folder: a plan that cannot be written down leaves nothing.

@@ -27,14 +27,14 @@ from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
 from .results import ShardResult
 
-__all__ = ["ShardResult", "decoded", "process_shard", "recorded", "require_visible", "versions"]
+__all__ = ["ShardResult", "decode_segment", "process_shard", "recorded", "require_visible", "versions"]
 
 # Unreadable frames named in a shard's record; the rest are only counted.
 PROBLEMS_LISTED = 100
 
 
 @dataclass
-class _Watched(StageTimes):
+class _ReportedStages(StageTimes):
     """Measures the seconds of each stage, and reports every stage that begins."""
 
     on_stage: Callable[[str], None] = field(default=lambda name: None)
@@ -62,7 +62,7 @@ def process_shard(
     limit       what is known of the device's memory; kept from shard to shard
     """
     begin = time.perf_counter()
-    times = _Watched(extractor.device, on_stage=on_stage)
+    times = _ReportedStages(extractor.device, on_stage=on_stage)
     limit = limit or ForwardLimit()
     arrays = {spec.name: spec.empty(shard.stop - shard.start) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ def process_shard(
     row = 0
     for segment in shard.segments:
         clip = plan.clips[segment.clip]
-        for batch, truth in decoded(plan, clip, segment, times):
+        for batch, truth in decode_segment(plan, clip, segment, times):
             rows = slice(row, row + len(batch.indices))
             features = limit.extract(extractor, batch.frames, batch.ok, truth, times)
             features["source_frame"] = batch.indices.astype(np.int32)
@@ -121,7 +121,7 @@ def require_visible(plan: Plan, location: Location) -> None:
             raise MissingFileError(f"{path} is not there, {where}; every node needs the sources under the same path")
 
 
-def decoded(
+def decode_segment(
     plan: Plan, clip: Clip, segment: Segment, times: StageTimes
 ) -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
     """Yield the segment's frames in batches, each with its ground truth. A thread decodes ahead of the networks."""

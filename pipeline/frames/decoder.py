@@ -1,4 +1,4 @@
-"""FFmpeg's decoder as it is used here: opened with care, fed packets by number, and heard when it fails."""
+"""Use FFmpeg's decoder: open it with care, feed it packets by number, and notice when it fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DELIMITER = b"\x09\xf0"
 
 
 class Fed(NamedTuple):
-    """What came of feeding one packet: frames, each with the number of its own packet, and whether decoding failed.
+    """The result of feeding one packet: frames, each with the number of its own packet, and whether decoding failed.
 
     With one thread it is this packet that failed; with more, it or one shortly before.
     """
@@ -37,7 +37,7 @@ class Fed(NamedTuple):
 
 
 def open_decoder(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
-    """The container and the stream that is read, with its decoder set up. Raises as `open_video`.
+    """Open the container and the stream that is read, with its decoder set up. Raises as `open_video`.
 
     threads   FFmpeg's; 0: as many as it likes
     """
@@ -66,7 +66,7 @@ def feed(packet: av.Packet | None, ordinal: int, stream: VideoStream) -> Fed:
 
 
 def finish(stream: VideoStream) -> Fed:
-    """What the decoder still holds; afterwards it knows of no frame that it was fed."""
+    """Return what the decoder still holds; afterwards it knows of no frame that it was fed."""
     settled = _settle(stream)
     rest = feed(None, -1, stream)
     stream.codec_context.flush_buffers()
@@ -76,8 +76,8 @@ def finish(stream: VideoStream) -> Fed:
 def _settle(stream: VideoStream) -> Fed:
     """Wait until no thread of an H.264 decoder has a packet in hand.
 
-    Asked for its last frames earlier, it may give one out before the thread at work on it has found it damaged. A
-    packet without a picture in it for each thread makes the decoder wait for all before.
+    If it is flushed earlier, it may give one out before the thread at work on it has found it damaged. A packet
+    without a picture in it for each thread makes the decoder wait for all before.
     """
     context = stream.codec_context
     frames: list[tuple[int, av.VideoFrame]] = []

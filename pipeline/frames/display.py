@@ -1,4 +1,4 @@
-"""What a decoder makes of a stream's packets: which of them give frames, and in which order these are shown."""
+"""Find which packets of a stream give frames, and in which order these are shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST = 1000
 
 @dataclass
 class Delivery:
-    """What came of the packets that were fed, each named by its number in the file.
+    """The result of the packets that were fed, each named by its number in the file.
 
     came      packets whose frames came out, in order of display
     failed    packets that the decoder called damaged
@@ -68,7 +68,7 @@ class _Segment:
         self.stream, self.known = stream, known
         self.codec = stream.codec_context.codec.canonical_name
         self.fed: list[int] = []
-        self.kinds: dict[int, PictureType] = {}  # of what came, in the order in which it came
+        self.kinds: dict[int, int] = {}  # of what came, in the order in which it came
         self.failed: dict[int, int] = {}  # and how many frames had come by then
 
     def feed(self, ordinal: int, packet: av.Packet) -> None:
@@ -129,7 +129,7 @@ class _Segment:
         return {n for n in came if place[n] >= sure.get(group[n], len(came))}
 
 
-def _shown(decoded: list[int], kinds: dict[int, PictureType]) -> list[int]:
+def _shown(decoded: list[int], kinds: dict[int, int]) -> list[int]:
     """Packets in order of display, from their order of decoding."""
     shown, held = [], []
     for number in decoded:
@@ -163,7 +163,7 @@ def deliver_all(path: Path, known: Packets, threads: int = 0) -> Delivery:
 
 
 def deliver_beginnings(path: Path, known: Packets, shown: np.ndarray) -> Delivery:
-    """Decode the beginning of each segment: as far as its first pictures may hang on some that are not in the file.
+    """Decode the beginning of each segment, as far as its first pictures may depend on some that are not in the file.
 
     shown   (P,)   display time of each packet
     """

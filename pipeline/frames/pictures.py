@@ -1,4 +1,4 @@
-"""How many frames a packet gives, read from the headers of its pictures without decoding them.
+"""Count the frames that a packet gives, from the headers of its pictures, without decoding them.
 
 Mostly one. Not so where an encoder hides pictures that are only there to be predicted from (VP8, VP9), says that a
 picture is not coded or puts two into a packet (MPEG-4), or writes the two fields of a frame as packets of their own
@@ -22,7 +22,7 @@ _TINY = 24
 
 
 class PictureReader:
-    """Reads packets of one stream, in order. This one believes that each packet gives one frame.
+    """Reads packets of one stream, in order. This class counts one frame for each packet.
 
     trusts_header   nothing in the stream's header says otherwise either, so that packets need not be looked at
     may_reorder     frames may be shown in another order than they are stored, as far as is known so far
@@ -37,7 +37,7 @@ class PictureReader:
 
 
 def picture_reader(stream: VideoStream) -> PictureReader:
-    """The reader for a stream's codec."""
+    """Return the reader for a stream's codec."""
     return _READERS.get(stream.codec_context.codec.canonical_name, PictureReader)(stream)
 
 
@@ -134,7 +134,7 @@ def _time_bits(bits: _BitReader) -> int | None:
 
 
 class _H264(PictureReader):
-    """Fields are told by the head of their slices (ITU-T H.264, sections 7.3.2 and 7.3.3)."""
+    """Fields are recognised by the head of their slices (ITU-T H.264, sections 7.3.2 and 7.3.3)."""
 
     def __init__(self, stream: VideoStream) -> None:
         super().__init__(stream)
@@ -191,7 +191,7 @@ class _H264(PictureReader):
         """(is bottom, frame number) of a field's slice; None for a frame's."""
         bits = _BitReader(_unescaped(unit[1:48]))
         try:
-            bits.ue(), bits.ue()
+            _ = bits.ue(), bits.ue()
             planes, only_frames, width = self.sequences[self.pictures[bits.ue()]]
             bits.u(2 * planes)
             frame = bits.u(width)
@@ -210,7 +210,7 @@ def _sequence(bits: _BitReader) -> tuple[int, tuple[bool, bool, int]]:
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         chroma = bits.ue()
         planes = chroma == 3 and bool(bits.u(1))
-        bits.ue(), bits.ue(), bits.u(1)
+        _ = bits.ue(), bits.ue(), bits.u(1)
         if bits.u(1):
             for i in range(8 if chroma != 3 else 12):
                 if bits.u(1):
@@ -220,10 +220,10 @@ def _sequence(bits: _BitReader) -> tuple[int, tuple[bool, bool, int]]:
     if order == 0:
         bits.ue()
     elif order == 1:
-        bits.u(1), bits.ue(), bits.ue()
+        _ = bits.u(1), bits.ue(), bits.ue()
         for _ in range(bits.ue()):
             bits.ue()
-    bits.ue(), bits.u(1), bits.ue(), bits.ue()
+    _ = bits.ue(), bits.u(1), bits.ue(), bits.ue()
     return number, (planes, bool(bits.u(1)), width)
 
 

@@ -1,4 +1,4 @@
-"""Bicubic resampling of whole frames on any device, equal to PIL's to the last bit."""
+"""Resample whole frames bicubically on any device, equal to PIL to the last bit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FRACTION_BITS = 22
 
 
 def resize_bicubic(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Frames (B, H, W, 3) uint8, to (B, 3, h, w) uint8 at `size` (h, w), as PIL's `resize(..., BICUBIC)` makes them.
+    """Resize frames (B, H, W, 3) uint8 to (B, 3, h, w) at `size` (h, w), as PIL's `resize(..., BICUBIC)` does.
 
     The cubic kernel (a = -1/2, widened where the picture shrinks) along one axis, grey levels rounded and clipped, then
     the same along the other. All in whole numbers: neither the device nor the number of threads changes a bit.

@@ -48,11 +48,11 @@ class _Flat:
 
     @property
     def half(self) -> np.ndarray:
-        """(N,) int64, the pixels that a disk can reach to each side of the pixel nearest to its centre."""
+        """(N,) int64, the pixels of a disk to each side of the pixel nearest to its centre, at most."""
         return np.floor(self.radius + 0.5).astype(np.int64)
 
     def inside(self, frame_size: tuple[int, int]) -> np.ndarray:
-        """(n,) int64: those that reach into the frame's rectangle; one at NaN does not."""
+        """(n,) int64: those that lie partly in the frame's rectangle; one at NaN does not."""
         away = self.centre - np.minimum(np.maximum(self.centre, 0), (frame_size[0] - 1, frame_size[1] - 1))
         away *= away
         return np.flatnonzero(away[:, 0] + away[:, 1] <= self.radius * self.radius)

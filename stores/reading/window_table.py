@@ -134,8 +134,9 @@ def window_table(
             last = np.minimum(centre + shape.right, sequences["stop"][sequence] - 1)
             keep = _inside(first, last, done, store.layout.shard_frames)
         left = [len(centre), int(keep.sum())]
-        if allowed[index] is not None:
-            keep[keep] = allowed[index][centre[keep]]
+        mask = allowed[index]
+        if mask is not None:
+            keep[keep] = mask[centre[keep]]
         left.append(int(keep.sum()))
         if not keep_invalid:
             needed = np.bincount(centre[keep] // store.layout.shard_frames, minlength=len(done)) > 0

@@ -238,7 +238,7 @@ def without_reordering_told(data: bytes) -> bytes:
 
     ue()
     if plain[0] >= 100:  # the profiles that say their chroma format; x264 writes no scaling lists
-        ue(), ue(), ue()
+        _ = ue(), ue(), ue()
         place += 2
     ue()
     kind = ue()
@@ -247,12 +247,12 @@ def without_reordering_told(data: bytes) -> bytes:
         ue()
     ue()
     place += 1
-    ue(), ue()
+    _ = ue(), ue()
     place += 1 if bits[place] == "1" else 2
     place += 1
     if bits[place] == "1":
         place += 1
-        ue(), ue(), ue(), ue()
+        _ = ue(), ue(), ue(), ue()
     else:
         place += 1
     writer = _Bits()

@@ -19,10 +19,10 @@ class SmallDepth(FakeDepth):
 
     def __init__(self, holds: int):
         self.holds = holds
-        self.asked: list[int] = []
+        self.batches: list[int] = []
 
     def estimate(self, frames):
-        self.asked.append(len(frames))
+        self.batches.append(len(frames))
         if len(frames) > self.holds:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return super().estimate(frames)
@@ -49,7 +49,7 @@ def test_parts_give_what_the_whole_gives(count, holds, boxed):
     assert parts.keys() == whole.keys()
     for name in whole:
         np.testing.assert_array_equal(parts[name], whole[name])
-    assert depth.asked[-1] <= holds
+    assert depth.batches[-1] <= holds
 
 
 def test_what_was_learnt_is_remembered():
@@ -58,19 +58,19 @@ def test_what_was_learnt_is_remembered():
     for _ in range(2):
         limit.extract(extractor, frames_of(8), np.ones(8, bool), None, StageTimes())
     assert limit.frames == 2
-    assert depth.asked == [8, 4, *[2] * 4, *[2] * 4]
+    assert depth.batches == [8, 4, *[2] * 4, *[2] * 4]
 
 
 def test_where_a_single_frame_does_not_fit_the_error_is_the_devices_own():
     extractor, depth = small_extractor(0)
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
         ForwardLimit().extract(extractor, frames_of(4), np.ones(4, bool), None, StageTimes())
-    assert depth.asked == [4, 2, 1]
+    assert depth.batches == [4, 2, 1]
 
 
 def test_a_batch_that_fits_goes_through_whole():
     extractor, depth = small_extractor(8)
     limit = ForwardLimit()
     limit.extract(extractor, frames_of(8), np.ones(8, bool), None, StageTimes())
-    assert depth.asked == [8]
+    assert depth.batches == [8]
     assert limit.frames is None

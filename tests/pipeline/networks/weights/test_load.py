@@ -148,7 +148,7 @@ def test_weights_are_fetched_checked_and_kept(server, published, tmp_path, monke
     assert kept.read_bytes() == content
     assert list(kept.parent.iterdir()) == [kept]
     (folder / spec.file).unlink()
-    assert load.load_state(spec)[0] is not None  # not asked for again
+    assert load.load_state(spec)[0] is not None  # not requested again
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_a_cache_that_cannot_be_written_is_not_called_a_missing_network(server, 
         load.load_state(replace(spec, origin=f"{address}/{spec.file}"))
 
 
-@pytest.mark.parametrize(("asked", "seed"), [("random", 0), ("random:7", 7), (None, None), ("randomised", None)])
-def test_random_weights_are_asked_for_by_name_and_seed(asked, seed):
-    assert load.random_seed(asked) == seed
+@pytest.mark.parametrize(("weights", "seed"), [("random", 0), ("random:7", 7), (None, None), ("randomised", None)])
+def test_random_weights_have_a_name_and_a_seed(weights, seed):
+    assert load.random_seed(weights) == seed
 
 
 def test_random_weights_load_nothing_and_say_so():
