@@ -122,7 +122,7 @@ def whole_pass(extractor: Extractor, options: NetworkOptions, video: Path, out: 
     found, _ = clips([video])
     settings = options.settings(extractor)
     plan = Plan(tuple(found), settings, tuple(p.name for p in extractor.presets), found[0].count)
-    warm_up(extractor, video, options.batch)
+    warm_up(extractor, video, settings["batch"])
     begin = time.perf_counter()
     outcome = execute(plan, locate(out), SerialExecutor(lambda: extractor))
     return plan.frames / (time.perf_counter() - begin), outcome.seconds

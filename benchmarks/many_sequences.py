@@ -2,8 +2,8 @@
 
 A store of 100,000 sequences of 10 frames, a million frames in shards of 8,192, of 40 subjects in turn. Its shards are
 all the same file, so that it is soon made; they are in the page cache. A training is one of `simple_baseline`, of two
-steps and as many windows to validate on: what it costs is to begin. Commands run in processes of their own
-on one thread, the start of Python and its imports included; the other figures are of this process.
+steps and as many windows to validate on: what it costs is to begin. Commands run in processes of their own, on one
+thread, the start of Python and its imports included; the other figures are of this process.
 """
 
 from __future__ import annotations

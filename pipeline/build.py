@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 
 from ..stores.errors import InvalidValueError
+from .computing import Computing, default_batch
+from .device.cores import usable_cores
 from .extract import Extractor, describe
 from .networks.depth import build_depth
 from .networks.detect import build_detector
@@ -29,8 +30,9 @@ class NetworkOptions:
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     depth      `ground-truth`: the depth maps of the dataset
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
-    batch      frames of a forward pass
+    batch      frames of a forward pass; None: 8, and 16 on a GPU
     threads    CPU threads of a worker; they decide the order of sums
+    computing  precision, compiler and backend
     """
 
     detector: str = DEFAULTS["detector"]
@@ -39,11 +41,12 @@ class NetworkOptions:
     weights: str | Path | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
-    batch: int = 8
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    batch: int | None = None
+    threads: int = field(default_factory=usable_cores)
+    computing: Computing = field(default_factory=Computing)
 
     def __post_init__(self):
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise InvalidValueError(f"--batch must be at least 1, not {self.batch}")
         if self.threads < 1:
             raise InvalidValueError(f"--threads must be at least 1, not {self.threads}")
@@ -51,14 +54,17 @@ class NetworkOptions:
     def build(self) -> Extractor:
         """Load the networks onto the device."""
         device = pick_device(self.device)
+        self.computing.check(device)
         torch.set_num_threads(self.threads)
-        return Extractor(
+        extractor = Extractor(
             detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
             pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
             depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
             presets=self.presets,
             device=device,
         )
+        self.computing.set_up(extractor, self.batch or default_batch(device), self.threads)
+        return extractor
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.
@@ -81,7 +87,7 @@ class NetworkOptions:
         """Return the part of a plan's fingerprint that these options decide, as plain data."""
         return {
             **describe(extractor),
-            "batch": self.batch,
+            "batch": self.batch or default_batch(extractor.device),
             "threads": self.threads,
             "device": extractor.device.type,
         }
@@ -137,11 +143,14 @@ def _constant(part: str, text: str) -> tuple[str, float]:
 def pick_device(name: str) -> torch.device:
     """Return the device of that name; `auto` is a GPU if there is one. InvalidValueError if it is not here."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise InvalidValueError(f"--device '{name}' is no device; try cpu, cuda or cuda:0") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidValueError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs; try --device cpu")
-    return device
+    # With its number: streams and caches are of one GPU.
+    return (
+        torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" and device.index is None else device
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,35 +10,44 @@ import torch
 from torch import Tensor
 
 from ..stores.format.schema import FIELDS, Field, fields_for
-from ..stores.format.skeleton import H36M_FROM_COCO
+from ..stores.format.skeleton import H36M_17, H36M_FROM_COCO
+from .device.tables import kept_on_device
+from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, upload
 from .networks.depth import DepthEstimator
-from .networks.detect import Detector, choose_person
+from .networks.detect import Detector
 from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.people import NOBODY, choose_people
 from .networks.pose import PoseEstimator
-from .uadd.descriptor import Preset, compute
+from .uadd.descriptor import Preset, measure
 
-STAGES = ("decode", "detect", "pose", "depth", "uadd", "write", "wait")
+__all__ = ["STAGES", "Batch", "Extractor", "StageTimes", "describe"]
+
+_JOINTS = len(H36M_17)
 
 
 @dataclass
-class StageTimes:
-    """Seconds spent in each stage."""
+class Batch:
+    """A batch on its way through the networks, as far as it has come.
 
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    out      the features, a row a frame, NaN where nothing is known
+    rows     of the frames that could be read; later of those that show a person
+    images   these frames on the device
+    people   of the one person of each: joints x y score, box and its score, flat
+    stats    of every preset in turn, flat, (rows, joints, all statistics)
+    """
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage; on a GPU it waits for its kernels, or the next stage would pay."""
-        begin = time.perf_counter()
-        yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        self.seconds[name] += time.perf_counter() - begin
-
-
-# Of the one person of every frame that has one: frame index, H36M-17 keypoints, scores, box.
-_People = tuple[Tensor, Tensor, Tensor, Tensor]
+    out: dict[str, np.ndarray]
+    rows: np.ndarray
+    truth: dict[str, np.ndarray]
+    frame_size: tuple[int, int]
+    images: Tensor | None = None
+    boxes: Tensor | None = None
+    nobody: Arriving | None = None
+    found: Tensor | None = None
+    people: Arriving | np.ndarray | None = None
+    stats: Arriving | None = None
+    joints: np.ndarray | None = None
+    radii: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Extractor:
     max_people   the boxes of highest score that are tried, a frame
     `FromTruth` in a network's place: what it would estimate is read from the ground truth.
     Every frame is treated by itself, so that the work can be cut anywhere.
+
+    A batch goes through four steps, `begin`, `find_people`, `describe_people` and `end`. On a GPU each gives it work
+    and goes on; it waits for what the step before has found. So with two batches under way (`overlap.py`) the GPU never
+    waits for the host. `extract` is all four.
     """
 
     detector: Detector | FromTruth
@@ -58,23 +69,26 @@ class Extractor:
     presets: tuple[Preset, ...]
     device: torch.device
     max_people: int = 8
+    uplink: Uplink = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uplink", Uplink(self.device))
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """Return the fields that `extract` returns, without `source_frame`."""
         return tuple(f for f in fields_for(preset.name for preset in self.presets) if f.name != "source_frame")
 
-    @torch.inference_mode()
     def extract(
         self,
-        frames: np.ndarray,
+        frames: np.ndarray | Tensor,
         readable: np.ndarray,
         truth: Mapping[str, np.ndarray] | None = None,
         times: StageTimes | None = None,
     ) -> dict[str, np.ndarray]:
         """Compute the features of a batch of frames of one size.
 
-        frames      (B, H, W, 3)  uint8 RGB
+        frames      (B, H, W, 3)  uint8 RGB, on the host
         readable    (B,)          bool; a frame that could not be decoded gets valid 0 and NaN
         truth       what is known, a row a frame: `bbox` (B, 4) px, x1 y1 x2 y2, NaN where unknown: the person who
                     covers this box best is taken; and what stands in a network's place: `target/keypoints`
@@ -82,74 +96,152 @@ class Extractor:
         Returns the arrays of `fields`, a row a frame, in the store's dtypes.
         """
         times = times or StageTimes(self.device)
-        out = {spec.name: spec.empty(len(frames)) for spec in self.fields}
-        rows = np.flatnonzero(readable)
-        if len(rows) == 0:
-            return out
-        chosen = frames if len(rows) == len(frames) else frames[rows]
-        known = {name: values[rows] for name, values in (truth or {}).items()}
-        with times.stage("detect"):
-            images = torch.from_numpy(np.ascontiguousarray(chosen)).to(self.device)
-        people = self._people(images, known, times)
-        if people is None:
-            return out
-        found, keypoints, score, bbox = people
-        rows = rows[found.cpu().numpy()]
-        with times.stage("depth"):
-            if isinstance(self.depth, FromTruth):
-                depth = torch.from_numpy(known[DEPTH]).to(self.device, torch.float32)[found]
-            else:
-                depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
-        with times.stage("uadd"):
-            size = (frames.shape[2], frames.shape[1])
-            described = compute(depth, keypoints, score.clamp(0, 1), size, self.presets)
-            values = {"keypoints": keypoints, "score": score, "bbox": bbox}
-            for name, uadd in described.items():
-                values |= {f"uadd/{name}": uadd.stats, f"radius/{name}": uadd.radius}
-            for name, value in values.items():
-                out[name][rows] = value.cpu().numpy().astype(FIELDS[name].dtype, copy=False)
-        out["valid"][rows] = 1
-        return out
+        batch = self.begin(frames, readable, truth, times)
+        self.find_people(batch, times)
+        self.describe_people(batch, times)
+        return self.end(batch)
 
-    def _people(self, images: Tensor, truth: Mapping[str, np.ndarray], times: StageTimes) -> _People | None:
-        """The true person; or of everybody detected the one who covers the true box best, without one scores best."""
-        if isinstance(self.pose, FromTruth) or isinstance(self.detector, FromTruth):
-            keypoints, score, bbox = (torch.from_numpy(part).to(self.device) for part in true_people(truth))
-            found = torch.nonzero(torch.isfinite(score).any(dim=1))[:, 0]
-            return (found, keypoints[found], score[found], bbox[found]) if len(found) else None
+    @torch.inference_mode()
+    def begin(
+        self,
+        frames: np.ndarray | Tensor,
+        readable: np.ndarray,
+        truth: Mapping[str, np.ndarray] | None,
+        times: StageTimes,
+    ) -> Batch:
+        """Send the frames to the device and look for people in them. Arguments as for `extract`."""
+        rows = np.flatnonzero(readable)
+        batch = Batch(
+            out={spec.name: spec.empty(len(frames)) for spec in self.fields},
+            rows=rows,
+            truth={name: values[rows] for name, values in (truth or {}).items()},
+            frame_size=(frames.shape[2], frames.shape[1]),
+        )
+        from_truth = isinstance(self.pose, FromTruth) or isinstance(self.detector, FromTruth)
+        if len(rows) == 0 or (from_truth and isinstance(self.depth, FromTruth)):
+            return batch
         with times.stage("detect"):
-            boxes = [found[: self.max_people] for found in self.detector.detect(images)]
-        with times.stage("pose"):
-            return self._choose(self.pose, images, boxes, truth.get(BBOX))
+            batch.images = self.uplink.send(frames if len(rows) == len(frames) else frames[rows])
+            if not isinstance(self.detector, FromTruth) and not from_truth:
+                batch.boxes = self.detector.boxes(batch.images, self.max_people)
+                batch.nobody = download(batch.boxes[..., 4].isnan())
+        return batch
+
+    @torch.inference_mode()
+    def find_people(self, batch: Batch, times: StageTimes) -> None:
+        """Find the joints of everybody, and of each frame choose the person that is stored.
+
+        That is the true person; of everybody detected the one who covers the true box best; without one who scores
+        best.
+        """
+        if len(batch.rows) == 0:
+            return
+        if isinstance(self.pose, FromTruth) or batch.nobody is None:
+            keypoints, score, bbox = true_people(batch.truth)
+            found = np.flatnonzero(np.isfinite(score).any(axis=1))
+            joints = np.concatenate([keypoints, score[..., None]], axis=-1).reshape(len(keypoints), -1)
+            batch.people = np.concatenate([joints, bbox], axis=1)[found]
+            self._keep(batch, found, upload(found, self.device))
+            return
+        there = ~batch.nobody.wait()
+        people, frames = int(there.sum()), np.flatnonzero(there.any(axis=1))
+        if people and batch.images is not None and batch.boxes is not None:
+            with times.stage("pose"):
+                found, chosen = self._choose(self.pose, batch.images, batch.boxes, batch.truth, people, len(frames))
+                batch.people = download(chosen)
+        else:
+            found = None
+        batch.boxes = None
+        self._keep(batch, frames, found)
+
+    def _keep(self, batch: Batch, frames: np.ndarray, found: Tensor | None) -> None:
+        """Keep only the frames that show a person."""
+        if len(frames) < len(batch.rows):
+            batch.rows, batch.found = batch.rows[frames], found
+            batch.truth = {name: values[frames] for name, values in batch.truth.items()}
 
     def _choose(
-        self, pose: PoseEstimator, images: Tensor, boxes: Sequence[Tensor], true_boxes: np.ndarray | None
-    ) -> _People | None:
-        counts = [len(found) for found in boxes]
-        if sum(counts) == 0:
-            return None
-        every = torch.cat(list(boxes)).to(torch.float32)
-        frame = torch.repeat_interleave(
-            torch.arange(len(boxes), device=self.device), torch.tensor(counts, device=self.device)
-        )
-        keypoints, score = pose.estimate(images, every[:, :4], frame)
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        picked, found = [], []
-        for index, count in enumerate(counts):
-            if count == 0:
-                continue
-            people = slice(int(starts[index]), int(starts[index + 1]))
-            truth = None if true_boxes is None else torch.from_numpy(true_boxes[index]).to(self.device)
-            picked.append(people.start + choose_person(every[people, :4], score[people], truth))
-            found.append(index)
-        take = torch.tensor(picked, device=self.device)
-        h36m = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[take].float())
-        return torch.tensor(found, device=self.device), h36m[..., :2], h36m[..., 2], every[take]
+        self,
+        pose: PoseEstimator,
+        images: Tensor,
+        boxes: Tensor,
+        truth: Mapping[str, np.ndarray],
+        people: int,
+        some: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the frames that show a person (some,), and the flat table of their people, on the device.
+
+        people, some   how many boxes and frames there are, which the host knows: so every shape is known
+        """
+        batch, each = boxes.shape[:2]
+        there = boxes[..., 4].isfinite()
+        # Stable, so these are the people in order, then the empty places.
+        places = there.logical_not().flatten().argsort(stable=True)[:people]
+        chosen = boxes.flatten(0, 1)[places]
+        keypoints, score = pose.estimate(images, chosen[:, :4], places // each)
+        merit = boxes.new_full((batch * each,), NOBODY)
+        merit = merit.index_copy(0, places, score.nan_to_num(nan=0.0).mean(dim=1)).view(batch, each)
+        true_boxes = truth.get(BBOX)
+        known = None if true_boxes is None else upload(true_boxes.astype(np.float32), self.device)
+        slot = choose_people(boxes[..., :4], merit, known)
+        found = there.any(dim=1).logical_not().argsort(stable=True)[:some]
+        # Which of the people a place is: as many as come before it.
+        nth = there.flatten().cumsum(0).view(batch, each).gather(1, slot[:, None])[found, 0] - 1
+        joints = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[nth].float())
+        return found, torch.cat([joints.flatten(1), chosen[nth]], dim=1)
+
+    @torch.inference_mode()
+    def describe_people(self, batch: Batch, times: StageTimes) -> None:
+        """Estimate depth, and describe the joints by it."""
+        if batch.people is None or len(batch.rows) == 0:
+            return
+        with times.stage("depth"):
+            if isinstance(self.depth, FromTruth):
+                depth = upload(batch.truth[DEPTH].astype(np.float32, copy=False), self.device)
+            else:
+                assert batch.images is not None
+                depth = self.depth.estimate(batch.images if batch.found is None else batch.images[batch.found])
+        batch.images = batch.found = None
+        people = batch.people.wait() if isinstance(batch.people, Arriving) else batch.people
+        batch.joints = people
+        places = people[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3)
+        with times.stage("uadd"):
+            keypoints, score = np.ascontiguousarray(places[..., :2]), np.ascontiguousarray(places[..., 2])
+            described = measure(depth, keypoints, score, batch.frame_size, self.presets)
+            batch.stats = download(torch.cat([stats for stats, _ in described.values()], dim=-1))
+        batch.radii = {name: radius for name, (_, radius) in described.items()}
+
+    def end(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Wait for the features, and return them."""
+        out, rows = batch.out, batch.rows
+        if batch.stats is None or batch.joints is None:
+            return out
+        places = batch.joints[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3)
+        values = {"keypoints": places[..., :2], "score": places[..., 2], "bbox": batch.joints[:, 3 * _JOINTS :]}
+        stats, start = batch.stats.wait(), 0
+        for preset in self.presets:
+            stop = start + len(preset.stats)
+            values |= {f"uadd/{preset.name}": stats[..., start:stop], f"radius/{preset.name}": batch.radii[preset.name]}
+            start = stop
+        for name, value in values.items():
+            out[name][rows] = value.astype(FIELDS[name].dtype, copy=False)
+        out["valid"][rows] = 1
+        return out
 
 
 def _to_h36m(values: Tensor) -> Tensor:
     """`coco_to_h36m` on the device: (N, 17, D) to (N, 17, D)."""
-    return torch.stack([values[:, list(sources)].mean(dim=1) for sources in H36M_FROM_COCO], dim=1)
+    *groups, order = _sources(device=values.device)
+    return torch.cat([values[:, joints].mean(dim=2) for joints in groups], dim=1)[:, order]
+
+
+@kept_on_device
+def _sources() -> tuple[Tensor, ...]:
+    """Of the joints that are means of 1, 2 ... others, these; and where in this order each joint stands."""
+    numbers = sorted({len(sources) for sources in H36M_FROM_COCO})
+    groups = [[joint for joint, sources in enumerate(H36M_FROM_COCO) if len(sources) == n] for n in numbers]
+    order = torch.tensor([joint for group in groups for joint in group]).argsort()
+    return (*(torch.tensor([H36M_FROM_COCO[joint] for joint in group]) for group in groups), order)
 
 
 def describe(extractor: Extractor) -> Mapping[str, object]:

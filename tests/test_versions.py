@@ -16,9 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LOADING = (
     "tests/pipeline/networks/test_published_depth.py",
+    "tests/pipeline/networks/weights/test_model_folder.py",
     "tests/pipeline/networks/test_openmmlab_files.py",
     "tests/pipeline/networks/weights/test_places.py",
     "tests/pipeline/networks/weights/test_load.py",
+    "tests/pipeline/networks/weights/test_fetch.py",
     "tests/pipeline/networks/test_real_detector.py",
     "tests/cli/prep/test_published_weights.py",
 )

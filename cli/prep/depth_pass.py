@@ -16,6 +16,7 @@ from ...stores.summaries.agreement import agreement
 from ...stores.summaries.relief import relief
 from ...stores.writing.shards import SHARD_FRAMES
 from ..common import json_option, stderr, warn
+from .computing import COMPUTING_OPTIONS, computing_of
 from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
 
@@ -71,8 +72,9 @@ _OPTIONS = [
     click.option(
         "--shard-frames", type=click.IntRange(min=1), help="Frames in a shard. Default: 8192; fewer for small jobs."
     ),
-    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Frames in a forward pass."),
+    click.option("--batch", type=click.IntRange(min=1), help="Frames in a forward pass. Default: 8; 16 on a GPU."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a worker. Default: all its cores."),
+    *COMPUTING_OPTIONS,
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
     *WORKER_OPTIONS,
     click.option("--dry-run", is_flag=True, help="Show what would be done: load no network, write nothing."),
@@ -143,7 +145,10 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     named = {k: options[k] for k in ("detector", "pose", "depth", "weights", "device", "batch")}
     networks = NetworkOptions(
-        presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
+        presets=chosen,
+        computing=computing_of(options, clips),
+        **named,
+        **({"threads": options["threads"]} if options["threads"] else {}),
     )
     with ready(options, networks) as loaded:
         plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, warnings(loaded.settings), truth or {})

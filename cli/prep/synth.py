@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -110,7 +109,9 @@ def _draw(
     missing = [clip for clip in clips if not is_drawn(clip, folder, depth)]
     frames = sum(clip.frames for clip in missing)
     if renderers is None:
-        renderers = max(1, min(len(os.sched_getaffinity(0)), frames // FRAMES_WORTH_A_PROCESS))
+        from ...pipeline.device.cores import usable_cores
+
+        renderers = max(1, min(usable_cores(), frames // FRAMES_WORTH_A_PROCESS))
     if missing and not quiet:
         motion = "procedural and recorded motion" if archive else "procedural motion"
         count = f"{len(missing)} clip{'s' * (len(missing) > 1)}"

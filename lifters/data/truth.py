@@ -55,9 +55,9 @@ def countable(pose: np.ndarray, joints: Sequence[int] | None = None) -> np.ndarr
     A pelvis alone says nothing: less itself it is 0, as in every prediction.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        finite = np.asarray(np.isfinite(pose - pose[:, ROOT, None]).all(-1))
+        finite = np.isfinite(pose - pose[:, ROOT, None])
     others = [joint for joint in (range(pose.shape[1]) if joints is None else joints) if joint != ROOT]
-    return np.asarray(finite[:, others].any(-1))
+    return np.asarray(finite[:, others].all(axis=-1).any(axis=-1))
 
 
 def check_truth(store: FeatureStore, table: SequenceTable, truth: Truth, purpose: str) -> None:
@@ -70,6 +70,8 @@ def check_truth(store: FeatureStore, table: SequenceTable, truth: Truth, purpose
         return
     if known.any():
         found = f"of the {known.sum()} frames of {store.url} that have ground truth none shows a person who was found"
+    elif store.status != "complete":
+        found = f"{store.url} has no ground truth yet in the shards that are finished"
     else:
         found = f"{store.url} has no ground truth in any of the {table.frames} frames chosen: {TARGET} is NaN there"
     raise InvalidValueError(f"{found}; a lifter cannot be {purpose} on it: take a store, or a split, that has 3D")

@@ -159,11 +159,18 @@ def _checked(table: str, values: Mapping[str, Any], known: Mapping[str, Any]) ->
         kind: Any = type(default)
         fits = type(value) is kind or (kind is float and type(value) is int)
         if not fits:
-            raise InvalidValueError(f"{table}.{key} = {value!r}: must be a {kind.__name__}, such as {default!r}")
-        if not all(math.isfinite(one) for one in (value if type(value) is tuple else (value,)) if type(one) is float):
+            raise InvalidValueError(
+                f"{table}.{key} = {value!r}: must be a {type(default).__name__}, such as {default!r}"
+            )
+        if not _finite(value):
             raise InvalidValueError(f"{table}.{key} = {value!r}: must be finite")
         checked[key] = kind(values[key])
     return checked
+
+
+def _finite(value: Any) -> bool:
+    numbers = value if isinstance(value, tuple) else (value,)
+    return all(math.isfinite(number) for number in numbers if isinstance(number, float))
 
 
 def _frozen(value: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...stores.errors import StoreWriteError
 from .checkpoint import write_atomically
 
 
@@ -16,7 +17,7 @@ class Log:
 
     def __init__(self, path: Path, epoch: int):
         self.path = path
-        kept = [line for line in read_log(path) if line["epoch"] < epoch]
+        kept = [line for line in read_log(path) if line.get("epoch", epoch) < epoch]
         write_atomically(path, "".join(_line(line) for line in kept).encode())
         self.board = _tensorboard(path.parent / "tensorboard", epoch)
 
@@ -25,8 +26,12 @@ class Log:
         return self.board is not None
 
     def write(self, record: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(record))
+        """StoreWriteError where the disk will not take it."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line(record))
+        except OSError as error:
+            raise StoreWriteError(f"{self.path} cannot be written ({error.strerror or error})") from error
         if self.board is not None:
             for name, value in record.items():
                 if isinstance(value, float):
@@ -39,15 +44,18 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a log, without a last line that was cut off."""
+    """Read the lines of a log, up to one that was cut off or is something else."""
     if not path.is_file():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            found.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break
+        if not isinstance(record, dict):
+            break
+        found.append(record)
     return found
 
 

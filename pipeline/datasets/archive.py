@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...stores.errors import AugliftError, InvalidValueError, MissingFileError
+from ..device.cores import usable_cores
 from ..frames.sources import SourceInfo, probe
 from ..plan import Clip, clip_of
 
@@ -117,7 +117,7 @@ def gather(dataset: str, root: Path, parts: Sequence[Part], fps: float | None, l
     """Make clips of the parts that are there, probed in threads, in the order of the parts."""
     found = Found(len(parts))
     notes: dict[str, list[str]] = {}
-    with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(min(8, 2 * usable_cores())) as pool:
         for part, outcome in zip(
             parts, pool.map(lambda part: _clip(dataset, root, part, fps, limit), parts), strict=True
         ):

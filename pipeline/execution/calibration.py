@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 
 from ..extract import Extractor, StageTimes
-from ..plan import Clip, Plan, Segment
+from ..plan import Plan, Segment
 from .batch_memory import ForwardLimit
-from .shard_job import decode_segment
+from .overlap import run
+from .shard_job import decode_segments
 
 BATCHES = 3
 # If there are more frame sizes, only the commonest are timed.
@@ -48,20 +49,20 @@ def calibrate(extractor: Extractor, plan: Plan) -> Calibration:
 
 def _time(extractor: Extractor, plan: Plan, size: tuple[int, int]) -> tuple[int, float]:
     """(frames, seconds) of the longest clip of a size."""
-    clip = max((c for c in plan.clips if (c.info.width, c.info.height) == size), key=lambda c: c.count)
-    wanted = min(clip.count, plan.settings["batch"] * (BATCHES + 1))
+    fitting = [n for n, clip in enumerate(plan.clips) if (clip.info.width, clip.info.height) == size]
+    clip = max(fitting, key=lambda n: plan.clips[n].count)
+    wanted = min(plan.clips[clip].count, plan.settings["batch"] * (BATCHES + 1))
     frames, begin = _pass(extractor, plan, clip, wanted)
     return frames, time.perf_counter() - begin
 
 
-def _pass(extractor: Extractor, plan: Plan, clip: Clip, wanted: int) -> tuple[int, float]:
+def _pass(extractor: Extractor, plan: Plan, clip: int, wanted: int) -> tuple[int, float]:
     """Frames after the first batch, and when that ended; of a single batch, that batch and when it began."""
-    limit, times = ForwardLimit(), StageTimes(extractor.device)
+    times = StageTimes(extractor.device)
     counts: list[int] = []
     begin = started = time.perf_counter()
-    for batch, truth in decode_segment(plan, clip, Segment(0, 0, wanted), times):
-        limit.extract(extractor, batch.frames, batch.ok, truth, times)
-        counts.append(len(batch.indices))
+    for source, _ in run(extractor, decode_segments(plan, [Segment(clip, 0, wanted)], times), ForwardLimit(), times):
+        counts.append(len(source.indices))
         if len(counts) == 1:
             begin = time.perf_counter()
     return (counts[0], started) if len(counts) == 1 else (sum(counts[1:]), begin)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...stores.errors import InvalidValueError, MissingExtraError
+from ..device.cores import usable_cores
 from . import authentication
 from .address import reachable
 from .resources import Node, WorkerGroup, describe_node
@@ -169,7 +170,7 @@ def _start(ray: Any, cpus: int | None, gpus: int | None) -> None:
         try:
             ray.init(
                 address="local",
-                num_cpus=cpus,
+                num_cpus=usable_cores() if cpus is None else cpus,
                 num_gpus=gpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,

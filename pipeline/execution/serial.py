@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...stores.errors import StoreWriteError
+from ...stores.errors import StoreIncompleteError, StoreWriteError
 from ...stores.format.fingerprint import canonical_json
 from ...stores.locations.base import Location
 from ...stores.reading.store import FeatureStore
 from ...stores.writing.lock import StoreLock
 from ...stores.writing.shards import ShardWriter, sweep_unfinished
 from ...stores.writing.statistics import statistics
+from ..device.device_errors import is_device_lost
 from ..extract import Extractor
 from ..plan import Plan
 from .batch_memory import ForwardLimit
 from .results import ATTEMPTS, NoProgress, Progress, Results, ShardFailure, ShardResult
-from .shard_job import process_shard
+from .shard_job import ComputedShard, compute_shard, write_shard
 
 __all__ = ["ATTEMPTS", "Executor", "NoProgress", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "execute"]
 
@@ -32,7 +34,10 @@ class Executor(Protocol):
 
 @dataclass
 class SerialExecutor:
-    """One shard after another, in this process. The networks are built when the first shard needs them."""
+    """One shard after another, in this process; one is written while the next is computed.
+
+    The networks are built when the first shard needs them.
+    """
 
     build: Callable[[], Extractor]
 
@@ -42,31 +47,75 @@ class SerialExecutor:
         extractor = self.build()
         writer = ShardWriter(location, plan.layout, plan.fingerprint)
         limit = ForwardLimit()
-        for index in shards:
-            yield attempt(extractor, plan, index, writer, progress, limit)
+        # On an error, or where the generator is closed, what is being written is finished first.
+        with ThreadPoolExecutor(1, "write-shard") as pool:
+            writing: Future[ShardResult | ShardFailure] | None = None
+            for index in shards:
+                steps = _computed(extractor, plan, index, progress, limit)
+                while True:
+                    try:
+                        next(steps)
+                    except StopIteration as end:
+                        computed = end.value
+                        break
+                    if writing is not None and writing.done():
+                        yield writing.result()
+                        writing = None
+                if writing is not None:
+                    yield writing.result()
+                    writing = None
+                if isinstance(computed, ShardFailure):
+                    yield computed
+                else:
+                    writing = pool.submit(_written, computed, writer)
+            if writing is not None:
+                yield writing.result()
 
 
-def attempt(
-    extractor: Extractor, plan: Plan, index: int, writer: ShardWriter, progress: Progress, limit: ForwardLimit
-) -> ShardResult | ShardFailure:
-    """Do a shard, up to ATTEMPTS times. A store that cannot be written ends the job: no other shard fares better."""
+def _computed(
+    extractor: Extractor, plan: Plan, index: int, progress: Progress, limit: ForwardLimit
+) -> Generator[None, None, ComputedShard | ShardFailure]:
+    """Compute a shard, up to ATTEMPTS times; a step a batch. A GPU that is lost ends the job: no other shard fares
+    better in this process."""
     for count in range(1, ATTEMPTS + 1):
         seen = 0
-
-        def on_frames(frames: int) -> None:
-            nonlocal seen
-            seen += frames
-            progress.frames(index, frames)
-
+        steps = compute_shard(extractor, plan, plan.shards[index], limit=limit)
         try:
-            return process_shard(extractor, plan, plan.shards[index], writer, on_frames, limit=limit)
+            while True:
+                try:
+                    frames = next(steps)
+                except StopIteration as end:
+                    return end.value
+                seen += frames
+                progress.frames(index, frames)
+                yield
+        except Exception as error:
+            if is_device_lost(error):
+                raise StoreIncompleteError(
+                    f"the GPU is lost to this process ({_reason(error)}); what is finished is kept: run the same "
+                    "command again"
+                ) from error
+            progress.frames(index, -seen)
+            if count == ATTEMPTS:
+                return ShardFailure(index, _reason(error), count)
+    raise AssertionError("unreachable")
+
+
+def _written(computed: ComputedShard, writer: ShardWriter) -> ShardResult | ShardFailure:
+    """Write a shard, up to ATTEMPTS times. A store that cannot be written ends the job."""
+    for count in range(1, ATTEMPTS + 1):
+        try:
+            return write_shard(computed, writer)
         except StoreWriteError:
             raise
         except Exception as error:
-            progress.frames(index, -seen)
             if count == ATTEMPTS:
-                return ShardFailure(index, f"{type(error).__name__}: {error}".splitlines()[0], count)
+                return ShardFailure(computed.index, _reason(error), count)
     raise AssertionError("unreachable")
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,14 +20,27 @@ from ...stores.format.record import ShardRecord
 from ...stores.locations.base import Location
 from ...stores.reading.read_ahead import read_ahead
 from ...stores.writing.shards import ShardWriter
+from ..device.cores import decoder_threads
+from ..device.traffic import page_locked
 from ..extract import Extractor, StageTimes
-from ..frames.sources import FrameBatch, read
+from ..frames.sources import read
 from ..networks.ground_truth import BBOX, DEPTH, read_truth
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
+from .overlap import Given, run
 from .results import ShardResult
 
-__all__ = ["ShardResult", "decode_segment", "process_shard", "recorded", "require_visible", "versions"]
+__all__ = [
+    "ComputedShard",
+    "ShardResult",
+    "compute_shard",
+    "decode_segments",
+    "process_shard",
+    "recorded",
+    "require_visible",
+    "versions",
+    "write_shard",
+]
 
 # Unreadable frames named in a shard's record; the rest are only counted.
 PROBLEMS_LISTED = 100
@@ -46,6 +59,75 @@ class _ReportedStages(StageTimes):
             yield
 
 
+@dataclass(frozen=True)
+class ComputedShard:
+    """A shard that is not in the store yet.
+
+    arrays     of the store's fields, a row a frame
+    seconds    by stage; `begun` is when its first frame was decoded, by time.perf_counter
+    split      as in `ShardResult`
+    """
+
+    index: int
+    arrays: dict[str, np.ndarray]
+    counts: dict[str, int]
+    problems: list[dict[str, Any]]
+    seconds: dict[str, float]
+    begun: float
+    split: int
+
+
+def compute_shard(
+    extractor: Extractor,
+    plan: Plan,
+    shard: Shard,
+    on_stage: Callable[[str], None] = lambda name: None,
+    limit: ForwardLimit | None = None,
+) -> Generator[int, None, ComputedShard]:
+    """Compute one shard without writing it; yields the number of frames each time a batch is done.
+
+    Batches never cross a segment, so the same plan always makes the same batches.
+
+    on_stage    called with its name each time a stage begins
+    limit       what is known of the device's memory; kept from shard to shard
+    """
+    begin = time.perf_counter()
+    times = _ReportedStages(extractor.device, on_stage=on_stage)
+    limit = limit or ForwardLimit()
+    frames = shard.stop - shard.start
+    arrays = {spec.name: spec.empty(frames) for spec in plan.fields}
+    problems: list[dict[str, Any]] = []
+    unreadable = row = 0
+    for source, features in run(extractor, decode_segments(plan, shard.segments, times), limit, times):
+        rows = slice(row, row + len(source.indices))
+        features["source_frame"] = source.indices.astype(np.int32)
+        targets = {name: values for name, values in source.truth.items() if name not in (BBOX, DEPTH)}
+        for name, values in (features | targets).items():
+            arrays[name][rows] = values
+        row = rows.stop
+        failed = [pair for pair in zip(source.indices, source.reasons, strict=True) if pair[1] is not None]
+        unreadable += len(failed)
+        problems += [
+            {"sequence": source.clip.id, "source_frame": int(index), "reason": reason} for index, reason in failed
+        ][: PROBLEMS_LISTED - len(problems)]
+        yield len(source.indices)
+        on_stage("wait")
+    times.settle()
+    valid = int(arrays["valid"].sum())
+    counts = {"frames": frames, "valid": valid, "nobody": frames - valid - unreadable, "unreadable": unreadable}
+    return ComputedShard(shard.index, arrays, counts, problems, times.seconds, begin, limit.frames or 0)
+
+
+def write_shard(computed: ComputedShard, writer: ShardWriter) -> ShardResult:
+    """Put a shard into the store and its ledger."""
+    begin = time.perf_counter()
+    writer.write(computed.index, computed.arrays, computed.counts, computed.problems, versions())
+    end = time.perf_counter()
+    seconds = {**computed.seconds, "write": end - begin, "total": end - computed.begun}
+    frames = computed.counts["frames"]
+    return ShardResult(computed.index, frames, computed.counts, computed.problems, seconds, computed.split)
+
+
 def process_shard(
     extractor: Extractor,
     plan: Plan,
@@ -55,44 +137,18 @@ def process_shard(
     on_stage: Callable[[str], None] = lambda name: None,
     limit: ForwardLimit | None = None,
 ) -> ShardResult:
-    """Do one shard. Batches never cross a segment, so the same plan always makes the same batches.
+    """Do one shard and write it.
 
     on_frames   called with the number of frames each time a batch is done
-    on_stage    called with its name each time a stage begins
-    limit       what is known of the device's memory; kept from shard to shard
+    on_stage, limit   as for `compute_shard`
     """
-    begin = time.perf_counter()
-    times = _ReportedStages(extractor.device, on_stage=on_stage)
-    limit = limit or ForwardLimit()
-    arrays = {spec.name: spec.empty(shard.stop - shard.start) for spec in plan.fields}
-    problems: list[dict[str, Any]] = []
-    unreadable = 0
-    row = 0
-    for segment in shard.segments:
-        clip = plan.clips[segment.clip]
-        for batch, truth in decode_segment(plan, clip, segment, times):
-            rows = slice(row, row + len(batch.indices))
-            features = limit.extract(extractor, batch.frames, batch.ok, truth, times)
-            features["source_frame"] = batch.indices.astype(np.int32)
-            targets = {name: values for name, values in truth.items() if name not in (BBOX, DEPTH)}
-            for name, values in (features | targets).items():
-                arrays[name][rows] = values
-            row = rows.stop
-            unreadable += int((~batch.ok).sum())
-            problems += [
-                {"sequence": clip.id, "source_frame": int(index), "reason": reason}
-                for index, reason in zip(batch.indices, batch.reasons, strict=True)
-                if reason is not None
-            ][: PROBLEMS_LISTED - len(problems)]
-            on_frames(len(batch.indices))
-            on_stage("wait")
-    frames = shard.stop - shard.start
-    valid = int(arrays["valid"].sum())
-    counts = {"frames": frames, "valid": valid, "nobody": frames - valid - unreadable, "unreadable": unreadable}
-    with times.stage("write"):
-        writer.write(shard.index, arrays, counts, problems, versions())
-    seconds = {**times.seconds, "total": time.perf_counter() - begin}
-    return ShardResult(shard.index, frames, counts, problems, seconds, limit.frames or 0)
+    steps = compute_shard(extractor, plan, shard, on_stage, limit)
+    while True:
+        try:
+            on_frames(next(steps))
+        except StopIteration as end:
+            on_stage("write")
+            return write_shard(end.value, writer)
 
 
 def recorded(writer: ShardWriter, shard: int) -> ShardResult | None:
@@ -121,31 +177,50 @@ def require_visible(plan: Plan, location: Location) -> None:
             raise MissingFileError(f"{path} is not there, {where}; every node needs the sources under the same path")
 
 
-def decode_segment(
-    plan: Plan, clip: Clip, segment: Segment, times: StageTimes
-) -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
-    """Yield the segment's frames in batches, each with its ground truth. A thread decodes ahead of the networks."""
-    wanted = clip.source_frames(segment.first, segment.count)
+@dataclass(frozen=True)
+class Source:
+    """Where the frames of a batch come from.
 
-    def batches() -> Iterator[tuple[FrameBatch, dict[str, np.ndarray]]]:
-        source = iter(read(clip.info.path, wanted, plan.settings["batch"], plan.settings["threads"]))
-        while True:
-            begin = time.perf_counter()
-            batch = next(source, None)
-            if batch is None:
-                return
-            truth = read_truth(clip, batch.indices, plan.settings)
-            times.seconds["decode"] += time.perf_counter() - begin
-            yield batch, truth
+    indices   (B,) int64, in the clip's source
+    reasons   why a frame could not be read, else None
+    truth     what is known of the frames (`read_truth`)
+    """
+
+    clip: Clip
+    indices: np.ndarray
+    reasons: tuple[str | None, ...]
+    truth: dict[str, np.ndarray]
+
+
+def decode_segments(plan: Plan, segments: Iterable[Segment], times: StageTimes) -> Iterator[Given[Source]]:
+    """Yield the segments' frames in batches, with what is known of them; a thread decodes ahead of the networks.
+
+    They are put where the device of the `times` can fetch them by itself.
+    """
+
+    threads = decoder_threads(plan.settings["threads"])
+
+    def batches() -> Iterator[Given[Source]]:
+        for segment in segments:
+            clip = plan.clips[segment.clip]
+            wanted = clip.source_frames(segment.first, segment.count)
+            source = iter(read(clip.info.path, wanted, plan.settings["batch"], threads))
+            while True:
+                with times.on_host("decode"):
+                    batch = next(source, None)
+                    if batch is None:
+                        break
+                    truth = read_truth(clip, batch.indices, plan.settings)
+                    frames = page_locked(batch.frames, times.device)
+                yield Given(Source(clip, batch.indices, batch.reasons, truth), frames, batch.ok, truth)
 
     ahead = read_ahead(batches(), depth=2)
     while True:
-        begin = time.perf_counter()
-        item = next(ahead, None)
-        times.seconds["wait"] += time.perf_counter() - begin
-        if item is None:
+        with times.on_host("wait"):
+            given = next(ahead, None)
+        if given is None:
             return
-        yield item
+        yield given
 
 
 @cache

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..device.device_errors import is_device_lost
+
 if TYPE_CHECKING:
     from ...stores.locations.base import Location
     from ..extract import Extractor
@@ -265,8 +267,7 @@ def _kind(error: Exception) -> str:
 
     if isinstance(error, StoreWriteError):
         return "store"
-    # After a CUDA error other than a full memory, the process's CUDA context is dead and every call fails.
-    return "worker" if "CUDA error" in str(error) and "out of memory" not in str(error) else "shard"
+    return "worker" if is_device_lost(error) else "shard"
 
 
 def _gpu_memory() -> int:

@@ -15,11 +15,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from ...stores.errors import AugliftError, InvalidValueError, MissingFileError
+from .decoding.packets import packet_index
+from .decoding.promise import promise_of
+from .decoding.video import decode, picture_of, to_rgb
 from .images import is_still, open_images
 from .names import readable, unreadable
-from .packets import packet_index
-from .promise import promise_of
-from .video import decode, picture_of, to_rgb
 
 _ENDS = 1 << 20  # bytes of a video's beginning and end that its digest covers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError, MissingExtraError
+from ..device.precision import Precision
 from ..frames.resize import resize_bicubic
 from .models import DEFAULTS, resolve
 from .weights.load import fit_state, load_state, random_seed, seeded
@@ -19,9 +20,6 @@ from .weights.model_folder import ModelFolder, find_repository, open_folder, pre
 # What the published models were trained with, as transformers' own processor has it: side, patches, colour statistics.
 SIDE, PATCH = 518, 14
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-# Half precision where the device has fast matrix units for it; its ten bits of mantissa are a thousandth of the depth.
-_AUTOCAST = {"cuda": torch.float16}
 
 
 class DepthEstimator(Protocol):
@@ -63,17 +61,18 @@ class DepthAnything:
         self._identity = dict(identity)
         self._max_depth = max_depth
         self._side = side
-        self._patch = patch
+        self.patch = patch
         self._device = device
-        self._autocast = _AUTOCAST.get(device.type)
+        self._precision = Precision()
         # Channels last: an eighth less time on a CPU.
-        self._model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.model = self._model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.run: Callable[[Tensor], Tensor] = self._network
         self._colours = {} if (mean, std) == (MEAN, STD) else {"mean": list(mean), "std": list(std)}
         self._mean = torch.tensor(mean, device=device).view(3, 1, 1)
         self._std = torch.tensor(std, device=device).view(3, 1, 1)
 
     def describe(self) -> dict[str, Any]:
-        precision = "float32" if self._autocast is None else str(self._autocast).removeprefix("torch.")
+        precision = self._precision.name
         return {
             **self._identity,
             "side": self._side,
@@ -90,7 +89,7 @@ class DepthAnything:
     @torch.inference_mode()
     def inputs(self, frames: Tensor) -> Tensor:
         """Make the network's input (B, 3, h, w) of frames (B, H, W, 3) uint8 RGB: resized, then normalised."""
-        size = input_size(frames.shape[1], frames.shape[2], self._side, self._patch)
+        size = input_size(frames.shape[1], frames.shape[2], self._side, self.patch)
         pixels = resize_bicubic(frames.to(self._device), size) / 255
         return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
@@ -100,8 +99,30 @@ class DepthAnything:
 
         Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
         """
-        patches = inputs.shape[-2] // self._patch, inputs.shape[-1] // self._patch
-        with torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None):
+        return self.run(inputs)
+
+    def compute_in(self, precision: Precision) -> None:
+        """Compute so from now on; once, for weights are rounded."""
+        self._precision = precision
+        for part in (self._model.backbone, self._model.neck):
+            precision.prepare(part)
+
+    def run_by(self, run: Callable[[Tensor], Tensor], how: str, precision: Precision | None = None) -> None:
+        """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`.
+
+        precision   that it computes in, where that is its own affair
+        """
+        self.run = run
+        self._precision = precision or self._precision
+        self._identity["run_by"] = how
+
+    def input_shape(self, batch: int, frame_size: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """Of what the network gets for so many frames of (height, width); None: square ones."""
+        return batch, 3, *input_size(*(frame_size or (self._side, self._side)), self._side, self.patch)
+
+    def _network(self, inputs: Tensor) -> Tensor:
+        patches = inputs.shape[-2] // self.patch, inputs.shape[-1] // self.patch
+        with self._precision.context(self._device):
             maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
         return self._model.head([each.float() for each in maps], *patches)
 

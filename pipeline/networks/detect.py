@@ -1,8 +1,8 @@
-"""Person boxes: what a detector is, RTMDet batched on the device, and which person of a frame is taken."""
+"""Person boxes: what a detector is, and RTMDet, batched on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError
+from ..device.precision import Precision, exact_layers, fold_norms
+from ..device.tables import kept_on_device
 from . import openmmlab
+from .boxes import best_boxes, candidates, rules_of
 from .models import DEFAULTS, resolve
 from .weights.load import fit_state, load_state, random_seed
 
@@ -30,8 +33,11 @@ class Detector(Protocol):
         """Return all that decides the boxes, as plain data for a store's fingerprint."""
         ...
 
-    def detect(self, frames: Tensor) -> list[Tensor]:
-        """Find boxes (n, 5) float32 in each frame (B, H, W, 3) uint8 RGB: x1, y1, x2, y2 in px, score; best first."""
+    def boxes(self, frames: Tensor, most: int) -> Tensor:
+        """Find (B, most, 5) float32 in frames (B, H, W, 3) uint8 RGB: x1, y1, x2, y2 in px and score, best first.
+
+        Behind a frame's last person its rows are NaN. On a GPU the host does not wait for the result.
+        """
         ...
 
 
@@ -49,6 +55,8 @@ class RTMDet:
         self._identity = dict(identity)
         self._device = device
         self._model: Any = model.to(device)
+        self._precision = Precision()
+        self.run: Callable[..., Any] = self._network
         steps = {step["type"].split(".")[-1]: step for step in config.test_dataloader.dataset.pipeline}
         if not {"Resize", "Pad"} <= steps.keys() or not steps["Resize"].get("keep_ratio"):
             raise InvalidValueError(f"{self.name}: its configuration does not resize with the aspect kept, then pad")
@@ -70,6 +78,8 @@ class RTMDet:
         # The configurations for 80 classes keep 30,000 candidates a level, to measure average precision down to the
         # last box. Of one class, above the threshold, a thousand are more than there are people.
         self._test_cfg.nms_pre = min(int(self._test_cfg.nms_pre), 1000)
+        self._rules = rules_of(head, self._test_cfg)
+        self._cells: list[Tensor] | None = None
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -82,21 +92,63 @@ class RTMDet:
         }
 
     @torch.inference_mode()
+    def boxes(self, frames: Tensor, most: int) -> Tensor:
+        """See `Detector`."""
+        inputs, scale = self.inputs(frames)
+        scores, distances = self.run(inputs)
+        found, score = candidates(
+            scores,
+            distances,
+            self._points([level.shape[-2:] for level in scores]),
+            (inputs.shape[-2], inputs.shape[-1]),
+            scale,
+            self._rules,
+        )
+        return best_boxes(found, score, self._rules.overlap, most)
+
     def detect(self, frames: Tensor) -> list[Tensor]:
-        """See `Detector`. No frames, no lists; a frame without people, (0, 5)."""
+        """Return the boxes (n, 5) of each frame, as many as there are, up to the configuration's own limit."""
         if len(frames) == 0:
             return []
-        inputs, scale = self.inputs(frames)
-        scores, distances = self._model.bbox_head(self._model.extract_feat(inputs))
+        found = self.boxes(frames, int(self._test_cfg.max_per_img))
+        counts = found[..., 4].isfinite().sum(dim=1).tolist()
+        return [each[:count] for each, count in zip(found, counts, strict=True)]
+
+    def compute_in(self, precision: Precision) -> None:
+        """Compute so from now on; once, for weights are rounded."""
+        self._precision = precision
+        self._identity |= precision.describe()
+        if self._device.type == "cuda":
+            fold_norms(self._model)
+            self._model.to(memory_format=torch.channels_last)
+        exact_layers(self._model.bbox_head, ("rtm_cls", "rtm_reg"), self._device)
+        precision.prepare(self._model)
+
+    def run_by(self, run: Callable[[Tensor], Any], how: str) -> None:
+        """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`."""
+        self.run = run
+        self._identity["run_by"] = how
+
+    def input_shape(self, batch: int, frame_size: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """Of what the network gets for so many frames, of whatever size."""
+        return batch, 3, self._size[1], self._size[0]
+
+    def _network(self, inputs: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The maps of each level: logits of a person (B, 1, h, w) and distances (B, 4, h, w), float32."""
+        if self._device.type == "cuda":
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self._precision.context(self._device):
+            scores, distances = self._model.bbox_head(self._model.extract_feat(inputs))
         person = slice(self._person, self._person + 1)
-        found = self._model.bbox_head.predict_by_feat(
-            [level[:, person] for level in scores],
-            list(distances),
-            batch_img_metas=[{"img_shape": inputs.shape[-2:], "scale_factor": scale}] * len(frames),
-            cfg=self._test_cfg,
-            rescale=True,
-        )
-        return [torch.cat([each.bboxes, each.scores[:, None]], dim=1).float() for each in found]
+        return [level[:, person].float() for level in scores], [level.float() for level in distances]
+
+    def _points(self, sizes: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Where the cells of each level lie in the input, which always has the same size."""
+        cells = self._cells
+        if cells is None:
+            with torch.inference_mode(False):
+                self._cells = cells = self._model.bbox_head.prior_generator.grid_priors(sizes, device=self._device)
+        return cells
 
     def inputs(self, frames: Tensor) -> tuple[Tensor, tuple[float, float]]:
         """Make the network's input (B, 3, h, w) and its (x, y) scale to the frame, of frames (B, H, W, 3) uint8 RGB."""
@@ -144,39 +196,25 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     that are looked at are converted, which for a large frame is the smaller part.
     """
     width, height = size
-    top, bottom, down = _taps(frames.shape[1], height, frames.device)
-    left, right, across = _taps(frames.shape[2], width, frames.device)
+    top, bottom, down = _taps(frames.shape[1], height, device=frames.device)
+    left, right, across = _taps(frames.shape[2], width, device=frames.device)
     rows = torch.lerp(frames[:, top].float(), frames[:, bottom].float(), down[:, None, None])
     return torch.lerp(rows[:, :, left], rows[:, :, right], across[:, None]).add_(0.5).floor_()
 
 
-def _taps(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+@kept_on_device
+def _taps(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
     """For each of `new` pixels: the two of `old` it lies between, and how far it is from the first."""
     at = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
     first = at.floor()
     second = (first + 1).clamp(max=old - 1)
-    return first.long().to(device), second.long().to(device), (at - first).float().to(device)
-
-
-def choose_person(boxes: Tensor, scores: Tensor, truth: Tensor | None = None) -> int:
-    """Choose the one of a frame's people (method.md, section 1); a function of this frame alone.
-
-    boxes   (n, 4)   px, n at least 1, best detection first: of equals the first is taken
-    scores  (n, 17)  keypoint scores; NaN counts as nothing
-    truth   (4,)     px, the true box, if it is known: then the box of highest IoU with it, even if that is 0
-    Without `truth`, or with NaN in it: the highest mean keypoint score.
-    """
-    if truth is not None and bool(torch.isfinite(truth).all()):
-        merit = overlap(boxes, truth.to(boxes).expand_as(boxes))
-    else:
-        merit = scores.nan_to_num(nan=0.0).mean(dim=1)
-    return int(merit.argmax())  # of equals, the first
+    return first.long(), second.long(), (at - first).float()
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Return intersection over union of boxes (n, 4) and (n, 4), pair by pair: (n,), 0 where the union is empty."""
-    sides = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
-    shared = sides.clamp(min=0).prod(dim=1)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).clamp(min=0).prod(dim=1) for x in (a, b))
+    """Return intersection over union of boxes (..., 4), pair by pair: (...), 0 where the union is empty."""
+    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    shared = sides.clamp(min=0).prod(dim=-1)
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).clamp(min=0).prod(dim=-1) for x in (a, b))
     united = area_a + area_b - shared
     return torch.where(united > 0, shared / united, 0.0)

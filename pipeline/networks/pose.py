@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError
 from ...stores.format.skeleton import COCO_17
+from ..device.precision import Precision, fold_norms
 from . import openmmlab
 from .models import DEFAULTS, resolve
 from .weights.load import fit_state, load_state, random_seed
@@ -54,6 +55,8 @@ class RTMPose:
         self._identity = dict(identity)
         self._device = device
         self._model: Any = model.to(device)
+        self._precision = Precision()
+        self.run: Callable[..., Any] = self._network
         steps = {step["type"].split(".")[-1]: step for step in config.test_dataloader.dataset.pipeline}
         if "TopdownAffine" not in steps or steps["TopdownAffine"].get("use_udp"):
             raise InvalidValueError(f"{self.name}: its configuration does not crop with MMPose's plain top-down affine")
@@ -65,6 +68,7 @@ class RTMPose:
         self._split = float(codec.simcc_split_ratio)
         self._flip_test = bool(config.model.get("test_cfg", {}).get("flip_test", False))
         self._mirror = torch.from_numpy(COCO_17.flip).to(device)
+        self._size = torch.tensor(self.input_size, dtype=torch.float32, device=device)
         self._normalise = openmmlab.Normalisation(config.model.data_preprocessor, device)
 
     def describe(self) -> dict[str, Any]:
@@ -86,9 +90,8 @@ class RTMPose:
             part = slice(start, start + self.crop_batch)
             crops = crop(frames, frame_index[part], centre[part], extent[part], self.input_size)
             in_crop, score[part] = decode_simcc(*self.responses(self._normalise(crops)), self._split)
-            size = in_crop.new_tensor(self.input_size)
             corner = centre[part] - 0.5 * extent[part]
-            keypoints[part] = in_crop / size * extent[part, None] + corner[:, None]
+            keypoints[part] = in_crop / self._size * extent[part, None] + corner[:, None]
         return keypoints, score
 
     def responses(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,25 +99,56 @@ class RTMPose:
 
         With the flip test, the mean of a crop's own and its mirror image's mirrored back.
         """
-        # `extract_feat` gives the backbone's last map, which learned features (AugLiftV2) are to be sampled from.
         if not self._flip_test:
-            return self._model.head(self._model.extract_feat(inputs))
-        x, y = self._model.head(self._model.extract_feat(torch.cat([inputs, inputs.flip(-1)])))
+            return self.run(inputs)
+        x, y = self.run(torch.cat([inputs, inputs.flip(-1)]))
         (x, mirrored_x), (y, mirrored_y) = x.chunk(2), y.chunk(2)
         return (x + mirrored_x[:, self._mirror].flip(-1)) * 0.5, (y + mirrored_y[:, self._mirror]) * 0.5
+
+    def compute_in(self, precision: Precision) -> None:
+        """Compute so from now on; once, for weights are rounded."""
+        self._precision = precision
+        self._identity |= precision.describe()
+        if self._device.type == "cuda":
+            fold_norms(self._model)
+            self._model.to(memory_format=torch.channels_last)
+        for part in ("backbone", "neck"):
+            if hasattr(self._model, part):
+                precision.prepare(getattr(self._model, part))
+
+    def run_by(self, run: Callable[[Tensor], Any], how: str) -> None:
+        """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`."""
+        self.run = run
+        self._identity["run_by"] = how
+
+    def input_shape(self, crops: int, frame_size: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """Of what the network gets for so many crops, of frames of whatever size."""
+        return crops, 3, self.input_size[1], self.input_size[0]
+
+    def _network(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Responses along x and y. The head is small, and its maxima are looked for: it computes in float32."""
+        if self._device.type == "cuda":
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        # `extract_feat` gives the backbone's last map, which learned features (AugLiftV2) are to be sampled from.
+        with self._precision.context(self._device):
+            maps = self._model.extract_feat(inputs)
+        return self._model.head([each.float() for each in maps])
 
 
 def build_pose(
     name: str = DEFAULTS["pose"],
     weights: str | Path | None = None,
     device: torch.device | str = "cpu",
-    crop_batch: int = 16,
+    crop_batch: int | None = None,
 ) -> RTMPose:
     """Build the named pose network with its weights, on the device.
 
-    crop_batch  crops a forward pass (each twice with the flip test): bounds memory
+    crop_batch  crops a forward pass (each twice with the flip test): bounds memory; None: 16, and 64 on a GPU
     Raises MissingFileError (weights), InvalidValueError (name, weights, crop_batch), MissingExtraError.
     """
+    device = torch.device(device)
+    if crop_batch is None:
+        crop_batch = 64 if device.type == "cuda" else 16
     if crop_batch < 1:
         raise InvalidValueError(f"crop_batch must be at least 1, not {crop_batch}")
     spec = resolve(name, "pose")
@@ -123,7 +157,7 @@ def build_pose(
     model = openmmlab.build(config, "mmpose", random_seed(weights))
     if state is not None:
         fit_state(model, state, spec.name)
-    return RTMPose(model, config, identity, torch.device(device), crop_batch)
+    return RTMPose(model, config, identity, device, crop_batch)
 
 
 def crop_frame(boxes: Tensor, input_size: tuple[int, int], padding: float) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from .percentiles import disk_percentiles
 from .presets import PRESETS, Preset, Rule
 from .radii import Kind, radii
 
-__all__ = ["PRESETS", "Preset", "Uadd", "compute", "radius"]
+__all__ = ["PRESETS", "Preset", "Uadd", "compute", "measure", "radius"]
 
 
 @dataclass(frozen=True)
@@ -85,19 +85,32 @@ def compute(
     the batch it is in nor on the number of threads. Memory is bounded: docs/method.md.
     Raises InvalidValueError for shapes, a frame size or a preset that cannot be.
     """
+    presets = tuple(presets)
+    places, trust = _host(keypoints, confidence, _plan(presets))
+    found = measure(depth, places, trust, frame_size, presets)
+    return {name: Uadd(stats, torch.from_numpy(radius).to(depth.device)) for name, (stats, radius) in found.items()}
+
+
+def measure(
+    depth: Tensor,
+    keypoints: np.ndarray,
+    confidence: np.ndarray,
+    frame_size: tuple[int, int],
+    presets: Iterable[Preset | str] = tuple(PRESETS),
+) -> dict[str, tuple[Tensor, np.ndarray]]:
+    """`compute` for joints that are on the host, contiguous arrays: statistics where the depth is, radii on the host.
+
+    Nothing waits for a GPU that the depth is on.
+    """
     plan = _plan(tuple(presets))
-    places, trust = _host(keypoints, confidence, plan)
     _check(depth, keypoints, frame_size)
-    if trust.size == 0:
-        shape = trust.shape
-        return {p.name: Uadd(depth.new_zeros(*shape, len(p.stats)), depth.new_zeros(shape)) for p in plan.presets}
-    found, centre = radii(plan.rows, places, trust)
-    statistics = disk_percentiles(depth, Disks(centre, found), frame_size, plan.queries)
-    radius = [torch.from_numpy(part) for part in found]
-    if not depth.is_cpu:
-        radius = torch.from_numpy(found).to(depth.device).unbind()
-    results = zip(plan.presets, statistics, plan.queries.results, strict=True)
-    return {preset.name: Uadd(stats, radius[disk]) for preset, stats, (disk, _) in results}
+    if confidence.size == 0:
+        shape = confidence.shape
+        return {p.name: (depth.new_zeros(*shape, len(p.stats)), np.zeros(shape, np.float32)) for p in plan.presets}
+    found, centre = radii(plan.rows, keypoints, confidence)
+    values = disk_percentiles(depth, Disks(centre, found), frame_size, plan.queries)
+    disks = [disk for disk, _ in plan.queries.results]
+    return {p.name: (stats, found[disk]) for p, stats, disk in zip(plan.presets, values, disks, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +186,7 @@ def _preset(preset: Preset | str) -> Preset:
     return PRESETS[preset]
 
 
-def _check(depth: Tensor, keypoints: Tensor, frame_size: tuple[int, int]) -> None:
+def _check(depth: Tensor, keypoints: np.ndarray, frame_size: tuple[int, int]) -> None:
     shape = depth.shape
     if len(shape) != 3 or shape[0] != keypoints.shape[0] or 0 in shape[1:]:
         found = f"{tuple(shape)} and {tuple(keypoints.shape)}"

@@ -1,7 +1,7 @@
 """Percentiles of disks in torch, on any device: squares of pixels about disks of like radius are sorted together.
 
 A pixel outside the disk gets depth infinity, sorts to the end and is not counted. Nothing here waits for a GPU: no
-value is looked at. Bounds of disks are worked out in float64.
+value is looked at, and one copy goes up. Bounds of disks are worked out in float64.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..device.tables import kept_on_device
+from ..device.traffic import upload
 from .bilinear import rule
 from .disks import OWN_PIXEL, Disks, Queries, most_pixels, ranks
 
@@ -31,7 +34,7 @@ class _Call:
     frame_size: tuple[int, int]
     ranks: Tensor
     shares: Tensor
-    columns: list[int]
+    columns: Tensor
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def percentiles_on_device(maps: Tensor, disks: Disks, frame_size: tuple[int, int
             radius=np.append(flat.radius, np.full(batch * joints, OWN_PIXEL)),
             locate=np.append(flat.locate, np.zeros(batch * joints, bool)),
         )
-    percentiles, located = tuple(queries.percentiles.tolist()), queries.located.tolist()
+    percentiles, located = tuple(queries.percentiles.tolist()), tuple(queries.located.tolist())
     values, positions = _percentiles(maps, flat, frame_size, percentiles, located)
     values = values.view(-1, batch, joints, len(percentiles))
     positions = positions.view(-1, batch, joints, 2 * len(located))
@@ -88,7 +91,7 @@ def percentiles_on_device(maps: Tensor, disks: Disks, frame_size: tuple[int, int
 
 
 def _percentiles(
-    maps: Tensor, disks: _Flat, frame_size: tuple[int, int], percentiles: tuple[int, ...], columns: list[int]
+    maps: Tensor, disks: _Flat, frame_size: tuple[int, int], percentiles: tuple[int, ...], columns: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Values (N, Q), and positions (N, L, 2) for the columns whose positions are wanted."""
     device, total, count = maps.device, len(disks.frame), len(percentiles)
@@ -101,26 +104,50 @@ def _percentiles(
     disks = disks.take(rows)
     half = disks.half
 
-    order, share = (_there(table, device) for table in ranks(most_pixels(int(half[0])), percentiles))
-    call = _Call(maps, frame_size, order, share, columns)
-    frame, centre, radius = (_there(part, device) for part in (disks.frame, disks.centre, disks.radius))
-    pairs, shares, places = [], [], []
-    for part in _chunks((2 * half + 1) ** 2):
+    order, share = _ranks(most_pixels(int(half[0])), percentiles, device=device)
+    located = _indices(columns, device=device)[0]
+    call = _Call(maps, frame_size, order, share, located)
+    wanted = disks.locate & bool(columns)
+    parts = list(_chunks((2 * half + 1) ** 2))
+    # Of each chunk, which of its own disks are located.
+    inside = np.concatenate([np.flatnonzero(wanted[part]) for part in parts])
+    # One copy for all that the device needs. A whole number is exact in float64.
+    packed = np.concatenate([disks.frame, disks.radius, disks.centre.ravel(), rows, rows[wanted], inside])
+    frame, radius, centre, where, where_located, inside = upload(packed.astype(np.float64, copy=False), device).split(
+        [len(rows), len(rows), 2 * len(rows), len(rows), len(inside), len(inside)]
+    )
+    frame, where, where_located, inside = (each.long() for each in (frame, where, where_located, inside))
+    centre = centre.view(-1, 2)
+    pairs, shares, places, start = [], [], [], 0
+    for part in parts:
+        stop = start + int(wanted[part].sum())
         pair, share, place = _chunk(
-            call, frame[part], centre[part], radius[part], disks.locate[part], int(half[part.start])
+            call, frame[part], centre[part], radius[part], inside[start:stop], int(half[part.start])
         )
         pairs.append(pair)
         shares.append(share)
         places += [] if place is None else [place]
+        start = stop
     low, high = torch.cat(pairs).split(count, dim=1)
-    values[_there(rows, device)] = low + (high - low) * torch.cat(shares)
+    values[where] = low + (high - low) * torch.cat(shares)
     if places:
-        positions[_there(rows[disks.locate], device)] = torch.cat(places)
+        positions[where_located] = torch.cat(places)
     return values, positions
 
 
-def _there(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+@partial(kept_on_device, kept=4)  # of the largest disks, 40 MB
+def _ranks(most: int, percentiles: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(table) for table in ranks(most, percentiles))
+
+
+@kept_on_device
+def _indices(columns: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return (torch.tensor(columns, dtype=torch.int64),)
+
+
+@kept_on_device
+def _rule(frame_size: tuple[int, int], map_size: tuple[int, int]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(table) for table in rule(frame_size, map_size, 0))
 
 
 def _chunks(area: np.ndarray) -> Iterator[slice]:
@@ -137,11 +164,11 @@ def _chunks(area: np.ndarray) -> Iterator[slice]:
 
 
 def _chunk(
-    call: _Call, frame: Tensor, centre: Tensor, radius: Tensor, locate: np.ndarray, half: int
+    call: _Call, frame: Tensor, centre: Tensor, radius: Tensor, rows: Tensor, half: int
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Of n disks: the order statistics about each percentile (n, 2 Q), the share of the upper (n, Q), and positions.
 
-    frame (n,), centre (n, 2), radius (n,), and whether positions are wanted (n,), a host array, as in `_Flat`.
+    frame (n,), centre (n, 2) and radius (n,), as in `_Flat`; rows (m,), those of the disks whose positions are wanted.
     """
     size, (width, height) = 2 * half + 1, call.frame_size
     # The first pixel of each square; the squares are moved into the frame where they can be.
@@ -161,10 +188,8 @@ def _chunk(
     ranked = pixels.sort(dim=1).values
     known = torch.searchsorted(ranked, torch.full((len(ranked), 1), math.inf, device=frame.device)).view(-1)
     pairs, share = ranked.gather(1, call.ranks[known]), call.shares[known]
-    wanted = np.flatnonzero(locate) if call.columns else np.zeros(0, np.int64)
-    if not len(wanted):
+    if not len(rows):
         return pairs, share, None
-    rows = _there(wanted, frame.device)
     near = share[rows][:, call.columns]
     low, high = (part[rows][:, call.columns] for part in pairs.split(share.shape[1], dim=1))
     nth = _locate(pixels[rows], low, high, near)
@@ -175,7 +200,7 @@ def _chunk(
 def _depth(maps: Tensor, frame: Tensor, u: Tensor, v: Tensor, frame_size: tuple[int, int]) -> Tensor:
     """Depth (n, size, size) at the pixels of n squares, rows first; pixels behind the frame repeat its last."""
     height, width = maps.shape[1:]
-    lower, upper, weight = (_there(table, maps.device) for table in rule(frame_size, (width, height), 0))
+    lower, upper, weight = _rule(frame_size, (width, height), device=maps.device)
     u = u.clamp(max=frame_size[0] - 1)
     v = v.clamp(max=frame_size[1] - 1) + frame_size[0]
     corner = frame[:, None] * (height * width)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..device.tables import kept_on_device
 from .disks import Disks, Queries, as_array
 
 
@@ -32,4 +33,12 @@ def disk_percentiles(maps: Tensor, disks: Disks, frame_size: tuple[int, int], qu
     from .disks_device import percentiles_on_device
 
     statistics = percentiles_on_device(maps.detach().to(torch.float32).contiguous(), disks, frame_size, queries)
-    return [statistics[disk].index_select(-1, torch.from_numpy(c).to(maps.device)) for disk, c in queries.results]
+    return [
+        statistics[disk].index_select(-1, _columns(tuple(c.tolist()), device=maps.device)[0])
+        for disk, c in queries.results
+    ]
+
+
+@kept_on_device
+def _columns(columns: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return (torch.tensor(columns, dtype=torch.int64),)

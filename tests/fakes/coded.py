@@ -229,16 +229,19 @@ def without_reordering_told(data: bytes) -> bytes:
     bits = "".join(f"{byte:08b}" for byte in plain)
     place = 24
 
-    def ue() -> int:
+    def ue(count: int = 1) -> int:
+        """The last of so many codes."""
         nonlocal place
-        zeros = bits.index("1", place) - place
-        value = int(bits[place + zeros : place + 2 * zeros + 1], 2) - 1
-        place += 2 * zeros + 1
+        value = 0
+        for _ in range(count):
+            zeros = bits.index("1", place) - place
+            value = int(bits[place + zeros : place + 2 * zeros + 1], 2) - 1
+            place += 2 * zeros + 1
         return value
 
     ue()
     if plain[0] >= 100:  # the profiles that say their chroma format; x264 writes no scaling lists
-        _ = ue(), ue(), ue()
+        ue(3)
         place += 2
     ue()
     kind = ue()
@@ -247,12 +250,12 @@ def without_reordering_told(data: bytes) -> bytes:
         ue()
     ue()
     place += 1
-    _ = ue(), ue()
+    ue(2)
     place += 1 if bits[place] == "1" else 2
     place += 1
     if bits[place] == "1":
         place += 1
-        _ = ue(), ue(), ue(), ue()
+        ue(4)
     else:
         place += 1
     writer = _Bits()

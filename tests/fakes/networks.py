@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from auglift.pipeline.device.traffic import upload
 from auglift.pipeline.extract import Extractor
 from auglift.pipeline.uadd.descriptor import PRESETS
 
@@ -23,17 +25,15 @@ class FakeDetector:
     def describe(self) -> dict[str, Any]:
         return {"name": self.name}
 
-    def detect(self, frames: Tensor) -> list[Tensor]:
-        found = []
-        for frame in frames:
-            height, width = frame.shape[:2]
-            corner = float(frame[0, 0].float().max())
-            if corner < 8:
-                found.append(torch.zeros(0, 5))
-                continue
-            first = torch.tensor([0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height, 0.9])
-            second = torch.tensor([0.0, 0.0, 0.3 * width, 0.3 * height, 0.5])
-            found.append(torch.stack([first, second]) if width > 2 * height else first[None])
+    def boxes(self, frames: Tensor, most: int) -> Tensor:
+        height, width = frames.shape[1:3]
+        first = [0.1 * width, 0.1 * height, 0.9 * width, 0.9 * height, 0.9]
+        second = [0.0, 0.0, 0.3 * width, 0.3 * height, 0.5]
+        found = torch.full((len(frames), most, 5), torch.nan, device=frames.device)
+        shown_people = [first, second][: min(most, 1 + (width > 2 * height))]
+        people = upload(np.array(shown_people, np.float32), frames.device)
+        shown = frames[:, 0, 0].amax(dim=1) >= 8
+        found[:, : len(people)] = torch.where(shown[:, None, None], people, torch.nan)
         return found
 
 
@@ -46,7 +46,7 @@ class FakePose:
         return {"name": self.name}
 
     def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
-        t = torch.linspace(0, 1, 17)
+        t = torch.linspace(0, 1, 17, device=boxes.device)
         centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
         spiral = torch.stack([t * torch.cos(9 * t), t * torch.sin(9 * t)], dim=-1)
         keypoints = centre[:, None] + half[:, None] * spiral
@@ -66,5 +66,5 @@ class FakeDepth:
         return frames[:, ::4, ::4].float().mean(dim=-1) / 64 + 1
 
 
-def fake_extractor() -> Extractor:
-    return Extractor(FakeDetector(), FakePose(), FakeDepth(), tuple(PRESETS.values()), torch.device("cpu"))
+def fake_extractor(device: str = "cpu") -> Extractor:
+    return Extractor(FakeDetector(), FakePose(), FakeDepth(), tuple(PRESETS.values()), torch.device(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from auglift.lifters.inputs import Inputs
 from auglift.lifters.training.checkpoint import BEST, LAST, RUN, Run, load, save
+from auglift.lifters.training.log import Log, read_log
 from auglift.lifters.training.setup import Setup, parse_changes
 from auglift.lifters.training.train import train
-from auglift.stores.errors import AugliftError, CorruptStoreError, InvalidValueError
+from auglift.stores.errors import AugliftError, CorruptStoreError, InvalidValueError, StoreWriteError
 from tests.fakes.people import people
 
 
@@ -88,3 +90,29 @@ def test_a_training_whose_files_were_damaged_says_which_and_changes_nothing(tmp_
     if name == RUN:
         with pytest.raises(AugliftError, match=name):
             Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("rest", [b'{"epoch": 1, "lo', b"\xff\xfe\x00", b"3\n", b"null\n"])
+def test_a_log_is_read_up_to_what_is_no_line_of_it(tmp_path: Path, rest: bytes):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"epoch": 0, "loss": 2.0}\n' + rest)
+    assert read_log(path) == [{"epoch": 0, "loss": 2.0}]
+
+
+def test_a_figure_that_is_no_number_is_null_in_the_log(tmp_path: Path):
+    path = tmp_path / "log.jsonl"
+    log = Log(path, 0)
+    log.write({"epoch": 0, "loss": math.nan, "mpjpe": math.inf, "best_epoch": 0})
+    log.close()
+    assert path.read_text() == '{"epoch": 0, "loss": null, "mpjpe": null, "best_epoch": 0}\n'
+
+
+def test_a_log_on_a_full_disk_is_an_error_of_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = Log(tmp_path / "log.jsonl", 0)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StoreWriteError, match=r"log\.jsonl cannot be written \(No space left on device\)"):
+        log.write({"epoch": 0})

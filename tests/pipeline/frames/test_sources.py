@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from auglift.pipeline.frames import decoder, video
+from auglift.pipeline.frames.decoding import decoder, video
 from auglift.pipeline.frames.sources import probe, read, summary
 from auglift.stores.errors import InvalidValueError, MissingFileError
 

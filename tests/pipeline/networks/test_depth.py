@@ -19,6 +19,7 @@ from transformers import (
     ZoeDepthImageProcessorPil,
 )
 
+from auglift.pipeline.device.precision import Precision
 from auglift.pipeline.frames.sources import read
 from auglift.pipeline.networks import depth as depth_module
 from auglift.pipeline.networks.depth import DepthAnything, build_depth, build_depth_anything, input_size, resize_bicubic
@@ -169,8 +170,8 @@ def test_inputs_are_the_processors_own():
 def test_half_precision_does_not_lay_depth_on_steps(tiny):
     frames = pictures(1, 600, 800)
     exact = tiny.estimate(frames)
-    estimator = DepthAnything(tiny._model, {"name": "tiny"}, 20.0, torch.device("cpu"))
-    estimator._autocast = torch.bfloat16  # what a CPU has; a GPU's is finer
+    estimator = DepthAnything(copy.deepcopy(tiny._model), {"name": "tiny"}, 20.0, torch.device("cpu"))
+    estimator.compute_in(Precision("bfloat16"))  # what a CPU has; a GPU's is finer
     found = estimator.estimate(frames)
     assert found.dtype == torch.float32
     assert estimator.describe()["precision"] == "bfloat16"

@@ -1,10 +1,9 @@
-"""RTMDet in batches against MMDetection's own inference; the choice of a person against its words."""
+"""RTMDet in batches against MMDetection's own inference."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from auglift.pipeline.networks import openmmlab
-from auglift.pipeline.networks.detect import RTMDet, build_detector, choose_person, fit_size, overlap, resize
+from auglift.pipeline.networks.detect import RTMDet, build_detector, fit_size, resize
 from auglift.pipeline.networks.models import MODELS
 from auglift.stores.errors import InvalidValueError
 
@@ -172,42 +171,3 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path, nano):
     torch.save({"state_dict": nano._model.state_dict()}, tmp_path / "rtmdet-tiny.pth")
     with pytest.raises(InvalidValueError, match="these weights are not those of rtmdet-tiny: missing "):
         build_detector("rtmdet-tiny", tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Which person
-# ---------------------------------------------------------------------------------------------------------------------
-
-BOXES = torch.tensor([[0.0, 0, 10, 10], [100, 0, 120, 40], [104, 0, 120, 40]])
-SCORES = torch.stack([torch.full((17,), value) for value in (0.4, 0.9, 0.6)])
-
-
-def test_with_a_true_box_the_detection_that_overlaps_it_most_is_taken():
-    assert choose_person(BOXES, SCORES, torch.tensor([104.0, 0, 121, 40])) == 2
-    assert choose_person(BOXES, SCORES, torch.tensor([2.0, 2, 3, 3])) == 0
-
-
-@pytest.mark.parametrize("truth", [None, torch.full((4,), torch.nan), torch.tensor([0.0, 0, torch.nan, 10])])
-def test_without_one_the_highest_mean_keypoint_score_is_taken(truth):
-    assert choose_person(BOXES, SCORES, truth) == 1
-
-
-def test_of_equals_the_first_is_taken_and_nan_scores_count_as_nothing():
-    assert choose_person(BOXES[[1, 1, 1]], SCORES[[0, 0, 0]], torch.tensor([100.0, 0, 120, 40])) == 0
-    assert choose_person(BOXES, SCORES[[0, 1, 1]]) == 1
-    scores: Any = SCORES.clone()
-    scores[1] = torch.nan
-    assert choose_person(BOXES, scores) == 2
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(0, 12), min_size=8, max_size=8))
-def test_overlap_is_the_share_of_pixels_in_both_among_those_in_either(corners):
-    """Boxes of whole pixels, counted one by one; a box whose corners are swapped is empty."""
-    boxes = torch.tensor(corners, dtype=torch.float32).view(2, 4)
-    pixels = [
-        {(x, y) for x in range(int(x1), int(x2)) for y in range(int(y1), int(y2))} for x1, y1, x2, y2 in boxes.tolist()
-    ]
-    union = len(pixels[0] | pixels[1])
-    expected = len(pixels[0] & pixels[1]) / union if union else 0.0
-    assert float(overlap(boxes[:1], boxes[1:])) == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""pipeline/frames/video.py: videos as cameras write them, with more beside their pictures than PyAV has names for."""
+"""decoding/video.py: videos as cameras write them, with more beside their pictures than PyAV has names for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from auglift.pipeline.frames.sources import probe
 
-from ...fakes.video import number_frames, read_all, read_number
+from ....fakes.video import number_frames, read_all, read_number
 
 
 def write_motion_jpeg(path: Path, frames: np.ndarray) -> Path:

@@ -37,6 +37,7 @@ class Delivery:
               they have
     headless  packets whose pictures are predicted from a keyframe that is not in the file
     silent    packets that gave neither a frame nor an error
+    whole     packets whose pictures are predicted from no other
     """
 
     came: list[int] = field(default_factory=list)
@@ -44,9 +45,10 @@ class Delivery:
     unplaced: set[int] = field(default_factory=set)
     headless: set[int] = field(default_factory=set)
     silent: set[int] = field(default_factory=set)
+    whole: set[int] = field(default_factory=set)
 
 
-class Packets(NamedTuple):
+class Known(NamedTuple):
     """What is known of a file's P packets.
 
     starts     the segments' first packets
@@ -64,18 +66,21 @@ class Packets(NamedTuple):
 class _Segment:
     """What one segment's packets gave so far; the decoder knows nothing of the segments before."""
 
-    def __init__(self, stream: VideoStream, known: Packets) -> None:
+    def __init__(self, stream: VideoStream, known: Known) -> None:
         self.stream, self.known = stream, known
         self.codec = stream.codec_context.codec.canonical_name
         self.fed: list[int] = []
         self.kinds: dict[int, int] = {}  # of what came, in the order in which it came
-        self.failed: dict[int, int] = {}  # and how many frames had come by then
+        self.by_then: dict[int, int] = {}  # how many frames had come when a packet was fed
+        self.failed: set[int] = set()
+        self.corrupt: set[int] = set()
 
     def feed(self, ordinal: int, packet: av.Packet) -> None:
         fed = Fed([], True) if self.known.damaged[ordinal] else feed(packet, ordinal, self.stream)
         self.fed.append(ordinal)
+        self.by_then[ordinal] = len(self.kinds)
         if fed.failed:
-            self.failed[ordinal] = len(self.kinds)
+            self.failed.add(ordinal)
         self._take(fed)
 
     def finish(self) -> bool:
@@ -89,6 +94,8 @@ class _Segment:
             # At the end, MPEG-4's decoder repeats a picture for one that is not coded.
             if number >= 0 and self.known.expected[number]:
                 self.kinds.setdefault(number, frame.pict_type)
+                if frame.is_corrupt:
+                    self.corrupt.add(number)
 
     @property
     def head(self) -> int | None:
@@ -96,10 +103,12 @@ class _Segment:
 
         Where pictures are refreshed bit by bit, the first keyframe only begins to; at the second all is new.
         """
-        whole = [n for n, kind in self.kinds.items() if kind not in _PREDICTED]
         keys = [n for n in self.fed if self.known.keys[n]]
         gradual = bool(keys) and self.codec in _GRADUAL and self._is_gradual(keys[0])
-        return min(whole + keys[gradual : gradual + 1], default=None)
+        return min([*self._whole(), *keys[gradual : gradual + 1]], default=None)
+
+    def _whole(self) -> set[int]:
+        return {n for n, kind in self.kinds.items() if kind not in _PREDICTED}
 
     def _is_gradual(self, key: int) -> bool:
         if key in self.kinds:
@@ -109,24 +118,30 @@ class _Segment:
     def add_to(self, delivery: Delivery) -> None:
         came, head = list(self.kinds), self.head
         lost = {n for n in self.fed if self.known.expected[n]} - set(came)
-        # A decoder that fails may also swallow the frame that it was about to give.
-        failed = {n for n in lost if any(n <= f <= n + _PATIENCE for f in self.failed)}
+        # A decoder that fails may swallow the frame that it was about to give, and what hangs on the one that it lost.
+        flawed = min([*self.failed, *self.corrupt], default=len(self.known.keys))
+        failed = {n for n in lost if flawed <= n + _PATIENCE}
         delivery.headless |= {n for n in self.fed if head is None or n < head}
         delivery.came += _shown(sorted(came), self.kinds) if self.codec in _ORDERED_BY_KIND else came
         delivery.failed |= failed
         delivery.unplaced |= self._unplaced(came, failed)
         delivery.silent |= lost - failed
+        delivery.whole |= self._whole()
 
-    def _unplaced(self, came: list[int], failed: set[int]) -> set[int]:
-        if not failed:
+    def _unplaced(self, came: list[int], lost: set[int]) -> set[int]:
+        """What may be shown on either side of a lost packet: what came of its group after that was fed.
+
+        Where a keyframe is lost, nobody knows whether it was one, and the group before is in question too.
+        """
+        if not lost:
             return set()
         place = {n: i for i, n in enumerate(came)}
         group = dict(zip(self.fed, np.cumsum(self.known.keys[self.fed]).tolist(), strict=True))
-        sure: dict[int, int] = {}  # group -> frames that had come when its first was lost
-        for n in failed:
-            by_then = min(count for f, count in self.failed.items() if f >= n)
-            sure[group[n]] = min(by_then, sure.get(group[n], by_then))
-        return {n for n in came if place[n] >= sure.get(group[n], len(came))}
+        since: dict[int, int] = {}  # group -> how many frames are sure of their place
+        for n in lost:
+            for g in (group[n], group[n] - self.known.keys[n]):
+                since[g] = min(self.by_then[n], since.get(g, len(came)))
+        return {n for n in came if place[n] >= since.get(group[n], len(came))}
 
 
 def _shown(decoded: list[int], kinds: dict[int, int]) -> list[int]:
@@ -141,7 +156,7 @@ def _shown(decoded: list[int], kinds: dict[int, int]) -> list[int]:
     return shown + held
 
 
-def deliver_all(path: Path, known: Packets, threads: int = 0) -> Delivery:
+def deliver_all(path: Path, known: Known, threads: int = 0) -> Delivery:
     """Decode the whole file, each segment for itself."""
     delivery, in_order = Delivery(), True
     container, stream = open_decoder(path, threads)
@@ -162,7 +177,7 @@ def deliver_all(path: Path, known: Packets, threads: int = 0) -> Delivery:
     return delivery
 
 
-def deliver_beginnings(path: Path, known: Packets, shown: np.ndarray) -> Delivery:
+def deliver_beginnings(path: Path, known: Known, shown: np.ndarray) -> Delivery:
     """Decode the beginning of each segment, as far as its first pictures may depend on some that are not in the file.
 
     shown   (P,)   display time of each packet

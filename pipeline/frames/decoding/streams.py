@@ -12,8 +12,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from ...stores.errors import InvalidValueError, MissingFileError
-from ...stores.reading.read_ahead import require_consumer
+from ....stores.errors import InvalidValueError, MissingFileError
+from ....stores.reading.read_ahead import require_consumer
 
 _STILL = int(Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image)
 # What `ffmpeg` itself adds to a stream's area, in pixels, where the file marks the stream as the default one.

@@ -9,11 +9,12 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .packets import header_frames, packet_index
+from .demux import header_frames
+from .packets import packet_index
 from .pictures import picture_reader
+from .pixels import picture_of
 from .streams import choice_of_stream, cut_off, open_video
 from .timeline import frame_rate, is_uneven
-from .video import picture_of
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ FRAME, NOTHING, COMPLETES, UNSURE = 1, 0, 2, -1
 
 # An MPEG-4 packet of at most so many bytes may hold a picture that is not coded.
 _TINY = 24
+# And one of at most so many has no room for one that is, be it damaged or not.
+_TOO_SMALL = 8
 
 
 class PictureReader:
@@ -92,7 +94,7 @@ class _Mpeg4(PictureReader):
         owed, self.owed = self.owed, len(coded) > 1
         if self.owed or (owed and coded == [False]):
             return UNSURE
-        return NOTHING if coded == [False] else FRAME
+        return NOTHING if coded == [False] or len(data) <= _TOO_SMALL else FRAME
 
     def _layer(self, data: bytes) -> None:
         """Find the video object layer, which says how many bits a time has."""
@@ -191,7 +193,7 @@ class _H264(PictureReader):
         """(is bottom, frame number) of a field's slice; None for a frame's."""
         bits = _BitReader(_unescaped(unit[1:48]))
         try:
-            _ = bits.ue(), bits.ue()
+            bits.skip_ue(2)
             planes, only_frames, width = self.sequences[self.pictures[bits.ue()]]
             bits.u(2 * planes)
             frame = bits.u(width)
@@ -210,7 +212,8 @@ def _sequence(bits: _BitReader) -> tuple[int, tuple[bool, bool, int]]:
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         chroma = bits.ue()
         planes = chroma == 3 and bool(bits.u(1))
-        _ = bits.ue(), bits.ue(), bits.u(1)
+        bits.skip_ue(2)
+        bits.u(1)
         if bits.u(1):
             for i in range(8 if chroma != 3 else 12):
                 if bits.u(1):
@@ -220,10 +223,12 @@ def _sequence(bits: _BitReader) -> tuple[int, tuple[bool, bool, int]]:
     if order == 0:
         bits.ue()
     elif order == 1:
-        _ = bits.u(1), bits.ue(), bits.ue()
-        for _ in range(bits.ue()):
-            bits.ue()
-    _ = bits.ue(), bits.u(1), bits.ue(), bits.ue()
+        bits.u(1)
+        bits.skip_ue(2)
+        bits.skip_ue(bits.ue())
+    bits.skip_ue(1)
+    bits.u(1)
+    bits.skip_ue(2)
     return number, (planes, bool(bits.u(1)), width)
 
 
@@ -296,3 +301,7 @@ class _BitReader:
             if zeros > 32:
                 raise EOFError
         return (1 << zeros) - 1 + self.u(zeros)
+
+    def skip_ue(self, count: int) -> None:
+        for _ in range(count):
+            self.ue()

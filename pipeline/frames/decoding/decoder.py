@@ -16,9 +16,14 @@ from .streams import open_video
 # and with `explode` what else it drops depends on the number of threads.
 _ERROR_DETECTION = {"mjpeg": "crccheck+bitstream+buffer+explode"}
 _ERROR_DETECTION_OF_OTHERS = "crccheck+bitstream+buffer"
+# A thread of the H.264 decoder may give out a frame before another has found it damaged, so that it is not flagged.
+# With `explode` there is an error as well. It is for an attempt that is given up at the first error.
+_ERROR_DETECTION_OF_THREADS = {"h264": "crccheck+bitstream+buffer+explode"}
 # With frame threads, FFmpeg's FFV1 decoder lets a damaged frame spoil the one before it, and its MPEG-4 decoder may
 # forget that a frame is damaged when another thread gives it out.
-_THREAD_TYPE = {"ffv1": "SLICE", "mpeg4": "SLICE"}
+_THREAD_TYPE = {"ffv1": "SLICE", "mpeg4": "SLICE", "vp8": "SLICE"}
+# Its VP8 decoder notices a damaged frame only with several threads to a frame.
+_FEWEST_THREADS = {"vp8": 2}
 # Where a stream does not say how far it reorders pictures, FFmpeg's H.264 decoder guesses, and drops a frame each time
 # it finds that it has guessed too low. This makes it wait as long as the standard allows instead.
 _OPTIONS = {"h264": {"strict": "strict"}}
@@ -36,15 +41,19 @@ class Fed(NamedTuple):
     failed: bool
 
 
-def open_decoder(path: Path, threads: int) -> tuple[InputContainer, VideoStream]:
+def open_decoder(path: Path, threads: int, *, strict: bool = False) -> tuple[InputContainer, VideoStream]:
     """Open the container and the stream that is read, with its decoder set up. Raises as `open_video`.
 
     threads   FFmpeg's; 0: as many as it likes
+    strict    report an error rather than miss damage
     """
     container, stream = open_video(path)
     context = stream.codec_context
-    context.thread_type, context.thread_count = _THREAD_TYPE.get(context.name, "AUTO"), threads
+    context.thread_type = _THREAD_TYPE.get(context.name, "AUTO")
+    context.thread_count = max(threads, _FEWEST_THREADS.get(context.name, 0))
     detection = _ERROR_DETECTION.get(context.name, _ERROR_DETECTION_OF_OTHERS)
+    if strict and threads != 1:
+        detection = _ERROR_DETECTION_OF_THREADS.get(context.name, detection)
     context.options = {"err_detect": detection} | _OPTIONS.get(context.name, {})
     return container, stream
 

@@ -14,28 +14,24 @@ _RATES = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 
 _RATES += [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
 
 
-def segments(pts: np.ndarray, dts: np.ndarray, key: np.ndarray, discarded: np.ndarray) -> list[int]:
+def segments(dts: np.ndarray, key: np.ndarray) -> list[int]:
     """Return the first packet of each segment: of each part of the file that has a clock of its own.
 
-    Nothing that is decoded before a keyframe is shown after it, so a keyframe that is shown before what came earlier
-    begins a segment. Elsewhere time has fallen back when it stays back: one packet out of step is none.
+    A segment begins where the time of decoding falls back: at a keyframe, or where it stays back. One packet out of
+    step is none.
+
+    dts   (P,)   as the container tells them; NONE where it does not
+    key   (P,)   bool, the packet begins with a keyframe
     """
-    starts, latest = [0], NONE
-    for i in range(len(pts)):
-        shown_before = key[i] and NONE < pts[i] <= latest
-        falls_back = i and NONE < dts[i] < dts[i - 1]
-        if shown_before or (falls_back and _stays_back(dts, i)):
-            starts.append(i)
-            latest = NONE
-        if not discarded[i]:
-            latest = max(latest, pts[i])
+    known = np.flatnonzero(dts != NONE)
+    times = dts[known]
+    starts = [0]
+    for place in np.flatnonzero(np.diff(times) < 0) + 1:
+        before, after = times[place - 1], times[place + 1 : place + 2]
+        stays_back = after[0] < before if len(after) else place > 1 and times[place] < times[place - 2]
+        if key[known[place]] or stays_back:
+            starts.append(int(known[place]))
     return starts
-
-
-def _stays_back(dts: np.ndarray, i: int) -> bool:
-    if i + 1 < len(dts):
-        return bool(NONE < dts[i + 1] < dts[i - 1])
-    return i > 1 and bool(dts[i] < dts[i - 2])
 
 
 def behind_the_cut(shown: np.ndarray, decoded: np.ndarray) -> float:

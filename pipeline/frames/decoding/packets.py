@@ -7,29 +7,22 @@ falls back. Each segment is decoded for itself, as if it were a file of its own.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from ...stores.errors import InvalidValueError
-from .display import Packets, deliver_all, deliver_beginnings
-from .pictures import COMPLETES, FRAME, UNSURE, picture_reader
-from .streams import cut_off, open_video, packets_of
+from ....stores.errors import InvalidValueError
+from .demux import StoredPackets, identity_of, read_packets
+from .display import Known, deliver_all, deliver_beginnings
+from .pictures import COMPLETES, FRAME, UNSURE
+from .streams import cut_off
 from .timeline import NONE, behind_the_cut, segments, since_first
 
 # What is known of a packet before it is decoded. Only what is DAMAGED is kept from the decoder.
 SOUND, DAMAGED, HEADLESS, UNPLACED = 0, 1, 2, 3
-
-_HASHED = 4096  # bytes of a packet that tell it from others
-# FFmpeg's flags of a format (libavformat/avformat.h): no times; times may fall back; no seeking by bytes.
-_NO_TIMESTAMPS, _DISCONTINUOUS, _NO_BYTE_SEEK = 0x0080, 0x0200, 0x8000
 
 
 @dataclass(frozen=True)
@@ -40,6 +33,7 @@ class PacketIndex:
     position     (P,)   int64  byte of the file at which it begins, as far as FFmpeg says; -1 where it does not
     time         (P,)   int64  when it is shown, in the stream's time base; NONE where that is unknown
     number       (P,)   int64  frame number; -1 where the packet gives no frame of its own
+    ordinal      (frame_count,) int64  the packet of each frame
     owner        (P,)   int64  the packet whose frame this one belongs to; -1 where it is shown in no frame
     defect       (P,)   int8   SOUND; DAMAGED: the container or the decoder says so; HEADLESS: its keyframe is not
                         in the file; UNPLACED: a loss before it leaves its number open
@@ -62,6 +56,7 @@ class PacketIndex:
     position: np.ndarray
     time: np.ndarray
     number: np.ndarray
+    ordinal: np.ndarray
     owner: np.ndarray
     defect: np.ndarray
     group: np.ndarray
@@ -87,6 +82,10 @@ class PacketIndex:
             found = found[self.time[found] == packet.pts]
         return int(found[0]) if len(found) == 1 else None
 
+    def holds(self, packet: av.Packet, ordinal: int) -> bool:
+        """Return whether packet number `ordinal` is this one."""
+        return ordinal < len(self.identity) and tuple(self.identity[ordinal].tolist()) == identity_of(packet)
+
     def starting_group(self, number: int) -> int:
         """Return the group at which decoding must start to show frame `number`."""
         return max(int(np.searchsorted(self.group_first, number, side="right")) - 1, 0)
@@ -95,19 +94,6 @@ class PacketIndex:
         """Return the first group of the segment that a group lies in."""
         starts = self.segment_start[self.segment_start <= self.group_start[group]]
         return int(self.group[starts[-1]])
-
-
-def identity_of(packet: av.Packet) -> tuple[int, int]:
-    """Return what identifies a packet, from wherever reading began."""
-    return packet.size, zlib.crc32(memoryview(packet)[:_HASHED])
-
-
-def header_frames(container: InputContainer, stream: VideoStream) -> int | None:
-    """Count the frames that the header lists, edit lists applied; None where it has no complete list."""
-    kind = container.format.name.split(",")
-    if not stream.frames or not {"mp4", "avi"} & set(kind):
-        return None
-    return sum(not entry.is_discard for entry in stream.index_entries) or None
 
 
 def packet_index(path: Path) -> PacketIndex:
@@ -121,13 +107,13 @@ def packet_index(path: Path) -> PacketIndex:
 
 @lru_cache(maxsize=16)
 def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
-    packets = _read(path)
+    packets = read_packets(path)
     count = len(packets.key)
     if not count:
         raise InvalidValueError(f"{path} holds a video stream without a single frame; fetch or copy it again")
-    starts = segments(packets.pts, packets.dts, packets.key, packets.discarded) if packets.timed else [0]
+    starts = segments(packets.dts, packets.key) if packets.timed and packets.falls_back else [0]
     segment = np.searchsorted(starts, np.arange(count), side="right") - 1
-    shown, expected, defect = _display(path, packets, starts, segment)
+    shown, expected, defect, key = _display(path, packets, starts, segment)
 
     # What a cut-off file lacks may belong before some of the frames that it has.
     broken = cut_off(path, packets.container) or bool(packets.corrupt[-1] and packets.container != "mpegts")
@@ -146,7 +132,6 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     for second in np.flatnonzero(packets.gives == COMPLETES):
         owner[second] = owner[second - 1]
 
-    key = packets.key.copy()
     key[starts] = True
     group, group_start = np.cumsum(key) - 1, np.flatnonzero(key)
     group_first = _first_frames(group_start, starts, segment, shown, order)
@@ -155,6 +140,7 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
         position=packets.position,
         time=packets.pts,
         number=number,
+        ordinal=order,
         owner=owner,
         defect=defect,
         group=group,
@@ -173,81 +159,19 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     )
 
 
-class _Packets(NamedTuple):
-    """What a pass over the file finds: P packets as they are stored, and what the header says of them.
-
-    listed   packets in the header's list; None where it has none
-    chunks   packets that the header counts, empty ones among them
-    """
-
-    pts: np.ndarray
-    dts: np.ndarray
-    position: np.ndarray
-    identity: np.ndarray
-    key: np.ndarray
-    discarded: np.ndarray
-    corrupt: np.ndarray
-    gives: np.ndarray
-    container: str
-    timed: bool
-    by_byte: bool
-    may_reorder: bool
-    listed: int | None
-    chunks: int
-    tick: float
-
-
-def _read(path: Path) -> _Packets:
-    container, stream = open_video(path)
-    with container:
-        reader = picture_reader(stream)
-        rows = [
-            (
-                NONE if p.pts is None else p.pts,
-                NONE if p.dts is None else p.dts,
-                -1 if p.pos is None else p.pos,
-                *identity_of(p),
-                p.is_keyframe,
-                p.is_discard,
-                p.is_corrupt,
-                reader(p),
-            )
-            for p in packets_of(container, stream)
-        ]
-        kind, flags = container.format.name, container.format.flags
-        table = np.array(rows, np.int64).reshape(-1, 9)
-        gives = table[:, 8]
-        return _Packets(
-            pts=table[:, 0],
-            dts=table[:, 1],
-            position=table[:, 2],
-            identity=table[:, 3:5],
-            key=(table[:, 5] > 0) & np.isin(gives, (FRAME, UNSURE)),
-            discarded=table[:, 6] > 0,
-            corrupt=table[:, 7] > 0,
-            gives=gives,
-            container=kind,
-            # Of AVI and of bare streams FFmpeg guesses times from the order of packets.
-            timed=kind != "avi" and not flags & _NO_TIMESTAMPS,
-            by_byte=bool(flags & (_NO_TIMESTAMPS | _DISCONTINUOUS)) and not flags & _NO_BYTE_SEEK,
-            may_reorder=reader.may_reorder,
-            listed=header_frames(container, stream),
-            chunks=stream.frames,
-            tick=float(stream.time_base or 0),
-        )
-
-
 def _display(
-    path: Path, packets: _Packets, starts: list[int], segment: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each packet, when it is shown (comparable within a segment), whether it gives a frame, and its defect."""
+    path: Path, packets: StoredPackets, starts: list[int], segment: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """When each packet is shown (comparable within a segment), whether it gives a frame, its defect, if it is a key."""
     gives = packets.gives
     expected = ~packets.discarded & np.isin(gives, (FRAME, UNSURE))
     defect = np.where(packets.corrupt, DAMAGED, SOUND)
     # MPEG-TS marks the last packets of a part for the leap to the next one.
     defect[[start - back for start in starts[1:] for back in range(1, 5) if back <= start]] = SOUND
-    known = Packets(starts, packets.key, expected.copy(), defect == DAMAGED)
-    sure = not (gives == UNSURE).any()
+    known = Known(starts, packets.key, expected.copy(), defect == DAMAGED)
+    # Without its index, an AVI calls each packet a keyframe.
+    keys_known = packets.container != "avi" or packets.intra_only or not packets.key.all()
+    sure = keys_known and not (gives == UNSURE).any()
     if packets.timed and sure and _tells_order(packets.pts[expected], segment[expected], packets.may_reorder):
         shown = packets.pts
         begun = deliver_beginnings(path, known, shown)
@@ -256,6 +180,8 @@ def _display(
     elif sure and not packets.may_reorder:
         shown = np.arange(len(gives))
     else:
+        if not keys_known:
+            known = known._replace(keys=np.arange(len(gives)) == 0)
         whole = deliver_all(path, known)
         shown = _places_of(whole.came, packets.key)
         expected = np.zeros(len(gives), bool)
@@ -263,7 +189,9 @@ def _display(
         defect[list(whole.unplaced)] = UNPLACED
         defect[list(whole.failed)] = DAMAGED
         defect[list(whole.headless)] = HEADLESS
-    return shown, expected, defect
+        if not keys_known:
+            return shown, expected, defect, np.isin(np.arange(len(gives)), list(whole.whole))
+    return shown, expected, defect, packets.key.copy()
 
 
 def _tells_order(pts: np.ndarray, segment: np.ndarray, may_reorder: bool) -> bool:
@@ -305,7 +233,7 @@ def _first_frames(
     return np.minimum.accumulate(first[::-1])[::-1]
 
 
-def _places(packets: _Packets, group_start: np.ndarray) -> np.ndarray:
+def _places(packets: StoredPackets, group_start: np.ndarray) -> np.ndarray:
     """Where to seek for each group: a byte at or before its first packet; or a time."""
     if packets.by_byte:
         places = np.maximum.accumulate(packets.position)[group_start]
@@ -314,7 +242,7 @@ def _places(packets: _Packets, group_start: np.ndarray) -> np.ndarray:
     return times[group_start]
 
 
-def _promised(packets: _Packets, given: int, broken: bool) -> int:
+def _promised(packets: StoredPackets, given: int, broken: bool) -> int:
     """Frames that the header promises; of an AVI with empty chunks, only what came can be known."""
     if packets.container == "avi":
         empty = len(np.unique(packets.dts)) < packets.dts.max() + 1
@@ -324,7 +252,7 @@ def _promised(packets: _Packets, given: int, broken: bool) -> int:
     return packets.listed - (int((~packets.discarded).sum()) - given)
 
 
-def _seconds(packets: _Packets, order: np.ndarray, segment: np.ndarray) -> np.ndarray:
+def _seconds(packets: StoredPackets, order: np.ndarray, segment: np.ndarray) -> np.ndarray:
     """Seconds since the first frame of each frame; empty where they are not known."""
     if packets.container == "avi":  # a chunk's place is the time at which one frame is decoded, and one shown
         return since_first(np.sort(packets.dts[order]), segment[order]) * packets.tick

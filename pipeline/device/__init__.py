@@ -1,0 +1,1 @@
+"""What computing on a device needs: cores, precision, copies, tables kept there, its errors."""
