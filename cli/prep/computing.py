@@ -18,7 +18,7 @@ COMPUTING_OPTIONS = [
         type=click.Choice(["auto", "float32", "tf32", "float16", "bfloat16"]),
         default="auto",
         show_default=True,
-        help="Of the networks. auto: float32 on a CPU, float16 on a GPU. The last layers always compute in float32.",
+        help="Of the networks. auto: float32 on a CPU, float16 on a GPU; the last layers never compute in 16 bits.",
     ),
     click.option(
         "--compile",
