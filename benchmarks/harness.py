@@ -1,4 +1,4 @@
-"""The frame every benchmark shares: rows, timing that survives a busy machine, one table, `--quick` and `--json`.
+"""What all benchmarks share: rows, timing that works on a busy machine, one table, `--quick` and `--json`.
 
 A benchmark is a module whose docstring begins with the question it answers, with a function `rows(quick)` and, at its
 end, `if __name__ == "__main__": main(rows, __doc__)`. Quick means under a minute on two cores.
@@ -48,7 +48,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the wanted was met; None where nothing was wanted. ValueError for a bound that cannot be read."""
+        """Return whether the bound holds; None without one. ValueError for a bound that cannot be read."""
         if self.wanted is None:
             return None
         found = re.fullmatch(r"(<=|>=|<|>)\s*([-+.\deE]+)", self.wanted.strip())
@@ -87,7 +87,7 @@ def compare(
     for call, _ in pairs:
         call()
     begin = time.perf_counter()
-    # The collector's pauses belong to whoever made the garbage; leaving them to chance would not tell whose they are.
+    # A pause of the garbage collector belongs to the code that made the garbage, but would fall on either by chance.
     gc.collect()
     gc.disable()
     try:
@@ -102,7 +102,7 @@ def compare(
 
 
 def measure(call: Callable[[], Any], seconds: float, least: int = 5, wait: Callable[[], Any] = lambda: None) -> float:
-    """Median seconds of a call, alone: for figures that nothing is compared with."""
+    """Return the median seconds of a call, alone: for figures that nothing is compared with."""
     call()
     spent, begin = [], time.perf_counter()
     while len(spent) < least or time.perf_counter() - begin < seconds:
@@ -122,7 +122,7 @@ def _seconds(call: Callable[[], Any], wait: Callable[[], Any]) -> float:
 
 
 def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> int:
-    """Bytes that the call made by `prepare(*arguments)` needs at its peak beyond what was there before it (Linux).
+    """Measure the bytes that the call made by `prepare(*arguments)` needs at its peak, beyond those before it (Linux).
 
     In a process of its own, as memory that was freed before would hide what is taken now. `prepare` is a function of a
     module that can be imported.
@@ -152,14 +152,14 @@ def _status(key: str) -> int:
 
 
 def number(value: float) -> str:
-    """Three digits that mean something."""
+    """Write a number with three digits."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.1e}"
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """The row as a table shows it."""
+    """Return the row as a table shows it."""
     verdict = {None: "", True: "met", False: "MISSED"}[row.met]
     ratio = "" if row.ratio is None else number(row.ratio)
     return row.name, f"{number(row.value)} {row.unit}", row.against or "", ratio, row.wanted or "", verdict
@@ -181,12 +181,12 @@ def show(rows: Sequence[Row], question: str) -> None:
 
 
 def question(doc: str | None) -> str:
-    """The question a benchmark answers: the first line of its docstring."""
+    """Return the question of a benchmark: the first line of its docstring."""
     return (doc or "").strip().split("\n")[0]
 
 
 def main(rows: Callable[[bool], list[Row]], doc: str | None) -> None:
-    """The command line of a benchmark."""
+    """Run the command line of a benchmark."""
 
     @click.command(help=doc)
     @click.option("--quick", is_flag=True, help="Under a minute on two cores: fewer repeats, smaller sizes.")
@@ -206,7 +206,7 @@ def main(rows: Callable[[bool], list[Row]], doc: str | None) -> None:
 
 
 def machine() -> str:
-    """CPU model, cores, memory and GPU in a line: figures of different lines are not compared."""
+    """Describe CPU model, cores, memory and GPU in a line: figures of different lines are not compared."""
     info = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
     name = model[1].strip() if model else platform.processor() or platform.machine()
@@ -223,7 +223,7 @@ def _gpu() -> str:
 
 
 def versions() -> str:
-    """Python, NumPy and torch, as figures depend on them."""
+    """Describe Python, NumPy and torch, as figures depend on them."""
     import numpy
     import torch
 

@@ -1,4 +1,4 @@
-"""Run every benchmark of this folder and rewrite docs/performance.md; what was not run again is kept as it was.
+"""Run every benchmark of this folder and rewrite docs/performance.md; with --only, the other figures stay.
 
 The document has a section a machine (`## `) and in it one a benchmark (`### `), and is its own memory: it is read, the
 sections that were measured are put in the place of the old ones, and it is written again.
@@ -28,7 +28,7 @@ sections of their own and are not to be compared.
 
 
 def names() -> list[str]:
-    """The benchmarks there are."""
+    """List the benchmarks."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NOT_BENCHMARKS)
 
 
@@ -42,24 +42,24 @@ def run(name: str, quick: bool) -> list[Row] | None:
         return None
 
 
-def ask(name: str) -> str:
-    """The question, without importing what the benchmark imports."""
+def question_of(name: str) -> str:
+    """Return a benchmark's question, without importing what the benchmark imports."""
     import ast
 
     return question(ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())))
 
 
 def table(name: str, rows: Sequence[Row], quick: bool) -> str:
-    """One benchmark's part of the document."""
+    """Write one benchmark's part of the document."""
     command = f"python -m benchmarks.{name}{' --quick' if quick else ''}"
-    lines = [ask(name), "", f"`{command}` ({versions()})", ""]
+    lines = [question_of(name), "", f"`{command}` ({versions()})", ""]
     lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def read(text: str) -> dict[str, dict[str, str]]:
-    """{machine: {benchmark: its part}} of a document; what precedes the first machine is written anew."""
+    """Read a document as {machine: {benchmark: its part}}; what precedes the first machine is written anew."""
     found: dict[str, dict[str, str]] = {}
     for section in text.split("\n## ")[1:]:
         heading, *parts = section.split("\n### ")
@@ -70,7 +70,7 @@ def read(text: str) -> dict[str, dict[str, str]]:
 
 
 def write(sections: dict[str, dict[str, str]]) -> str:
-    """The document that `read` reads; machines in the order they came, benchmarks by name."""
+    """Write the document that `read` reads: machines in the order they came, benchmarks by name."""
     out = [INTRODUCTION]
     for heading, parts in sections.items():
         out.append(f"## {heading}\n")
@@ -89,12 +89,12 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
     here = sections.setdefault(machine(), {})
     failed, missed = [], 0
     for name in only or there:
-        click.echo(f"benchmarks.{name}: {ask(name)}", err=True)
+        click.echo(f"benchmarks.{name}: {question_of(name)}", err=True)
         rows = run(name, quick)
         if rows is None:
             failed.append(name)
             continue
-        show(rows, ask(name))
+        show(rows, question_of(name))
         missed += sum(row.met is False for row in rows)
         here[name] = table(name, rows, quick)
         # After each, so that an interruption loses one at most.

@@ -22,7 +22,7 @@ from typing import Any
 from auglift.pipeline.execution.ray_cluster import Cluster
 from auglift.pipeline.execution.ray_executor import RayExecutor
 from auglift.pipeline.execution.resources import WorkerGroup
-from auglift.pipeline.execution.results import ShardFailure, ShardResult, Silent
+from auglift.pipeline.execution.results import NoProgress, ShardFailure, ShardResult
 from auglift.pipeline.execution.scheduling.placement import Place
 from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler
 from auglift.pipeline.execution.worker import Heartbeat, Loaded
@@ -63,7 +63,7 @@ def on_ray(cluster: Cluster, workers: int, rounds: int) -> list[Row]:
         while len(scheduler.workers) < workers or any(w.state == "loading" for w in scheduler.workers.values()):
             scheduler._step()
         begin = time.process_time()
-        with closing(scheduler.run(job, range(workers * rounds), Silent())) as results:
+        with closing(scheduler.run(job, range(workers * rounds), NoProgress())) as results:
             done = [result for result in results if isinstance(result, ShardResult)]
         spent = time.process_time() - begin
     if len(done) < workers * rounds:
@@ -120,7 +120,9 @@ def alone(workers: int, shards: int) -> Row:
     scheduler.start()
     begin = time.process_time()
     failed = [
-        r for r in scheduler.run(Job(None, lambda shard: None), range(shards), Silent()) if isinstance(r, ShardFailure)
+        r
+        for r in scheduler.run(Job(None, lambda shard: None), range(shards), NoProgress())
+        if isinstance(r, ShardFailure)
     ]
     spent = (time.process_time() - begin) / shards
     if failed:

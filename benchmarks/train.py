@@ -21,7 +21,7 @@ from auglift.lifters.data.batches import examples
 from auglift.lifters.inputs import Inputs
 from auglift.lifters.training.distributed import team
 from auglift.lifters.training.setup import Setup
-from auglift.lifters.training.train import Pace, Silent, Training
+from auglift.lifters.training.train import NoWatcher, Pace, Training
 from auglift.stores.format.layout import StoreLayout
 from auglift.stores.format.schema import Field, field
 from auglift.stores.reading.store import FeatureStore
@@ -87,7 +87,7 @@ def case(
     )
     paces: list[Pace] = []
     with team("auto") as mates:
-        training = Training(setup, folder / f"{lifter}-{window}", [store], mates, Silent(), lambda: False)
+        training = Training(setup, folder / f"{lifter}-{window}", [store], mates, NoWatcher(), lambda: False)
         at = training.progress
 
         def whole() -> None:

@@ -1,7 +1,7 @@
 """How much faster is exact UADD than drawing random points, and what does it cost beside the depth network?
 
 The other way is that of the research code: upsample the depth map to the frame, then in a Python loop over the 17
-joints draw about 100 points in the square about each, reject those outside the disk, and ask NumPy for their
+joints draw about 100 points in the square about each, reject those outside the disk, and let NumPy compute their
 statistics. Some 78 points are left of a disk that has up to 2,821 pixels; here all of them count. Frames are
 1000 x 1000, maps 518 x 518, radii 3 to 30 px. The whole of `compute` is timed, from keypoints to descriptors.
 """

@@ -19,14 +19,14 @@ from ..pipeline.frames.names import readable
 from ..pipeline.homes import settle
 from ..stores.errors import AugliftError
 
-# Exit codes. Whoever writes a script around a command relies on these.
+# Exit codes. Scripts around a command rely on these.
 DONE, SOME_FAILED, WRONG_CALL, INTERRUPTED = 0, 1, 2, 130
 
 WIDTH_WITHOUT_TERMINAL = 240
 
 
 class _Console(Console):
-    """What is printed is plain text: a file may be called `[cam] :car:.mp4`. Colours are given by `style`.
+    """A console that prints plain text: a file may be called `[cam] :car:.mp4`. Colours are given by `style`.
 
     In a pipe or a file there is no right edge: a table is as wide as it needs to be.
     """
@@ -60,19 +60,19 @@ store_argument = click.argument("store", metavar="STORE")
 
 
 def echo_json(value: Any) -> None:
-    """Plain data as one line of JSON on stdout. ValueError for NaN: JSON has none."""
+    """Print plain data as one line of JSON on stdout. ValueError for NaN: JSON has none."""
     click.echo(json.dumps(value, allow_nan=False))
 
 
 def warn(lines: Sequence[str], label: str = "", style: str = "yellow", console: Console = stderr) -> None:
-    """Lines that are alike, of many the first few; `label` before each."""
+    """Print lines of one kind, of many the first few; `label` before each."""
     more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
     for line in [*lines[:NAMED], *more]:
         console.print(f"{label}{line}", style=style, soft_wrap=True)
 
 
 def run_and_exit(main: Callable[[], Any]) -> None:
-    """Call, and leave the process as the house does: an `AugliftError` is one line and 2, Ctrl-C is 130.
+    """Call `main`, and exit as every command does: an `AugliftError` is one line and exit code 2, Ctrl-C is 130.
 
     So is what the system says of a path: a name too long, no rights, a full disk.
     """
@@ -109,7 +109,7 @@ def run_and_exit(main: Callable[[], Any]) -> None:
 
 
 class AugliftCommand(click.Command):
-    """A command with the house's errors and exit codes."""
+    """A command with auglift's errors and exit codes."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:
@@ -119,7 +119,7 @@ class AugliftCommand(click.Command):
 
 
 class AugliftGroup(click.Group):
-    """A group of commands with the house's errors and exit codes."""
+    """A group of commands with auglift's errors and exit codes."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         if not standalone_mode:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from ..stores.errors import AugliftError, StoreWriteError
@@ -25,21 +24,23 @@ ROWS = 200  # of a table on the screen
 @click.command(cls=AugliftCommand)
 @click.argument("run", metavar="RUN")
 @click.argument("stores", nargs=-1, required=True, metavar="STORE...")
-@click.option("--by", type=click.Choice(["action", "joint", "sequence"]), multiple=True, help="Also a table by this.")
-@click.option("--split", default="test", show_default=True, help="Which sequences; stores without it are read whole.")
-@click.option("--joints", default="all", show_default=True, help="all, or 3dhp14: those that MPI-INF-3DHP counts.")
-@click.option("--flip/--no-flip", default=None, help="Average with the mirror image. Default: as it was trained.")
+@click.option(
+    "--by", type=click.Choice(["action", "joint", "sequence"]), multiple=True, help="Also show a table by this."
+)
+@click.option("--split", default="test", show_default=True, help="Split to measure; a store without it is used whole.")
+@click.option("--joints", default="all", show_default=True, help="all, or 3dhp14: the 14 that MPI-INF-3DHP counts.")
+@click.option("--flip/--no-flip", default=None, help="Average with the mirror image. Default: as in training.")
 @click.option(
     "--lifter",
     metavar="NAME",
-    help="Refuse a run of another lifter. For a lifter of your own: where it lies now, FILE.py:CLASS.",
+    help="Refuse a run of another lifter. For a lifter of your own: where it is now, FILE.py:CLASS.",
 )
 @click.option(
     "--allow-changed-lifter", is_flag=True, help="Load a lifter of your own though its file has changed since training."
 )
 @click.option("--inputs", metavar="NAME", help="Refuse a run of another representation.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many frames a store: every n-th.")
-@click.option("--batch", type=click.IntRange(min=1), default=1024, show_default=True, help="Windows a forward pass.")
+@click.option("--limit", type=click.IntRange(min=1), help="Measure at most this many frames of a store: every n-th.")
+@click.option("--batch", type=click.IntRange(min=1), default=1024, show_default=True, help="Windows in a forward pass.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every figure to this file.")
@@ -50,8 +51,8 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
     \b
     auglift-eval runs/uadd h36m.zarr 3dpw.zarr --by action
 
-    Every store is checked before the first one is measured. One that turns out to be damaged while it is read is
-    named, the others are measured, and the exit code is 1.
+    All stores are checked before the first one is measured. If a store is found damaged while it is read, the command
+    names it, measures the others, and the exit code is 1.
     """
     import torch
 
@@ -93,7 +94,7 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
 
 
 def _check_writable(path: Path) -> None:
-    """Before an hour of computing, not after it."""
+    """Check this before an hour of computing, not after it."""
     if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise StoreWriteError(f"{path} cannot be written: its folder is not there, or not writable")
 
@@ -125,13 +126,13 @@ def _show_all(found: list[Evaluation], by: tuple[str, ...], as_json: bool) -> No
 def _show(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     from ..lifters.metrics import MEASURES
 
-    table = Table(escape(title), *(f"{name} {m.unit}" for name, m in MEASURES.items()))
+    table = Table(title, *(f"{name} {m.unit}" for name, m in MEASURES.items()))
     shown = list(rows.items())
     if len(rows) > ROWS:
         # Nobody reads a longer table on a screen; a row without a figure is as bad as can be.
         shown = sorted(shown, key=lambda row: -math.inf if math.isnan(row[1]["mpjpe"]) else -row[1]["mpjpe"])[:ROWS]
     for name, values in shown:
-        table.add_row(escape(name), *(_figure(values.get(measure, math.nan)) for measure in MEASURES))
+        table.add_row(name, *(_figure(values.get(measure, math.nan)) for measure in MEASURES))
     stdout.print(table)
     if len(rows) > ROWS:
         stdout.print(f"the {ROWS} worst of {len(rows)}; --csv and --json have them all", markup=False)

@@ -14,9 +14,15 @@ from .common import AugliftCommand, stdout
 @click.command("picture", cls=AugliftCommand)
 @click.argument("stores", metavar="STORE...", nargs=-1, required=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="A .png, .svg or .pdf.")
-@click.option("--frame", "frames", type=click.IntRange(min=0), multiple=True, help="Of the store; may be repeated.")
 @click.option(
-    "--count", type=click.IntRange(1, 12), default=4, show_default=True, help="Without --frame: frames, evenly spread."
+    "--frame", "frames", type=click.IntRange(min=0), multiple=True, help="Frame of the store; may be repeated."
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 12),
+    default=4,
+    show_default=True,
+    help="Number of frames, evenly spread, without --frame.",
 )
 @click.option(
     "--videos",
@@ -25,8 +31,8 @@ from .common import AugliftCommand, stdout
     help="Folder that holds the sources, or a few levels above. Default: the current one.",
 )
 @click.option("--uadd", "preset", default="paper", show_default=True, metavar="PRESET", help="Descriptor to draw.")
-@click.option("--weights", metavar="DIR", help="Of the depth network, as for auglift-prep.")
-@click.option("--no-depth", is_flag=True, help="Leave the depth map out: no network is loaded.")
+@click.option("--weights", metavar="DIR", help="Weights of the depth network, as for auglift-prep.")
+@click.option("--no-depth", is_flag=True, help="Draw no depth map, and load no network.")
 def picture(
     stores: tuple[str, ...],
     out: Path,
@@ -39,7 +45,7 @@ def picture(
 ) -> None:
     """Draw frames with their joints and disks, the depth map, and the descriptor of every joint.
 
-    A store keeps no depth maps: the network that made it makes those of the frames drawn again.
+    A store keeps no depth maps: the depth network runs again for the frames drawn.
 
     \b
     auglift-store picture walk.zarr --videos footage --out walk.png

@@ -39,7 +39,7 @@ def filter_options(command: Callable) -> Callable:
 
 
 def chosen(store: FeatureStore, filters: dict[str, tuple[str, ...]]) -> SequenceTable:
-    """The sequences that the options ask for; all without options."""
+    """Return the sequences that the options select; all without options."""
     wanted = {name: values for name in FILTERS if (values := filters[name])}
     return store.sequences.select(**wanted) if wanted else store.sequences
 
@@ -57,7 +57,7 @@ def main() -> None:
 @store_argument
 @json_option
 def info(store: str, json: bool) -> None:
-    """What a store holds and how it was made; also of one that is being written."""
+    """Show what a store holds and how it was made, also while it is being written."""
     about = summary(FeatureStore.open(store, allow_incomplete=True))
     if json:
         echo_json(about)
@@ -146,14 +146,14 @@ def _size(count: int) -> str:
 @main.command("verify")
 @store_argument
 @click.option("--deep", is_flag=True, help="Also read every byte: hashes, chunks, counts.")
-@click.option("--repair", "mend", is_flag=True, help="Mark what is bad, for the next auglift-prep to do again.")
+@click.option("--repair", "mend", is_flag=True, help="Mark what is bad, so that the next auglift-prep writes it again.")
 @json_option
 def verify_command(store: str, deep: bool, mend: bool, json: bool) -> None:
     """Compare a store with its ledger. Exit 1 where something is wrong.
 
-    Finds lost, cut and altered files, records of another plan, garbage in the ledger, strays, and what a killed job
-    left behind. --repair takes the records of bad shards away, and only those: run the auglift-prep command that made
-    the store again and it does just these.
+    Finds files that are lost, cut off, altered or foreign, ledger records that are damaged or of another plan, and
+    what a killed job left. --repair removes the records of bad shards only: run the auglift-prep command that made the
+    store again, and it writes just these.
     """
     with Progress(
         TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"), TimeRemainingColumn(),
@@ -213,7 +213,7 @@ def remove_fields(store: str, name: str, json: bool) -> None:
 @filter_options
 @json_option
 def sequences(store: str, json: bool, **filters: tuple[str, ...]) -> None:
-    """The table of sequences."""
+    """Show the table of sequences."""
     table = chosen(FeatureStore.open(store, allow_incomplete=True), filters)
     if json:
         echo_json([{k: _finite(v) for k, v in vars(row).items()} for row in table])
@@ -238,7 +238,7 @@ def _finite(value: Any) -> Any:
 @store_argument
 @json_option
 def report(store: str, json: bool) -> None:
-    """Where people were not found and frames could not be read, sequence by sequence, worst first."""
+    """Show by sequence where no person was found or frames could not be read, worst first."""
     about = report_of(FeatureStore.open(store, allow_incomplete=True))
     if json:
         echo_json(about)
@@ -279,7 +279,7 @@ def card(store: str, force: bool) -> None:
     type=click.Choice(list(FORMATS)),
     help="; ".join(f"{name}: {known.meaning}" for name, known in FORMATS.items()) + ".",
 )
-@click.option("--out", required=True, metavar="FOLDER", help="Where the files go.")
+@click.option("--out", required=True, metavar="FOLDER", help="Folder for the files.")
 @filter_options
 @click.option(
     "--missing",
@@ -290,8 +290,8 @@ def card(store: str, force: bool) -> None:
 @click.option(
     "--checkout",
     metavar="FOLDER",
-    help="VideoPose3D's repository, whose code says where Human3.6M's cameras stand. [default: where --out is its data "
-    "folder, that]",
+    help="VideoPose3D's folder, whose code knows where Human3.6M's cameras stand. [default: that whose data folder is "
+    "--out]",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @json_option
@@ -307,8 +307,8 @@ def export_command(
 ) -> None:
     """Write a store's sequences in another project's format.
 
-    VideoPose3D reads pickled dictionaries, and MMPose pickled cameras, so that is what these files hold: whoever loads
-    them must trust them.
+    VideoPose3D reads pickled dictionaries, and MMPose pickled cameras, so that is what these files hold: load such
+    files only if you trust their source.
     """
     opened = FeatureStore.open(store)
     done = export(opened, kind, out, chosen(opened, filters), force, missing, checkout)

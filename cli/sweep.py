@@ -29,14 +29,20 @@ NAMED = 8  # trainings in a line
 
 @click.command(cls=AugliftCommand)
 @click.argument("grid", metavar="GRID.toml")
-@click.option("--out", metavar="DIR", help="Folder of the runs. Default: what the grid says.")
-@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time. Default: all that fit, by Ray.")
-@click.option("--gpus-per-run", type=float, help="Share of a GPU a training needs, such as 0.25. Default: 1, or none.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads a training. Default: 1; alone, torch's.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of what the grid says.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many windows an epoch.")
-@click.option("--device", metavar="NAME", help="auto, cpu, cuda ... Default: what the grid says, or auto.")
-@click.option("--dry-run", is_flag=True, help="List the trainings, and which are finished.")
+@click.option("--out", metavar="DIR", help="Folder of the runs. Default: the grid's.")
+@click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time. Default: as many as Ray can place.")
+@click.option(
+    "--gpus-per-run", type=float, help="Share of a GPU per training, such as 0.25. Default: 1; 0 without a GPU."
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads per training. Default: 1; torch's for one training at a time.",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs, instead of the grid's.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use at most this many windows per epoch.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda ... Default: the grid's, or auto.")
+@click.option("--dry-run", is_flag=True, help="List the trainings and say which are finished.")
 @json_option
 def main(
     grid: str,
@@ -53,8 +59,8 @@ def main(
     \b
     auglift-sweep grid.toml --gpus-per-run 0.25
 
-    A grid that was stopped goes on with the same command, a training in the middle. Without Ray, or with --workers 1,
-    the trainings run one after another in this process.
+    To continue a grid that was stopped, run the same command again; a training continues in its middle. Without Ray, or
+    with --workers 1, the trainings run one after another in this process.
     """
     from dataclasses import replace
 

@@ -24,15 +24,17 @@ def main() -> None:
 @click.argument("name", type=click.Choice(["detector", "pose", "depth"]))
 @click.option("--out", type=_DIR, required=True, help="Folder for frames, checkpoint, curve and weights.")
 @click.option("--minutes", default=60.0, show_default=True, help="How long to train, rendering not counted.")
-@click.option("--steps", default=0, help="So many batches instead: then the outcome depends on the seed alone.")
+@click.option(
+    "--steps", default=0, help="Train for this many batches instead; then the result depends on the seed alone."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--clips", default=2000, show_default=True, help="Clips to draw, 8 frames each.")
 @_MOCAP
 @_WORKERS
 @click.option("--threads", default=1, show_default=True, help="Threads that train, on a CPU.")
-@click.option("--device", help="Where to train; by default a GPU where there is one.")
+@click.option("--device", help="Device to train on. Default: a GPU if there is one.")
 def train(name: str, out: Path, clips: int, workers: int, threads: int, **options: Any) -> None:
-    """Train one of the networks; goes on where it was when interrupted."""
+    """Train one of the networks; run the same command again to continue."""
     import torch
 
     from ..pipeline.embedded.cache import CachePlan, render_cache
@@ -51,7 +53,7 @@ def train(name: str, out: Path, clips: int, workers: int, threads: int, **option
 @click.option("--clips", default=240, show_default=True, help="Clips of 8 frames.")
 @click.option("--seed", default=1, show_default=True)
 @_MOCAP
-@click.option("--weights", type=_PATH, help="Folder of weights; by default those shipped.")
+@click.option("--weights", type=_PATH, help="Folder of weights. Default: those shipped.")
 @_WORKERS
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="For scripts: JSON on stdout.")
@@ -87,7 +89,7 @@ def evaluate(
 @click.argument("folder", type=_PATH)
 @click.argument("out", type=_PATH)
 def curves(folder: Path, out: Path) -> None:
-    """Draw what `train` left in FOLDER."""
+    """Draw the curves that `train` wrote into FOLDER."""
     from ..pipeline.embedded.figures import draw_curves
 
     draw_curves(folder, out)
@@ -96,13 +98,13 @@ def curves(folder: Path, out: Path) -> None:
 @main.command()
 @click.argument("out", type=_PATH)
 @click.argument("videos", type=_PATH, nargs=-1, required=True)
-@click.option("--weights", type=_PATH, help="Folder of weights; by default those shipped.")
+@click.option("--weights", type=_PATH, help="Folder of weights. Default: those shipped.")
 def video(out: Path, videos: tuple[Path, ...], weights: Path | None) -> None:
     """Draw a frame of each of the VIDEOS: joints over estimated depth."""
     from ..pipeline.embedded.figures import draw_videos
 
     for name, share in draw_videos(list(videos), out, weights).items():
-        click.echo(f"{name}: somebody found in {share:.0%} of the frames tried")
+        click.echo(f"{name}: a person found in {share:.0%} of the frames tried")
 
 
 if __name__ == "__main__":

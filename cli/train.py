@@ -40,20 +40,26 @@ SWITCH = click.Choice(["auto", "on", "off"])
     help="xy, xyc, xyd, xycd, uadd, spatial; /paper for that preset of the store, @root for depth from the pelvis, "
     "@scaled for people all of one size in the frame.",
 )
-@click.option("--window", type=click.IntRange(min=1), help="Frames, odd. Default: the lifter's own.")
-@click.option("--out", required=True, metavar="DIR", help="The run's folder, to begin or to go on with.")
+@click.option("--window", type=click.IntRange(min=1), help="Window in frames, odd. Default: the lifter's own.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the run, new or to continue.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: the lifter's own.")
-@click.option("--batch", type=click.IntRange(min=1), help="Windows a step, all processes together. Default: its own.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Windows per step, of all processes together. Default: the lifter's own.",
+)
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Hyper-parameter: lr=1e-4, width=256 ..."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, order, dropout and flips.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of weights, order, dropout and flips.")
 @click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True, help="Frames between windows.")
-@click.option("--split", default="train", show_default=True, help="Which sequences; stores without it are read whole.")
 @click.option(
-    "--held-out", type=float, default=0.1, show_default=True, help="Share of frames that picks the best epoch."
+    "--split", default="train", show_default=True, help="Split to train on; a store without it is used whole."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many windows an epoch.")
+@click.option(
+    "--held-out", type=float, default=0.1, show_default=True, help="Share of frames held out to choose the best epoch."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Use at most this many windows per epoch.")
 @click.option(
     "--init",
     metavar="DIR|FILE",
@@ -65,14 +71,16 @@ SWITCH = click.Choice(["auto", "on", "off"])
     "rename",
     multiple=True,
     metavar="OLD=NEW",
-    help="Of --init's weights: names, or parts of them after a dot, that begin with OLD; 'module.=' removes that.",
+    help="Rename weights of --init: OLD, at the start of a name or after a dot, becomes NEW; 'module.=' removes it.",
 )
 @click.option("--ema", type=float, default=0.0, help="Decay of averaged weights, such as 0.999. Default: none.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's.")
 @click.option("--amp", type=SWITCH, default="auto", show_default=True, help="bfloat16; auto: on GPUs that have it.")
 @click.option("--compile", type=SWITCH, default="auto", show_default=True, help="torch.compile; auto: on a GPU.")
-@click.option("--allow-incomplete", is_flag=True, help="Train on what is finished of a store still being written.")
+@click.option(
+    "--allow-incomplete", is_flag=True, help="Train on the finished part of a store that is still being written."
+)
 @json_option
 def main(**options: Any) -> None:
     """Train a lifter on one or more stores.
@@ -82,7 +90,8 @@ def main(**options: Any) -> None:
     auglift-train h36m.zarr --lifter mine.py:MyLifter --set depth=4 --init weights.pth --out runs/mine
     torchrun --nproc-per-node 4 -m auglift.cli.train h36m.zarr --lifter dstformer --out runs/large
 
-    The best epoch is chosen on held-out training subjects. The same command goes on where it was stopped.
+    The best epoch is chosen on held-out training subjects. To continue a training that was
+    stopped, run the same command again.
     """
     import torch
 
@@ -119,7 +128,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
 
 @contextmanager
 def stopping() -> Iterator[Any]:
-    """A function that tells whether Ctrl-C or SIGTERM came; the second Ctrl-C stops at once."""
+    """Return a function that says whether Ctrl-C or SIGTERM came; the second Ctrl-C stops at once."""
     came = []
 
     def handle(number: int, frame: Any) -> None:
@@ -136,7 +145,7 @@ def stopping() -> Iterator[Any]:
 
 @contextmanager
 def watcher_for(as_json: bool) -> Iterator[Watcher]:
-    """JSON lines, a bar on a terminal, plain lines in a log file."""
+    """Choose JSON lines, a bar on a terminal, or plain lines in a log file."""
     if as_json:
         yield JsonLines()
     elif stderr.is_terminal:
@@ -156,7 +165,7 @@ def watcher_for(as_json: bool) -> Iterator[Watcher]:
 
 
 class Bar:
-    """One bar for the whole training: the time left is that of all its epochs."""
+    """Shows one bar for the whole training: the time left is that of all its epochs."""
 
     def __init__(self, bar: Progress):
         self.bar = bar
@@ -183,12 +192,12 @@ class Bar:
             self.held = f", held out {record['held_out_mpjpe']:.1f}"
         self.begun = time.monotonic()
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         self.bar.console.print(message, soft_wrap=True, markup=False)
 
 
 class LogLines:
-    """A line an epoch, and in long ones every so many seconds."""
+    """Prints one line per epoch, and in long ones one every few seconds."""
 
     def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
         self.epochs, self.steps, self.first = epochs, steps, epoch * steps + step
@@ -215,7 +224,7 @@ class LogLines:
             soft_wrap=True,
         )
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         stderr.print(message, soft_wrap=True, markup=False)
 
     def _left(self, done: int) -> str:
@@ -225,7 +234,7 @@ class LogLines:
 
 
 class JsonLines:
-    """An event a line on stdout."""
+    """Prints one event per line on stdout."""
 
     def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
         echo_json({"event": "begin", "epochs": epochs, "steps": steps, "epoch": epoch, "step": step})
@@ -238,7 +247,7 @@ class JsonLines:
 
         echo_json({"event": "epoch", **finite(record)})
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         echo_json({"event": "note", "message": message})
 
 

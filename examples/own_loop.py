@@ -56,7 +56,7 @@ def main() -> None:
 def examples(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(B, T, J, C), (B, T, J, 3) m from the pelvis, and (B, T, J): which joints count."""
     target, mask = targets(batch, DEVICE)
-    real = (batch["valid"] & batch["inside"]).to(DEVICE)  # somebody was found, and the window is not past the end
+    real = (batch["valid"] & batch["inside"]).to(DEVICE)  # a person was found, and the window is not past the end
     return INPUTS(batch, DEVICE)[0], target, mask & real[..., None]
 
 

@@ -1,4 +1,4 @@
-"""How networks that are loaded compute: in which precision, compiled or not, the depth by torch or by OpenVINO."""
+"""Set how loaded networks compute: in which precision, compiled or not, the depth by torch or by OpenVINO."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Computing:
     precision      one of `precision.CHOICES`
     compile        one of `compiled.CHOICES`
     depth_backend  one of `BACKENDS`
-    frames         of the whole job, as far as they are known: `compile` takes no trouble for a small one
+    frames         of the whole job, as far as they are known: `compile` leaves a small one alone
     frame_size     (height, width) of most frames, as far as it is known; what is compiled is tried on it
     """
 
@@ -52,7 +52,7 @@ class Computing:
                 raise InvalidValueError(f"--{name} '{value}' is none of {', '.join(choices)}")
 
     def check(self, device: torch.device) -> None:
-        """InvalidValueError or MissingExtraError for what cannot be on this device, before anything is loaded."""
+        """Raise InvalidValueError or MissingExtraError for what this device cannot do, before anything is loaded."""
         chosen = choose_precision(self.precision, device)
         if self.depth_backend == "openvino":
             if device.type != "cpu":
@@ -108,5 +108,5 @@ class Computing:
 
 
 def default_batch(device: torch.device) -> int:
-    """Frames a forward pass, where nothing is said."""
+    """Return the frames of a forward pass, where the user names none."""
     return BATCH.get(device.type, BATCH_ELSEWHERE)

@@ -31,7 +31,7 @@ class Batch:
     """A batch on its way through the networks, as far as it has come.
 
     out      the features, a row a frame, NaN where nothing is known
-    rows     of the frames that could be read; later of those that show somebody
+    rows     of the frames that could be read; later of those that show a person
     images   these frames on the device
     people   of the one person of each: joints x y score, box and its score, flat
     stats    of every preset in turn, flat, (rows, joints, all statistics)
@@ -77,7 +77,7 @@ class Extractor:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """What `extract` returns, `source_frame` excepted."""
+        """Return the fields that `extract` returns, without `source_frame`."""
         return tuple(f for f in fields_for(preset.name for preset in self.presets) if f.name != "source_frame")
 
     def extract(
@@ -87,7 +87,7 @@ class Extractor:
         truth: Mapping[str, np.ndarray] | None = None,
         times: StageTimes | None = None,
     ) -> dict[str, np.ndarray]:
-        """The features of a batch of frames of one size.
+        """Compute the features of a batch of frames of one size.
 
         frames      (B, H, W, 3)  uint8 RGB, on the host
         readable    (B,)          bool; a frame that could not be decoded gets valid 0 and NaN
@@ -160,8 +160,8 @@ class Extractor:
             return
         assert batch.nobody is not None
         assert not isinstance(self.pose, (FromTruth, FromStore))
-        somebody = ~batch.nobody.wait()
-        people, frames = int(somebody.sum()), np.flatnonzero(somebody.any(axis=1))
+        there = ~batch.nobody.wait()
+        people, frames = int(there.sum()), np.flatnonzero(there.any(axis=1))
         if people and batch.images is not None and batch.boxes is not None:
             with times.stage("pose"):
                 found, chosen = self._choose(self.pose, batch.images, batch.boxes, batch.truth, people, len(frames))
@@ -172,7 +172,7 @@ class Extractor:
         self._keep(batch, frames, found)
 
     def _keep(self, batch: Batch, frames: np.ndarray, found: Tensor | None) -> None:
-        """Only the frames that show somebody go on."""
+        """Keep only the frames that show a person."""
         if len(frames) < len(batch.rows):
             batch.rows, batch.found = batch.rows[frames], found
             batch.truth = {name: values[frames] for name, values in batch.truth.items()}
@@ -186,7 +186,7 @@ class Extractor:
         people: int,
         some: int,
     ) -> tuple[Tensor, Tensor]:
-        """The frames that show somebody (some,), and the flat table of their people, on the device.
+        """Return the frames that show a person (some,), and the flat table of their people, on the device.
 
         people, some   how many boxes and frames there are, which the host knows: so every shape is known
         """
@@ -229,7 +229,7 @@ class Extractor:
         batch.radii = {name: radius for name, (_, radius) in described.items()}
 
     def end(self, batch: Batch) -> dict[str, np.ndarray]:
-        """The features, when they are there."""
+        """Wait for the features, and return them."""
         out, rows = batch.out, batch.rows
         if batch.stats is None or batch.joints is None:
             return out
@@ -262,7 +262,7 @@ def _sources() -> tuple[Tensor, ...]:
 
 
 def describe(extractor: Extractor) -> Mapping[str, object]:
-    """The networks and the descriptor as plain data, for a plan's settings."""
+    """Return the networks and the descriptor as plain data, for a plan's settings."""
     return {
         "detector": extractor.detector.describe(),
         "pose": extractor.pose.describe(),

@@ -1,4 +1,4 @@
-"""A place for what libraries keep, where the user's home cannot be written: in a container, as any ordinary user.
+"""Give libraries a place for caches where the user's home cannot be written: in a container, as any ordinary user.
 
 Libraries keep caches, tokens and settings in the home, and many fail or complain where they cannot. Each has an
 environment variable that names another folder: here it gets one in a temporary folder of the user's own.
@@ -30,7 +30,7 @@ def settle() -> None:
     """
     try:
         home = Path.home()
-    except RuntimeError:  # no HOME, and no such user: libraries that ask would fail
+    except RuntimeError:  # no HOME, and no such user: libraries that need a home would fail
         home = Path("/nonexistent")
         if (folder := temporary_folder()) is not None:
             home = folder
@@ -47,7 +47,7 @@ def settle() -> None:
 
 
 def temporary_folder() -> Path | None:
-    """A temporary folder that only this user can read and write; None where there can be none.
+    """Return a temporary folder that only this user can read and write; None where there can be none.
 
     What lies there may be code that is run (compiled functions), so nobody else may have made it.
     """
@@ -62,7 +62,7 @@ def temporary_folder() -> Path | None:
 
 
 def can_be_written(folder: Path) -> bool:
-    """Whether a folder is there and can be written, or can be made. Makes nothing."""
+    """Return whether a folder is there and can be written, or can be made. Makes nothing."""
     try:
         while not folder.exists():
             folder = folder.parent

@@ -35,11 +35,11 @@ class GroundTruth(Protocol):
     fields: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
-        """Plain data that changes when the ground truth does; part of the fingerprint."""
+        """Return plain data that changes when the ground truth does; part of the fingerprint."""
         ...
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays of the store's fields named in `fields`, a row a frame; and `bbox` (n, 4) px where it is known."""
+        """Read arrays of the fields named in `fields`, a row a frame; and `bbox` (n, 4) px where it is known."""
         ...
 
 
@@ -73,14 +73,14 @@ class Clip:
             object.__setattr__(self, key, readable(getattr(self, key)))
 
     def source_frames(self, first: int, count: int) -> np.ndarray:
-        """(count,) int64: the source frames of stored frames [first, first + count). Exact: no float is involved."""
+        """Return (count,) int64: the source frames of stored frames [first, first + count). Exact, without floats."""
         k = np.arange(first, first + count, dtype=np.int64)
         numerator, denominator = self.step.numerator, self.step.denominator
         return (2 * k * numerator + denominator) // (2 * denominator)
 
 
 def clip_of(info: SourceInfo, id: str, name: str, fps: float | None, limit: int | None, **known: Any) -> Clip:
-    """A clip of a whole source, resampled to `fps` and cut to `limit` frames.
+    """Make a clip of a whole source, resampled to `fps` and cut to `limit` frames.
 
     InvalidValueError if `fps` is higher than the source's rate.
     """
@@ -109,7 +109,7 @@ def sampling(info: SourceInfo, fps: float | None) -> tuple[Fraction, tuple[str, 
     step = (Fraction(info.fps) / Fraction(fps)).limit_denominator(1000)
     if step < LEAST_STEP:
         raise InvalidValueError(
-            f"{readable(str(info.path))} has {info.fps:.6g} fps; --fps {fps:g} asks for more than there are"
+            f"{readable(str(info.path))} has {info.fps:.6g} fps; --fps {fps:g} is more than there are"
         )
     notes = []
     if step < 1:
@@ -178,7 +178,7 @@ class Plan:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What the fingerprint is of: settings, sources and how they are cut."""
+        """Return what the fingerprint is of: settings, sources and how they are cut."""
         return {
             "format_version": ROOT_VERSION,
             "dataset": self.clips[0].dataset,
@@ -192,14 +192,14 @@ class Plan:
         return fingerprint(self.configuration)
 
     def open(self, location: Location) -> FeatureStore:
-        """What this plan writes, opened for reading, finished or not."""
+        """Open what this plan writes for reading, finished or not."""
         return FeatureStore.open(location, allow_incomplete=True)
 
     def publish(self) -> None:
         """Make what is complete known to readers; of a store, its own status does."""
 
     def sequences(self) -> SequenceTable | None:
-        """The store's table of sequences; None where what is written has none of its own."""
+        """Return the store's table of sequences; None where what is written has none of its own."""
         rows, start = [], 0
         for clip in self.clips:
             rows.append(_sequence(clip, start))
@@ -207,7 +207,7 @@ class Plan:
         return SequenceTable.from_sequences(rows)
 
     def to_json(self) -> dict[str, Any]:
-        """plan.json: the configuration, its fingerprint, and what each shard is made of."""
+        """Write plan.json: the configuration, its fingerprint, and what each shard is made of."""
         return {
             "configuration": self.configuration,
             "fingerprint": self.fingerprint,

@@ -1,4 +1,4 @@
-"""What an experiment has measured, as its section of `docs/reproduce.md`, its rows and its figure."""
+"""Write what an experiment has measured: its section of `docs/reproduce.md`, its rows and its figure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAPER = {"in distribution": -4.0, "out of distribution": -10.1}
 
 
 def write(name: str, path: Path, out: Path) -> str:
-    """The rows, the figure, and the document's section; a line that says which files those are."""
+    """Write the rows, the figure, and the document's section; return a line that names those files."""
     rows, jobs = measured(out), read_grid(path).jobs
     FIGURES.mkdir(parents=True, exist_ok=True)
     kept = ("lifter", "inputs", "window", "source", "target", "seed", "mpjpe", "p_mpjpe", "epochs", "seconds")
@@ -43,7 +43,7 @@ def write(name: str, path: Path, out: Path) -> str:
 
 
 def kept_aside(jobs: Sequence[Job], out: Path) -> list[dict[str, Any]]:
-    """A row a training, as those of the targets: its lowest MPJPE on what was kept aside of its source."""
+    """Return a row for each training, as those of the targets: its lowest MPJPE on what was held out of its source."""
     rows = []
     for job in jobs:
         found = [line["held_out_mpjpe"] for line in log_of(job, str(out)) if "held_out_mpjpe" in line]
@@ -53,7 +53,7 @@ def kept_aside(jobs: Sequence[Job], out: Path) -> list[dict[str, Any]]:
 
 
 def networks(stores: Iterable[str]) -> str:
-    """A sentence: the networks that made the stores that are there, and how their weights' digests begin."""
+    """Write a sentence: the networks that made the stores, and how their weights' digests begin."""
     made = [
         FeatureStore.open(str(ROOT / store)).attributes["configuration"] for store in stores if (ROOT / store).exists()
     ]
@@ -99,7 +99,7 @@ def section(
 
 
 def by_lifter(rows: Sequence[Mapping[str, Any]], aside: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The changes of MPJPE of each lifter; in distribution also on other people than the test's."""
+    """Return the changes of MPJPE of each lifter; in distribution also on other people than the test's."""
     lines = ["| lifter | inputs | in distribution | on subjects kept aside of the training | out of distribution |"]
     lines.append("|---|---|---|---|---|")
     for lifter in dict.fromkeys(row["lifter"] for row in rows):
@@ -120,7 +120,7 @@ def table(comparison: Comparison) -> list[str]:
 
 
 def draw(path: Path, comparison: Comparison) -> None:
-    """Bars by lifter and representation, a panel a source and target; whiskers are the spread over seeds."""
+    """Draw bars by lifter and representation, a panel each source and target; whiskers are the spread over seeds."""
     import matplotlib as mpl
 
     mpl.use("Agg")

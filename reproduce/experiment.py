@@ -15,11 +15,11 @@ TIMES = "times.json"
 
 
 class Failed(click.ClickException):
-    """A step ended with an error of its own, which it has said."""
+    """A step ended with an error, which it has printed."""
 
 
 def experiment(name: str) -> Path:
-    """Its file. UsageError, with those that there are, where it has none."""
+    """Return its file. UsageError, with those that there are, where it has none."""
     path = ROOT / "reproduce" / f"{name}.toml"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml")))
@@ -33,7 +33,7 @@ def read_times(out: Path) -> dict[str, float]:
 
 
 def measured(out: Path) -> list[dict[str, Any]]:
-    """A row a training and target, as the sweep left them."""
+    """Return a row for each training and target, as the sweep left them."""
     try:
         return json.loads((out / RESULTS).read_text())
     except FileNotFoundError as error:

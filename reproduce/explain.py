@@ -1,4 +1,4 @@
-"""How much could depth tell a lifter that it does not know already? From the `xy` trainings of an experiment.
+"""Estimate how much depth could add to what a lifter knows, from the `xy` trainings of an experiment.
 
     python -m reproduce.explain quick
 
@@ -52,7 +52,7 @@ def main(name: str, preset: str) -> None:
 
 
 def table(grid: Grid, preset: str) -> Iterator[str]:
-    """A line a target and lifter; the first seed of each."""
+    """Return a line for each target and lifter; the first seed of each."""
     out = ROOT / grid.out
     jobs = {job.setup.lifter: job for job in reversed(grid.jobs) if job.setup.inputs.name == "xy"}
     if not jobs or not all(finished(job, str(out)) for job in jobs.values()):
@@ -76,7 +76,7 @@ def table(grid: Grid, preset: str) -> Iterator[str]:
 def gains(
     pose: np.ndarray, true: np.ndarray, uadd: np.ndarray, score: np.ndarray, sequence: np.ndarray
 ) -> tuple[float, float, float, float, float, float]:
-    """Median error of depth of the pose and of the descriptor; MPJPE, with an offset a joint, with depth, true depth.
+    """Return median errors of depth of pose and descriptor; MPJPE, with an offset a joint, with depth, with true depth.
 
     All in mm.
 

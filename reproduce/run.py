@@ -3,8 +3,9 @@
     python -m reproduce.run quick
 
 reads `reproduce/quick.toml`: [stores], each a call of `auglift-prep synth` with the options of [every_store] and its
-own, and a grid for `auglift-sweep`. Every step goes on where it was stopped. Writes `docs/results/quick.json` (a row a
-training and target), `docs/results/quick.svg`, and the section of that name in `docs/reproduce.md`.
+own, and a grid for `auglift-sweep`. A run that was stopped continues when it is called again. Writes
+`docs/results/quick.json` (a row a training and target), `docs/results/quick.svg`, and the section of that name in
+`docs/reproduce.md`.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def test_one_that_fails_stops_no_other_and_keeps_its_old_figures(document, monke
     assert "two | 3 s" in kept["beta"]
 
 
-def test_a_benchmark_that_crashes_or_prints_no_rows_is_told_from_one_that_works(document):
+def test_a_benchmark_that_crashes_or_prints_no_rows_counts_as_failed(document):
     for text, wanted in (
         ("raise SystemExit(3)", None),
         ("print('hello')", None),

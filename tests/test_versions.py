@@ -36,7 +36,7 @@ def test_published_weights_load_with_the_lowest_declared_versions_and_with_the_n
     if not Path(uv).exists():
         pytest.skip("needs uv")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
-    # The pins of `make install` are left out, what mmpose asks for in vain is too.
+    # The pins of `make install` are left out, and so is what mmpose lists without need.
     overrides, constraints = tmp_path / "overrides.txt", tmp_path / "constraints.txt"
     overrides.write_text("\n".join(settings["override-dependencies"]))
     constraints.write_text(f"torch=={importlib.metadata.version('torch')}\n")

@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--axes", default="zxy", show_default=True, help="Columns of the markers that are the world's x, y, z.")
 @click.option("--first", type=int, default=0, show_default=True, help="The video frame of the first row of markers.")
-@click.option("--camera", multiple=True, metavar="VIDEO=NAME", help="Where a video's name does not tell its camera.")
+@click.option("--camera", multiple=True, metavar="VIDEO=NAME", help="Camera of a video whose name does not show it.")
 @truth_options
 @depth_pass_options
 def calibrated(
@@ -41,7 +41,7 @@ def calibrated(
     accept_suspicious: bool,
     **options: Any,
 ) -> None:
-    """Videos of one recording, with a calibration (Pose2Sim's TOML) and 3D markers (TRC).
+    """Read videos of one recording, with a calibration (Pose2Sim's TOML) and 3D markers (TRC).
 
     \b
     auglift-prep calibrated cam0*.mp4 --calibration Calib.toml --markers walk.trc --out walk.zarr

@@ -39,7 +39,7 @@ COMPUTING_OPTIONS = [
 
 
 def computing_of(options: Mapping[str, Any], clips: Sequence[Clip]) -> Computing:
-    """What the options say, and what is known of the job."""
+    """Return what the options say, and what is known of the job."""
     from ...pipeline.computing import Computing
 
     sizes: Counter[tuple[int, int]] = Counter()

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ...pipeline.datasets.archive import Found
 
 _ROOT = click.option(
-    "--root", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where the archive was unpacked."
+    "--root", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the unpacked archive."
 )
 _SPLIT = click.option("--split", default="all", show_default=True, metavar="SPLIT", help="train, test or all.")
-_KEEP_BAD = click.option("--keep-bad", is_flag=True, help="Take also the sequences that are known to be bad.")
+_KEEP_BAD = click.option("--keep-bad", is_flag=True, help="Also take the sequences that are known to be bad.")
 _SMPL = click.option(
     "--smpl",
     type=click.Path(path_type=Path),

@@ -39,12 +39,12 @@ WEIGHTS_OPTION = click.option(
     "--weights",
     metavar="DIR",
     help="Folder with the networks' weights. Without it: the usual caches, then their origin. `random`: seeded "
-    "random weights, to try the machinery.",
+    "random weights, to try the installation.",
 )
 
 # How it is computed, not what: the same for every command that computes fields.
 MACHINE_OPTIONS = [
-    click.option("--batch", type=click.IntRange(min=1), help="Frames of a forward pass. Default: 8; 16 on a GPU."),
+    click.option("--batch", type=click.IntRange(min=1), help="Frames in a forward pass. Default: 8; 16 on a GPU."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a worker. Default: all its cores."),
     *COMPUTING_OPTIONS,
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
@@ -59,7 +59,7 @@ MACHINE_OPTIONS = [
 ]
 
 _OPTIONS = [
-    click.option("--out", metavar="STORE", callback=_needed, help="The store to write, or to go on with.  [required]"),
+    click.option("--out", metavar="STORE", callback=_needed, help="The store to write or to continue.  [required]"),
     click.option("--detector", default="rtmdet-m", show_default=True, metavar="NAME", help="Person detector."),
     click.option(
         "--pose",
@@ -82,13 +82,13 @@ _OPTIONS = [
         default="all",
         show_default=True,
         metavar="PRESETS",
-        help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost next to nothing. Their radii "
-        "are for frames of about 1000 px; for others, say so: paper:r_min=0.8:r_max=8.",
+        help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost almost no time. Their radii "
+        "are for frames of about 1000 px; for other sizes set them: paper:r_min=0.8:r_max=8.",
     ),
-    click.option("--fps", type=float, help="Frames a second to take, the nearest ones. Default: all."),
-    click.option("--limit", type=click.IntRange(min=1), help="At most so many frames of each source."),
+    click.option("--fps", type=float, help="Frames to take per second, those nearest in time. Default: all."),
+    click.option("--limit", type=click.IntRange(min=1), help="Take at most this many frames of each source."),
     click.option(
-        "--shard-frames", type=click.IntRange(min=1), help="Frames of a shard. Default: 8192; less for small jobs."
+        "--shard-frames", type=click.IntRange(min=1), help="Frames in a shard. Default: 8192; fewer for small jobs."
     ),
     *MACHINE_OPTIONS,
 ]
@@ -124,10 +124,10 @@ def run(
     left_out: Sequence[str] = (),
     skipped: Sequence[str] = (),
 ) -> int:
-    """Make a plan and run it, the same way for every dataset. Returns the exit code.
+    """Make a plan, run it, and return the exit code; every dataset uses this function.
 
     truth      what was found about the ground truth, for the store's attributes
-    left_out   sources that cannot be read, and skipped, what is no source; shown before, and again in the JSON
+    left_out   sources that cannot be read; skipped: files that are no sources. Both were shown, and are in the JSON too
     """
     from ...pipeline.build import NetworkOptions, choose_presets, warnings
     from ...pipeline.networks.ground_truth import require_truth

@@ -25,7 +25,7 @@ def main() -> None:
 
     Every frame goes through a person detector (RTMDet), a 2D pose network (RTMPose) and a monocular depth network
     (Depth Anything V2); the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of
-    trainings can read the store. A job that was stopped goes on where it was when the same command is run again.
+    trainings can read the store. To continue a job that was stopped, run the same command again.
     """
 
 
@@ -33,15 +33,15 @@ def main() -> None:
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @depth_pass_options
 def video(sources: Sequence[Path], **options: Any) -> None:
-    """Video files, folders of images (a clip each) and folders of videos.
+    """Read video files, folders of images (a clip each) and folders of videos.
 
     \b
     auglift-prep video walk.mp4 run.mp4 --out mine.zarr
     auglift-prep video clip.mp4 --detector rtmdet-nano --pose rtmpose-s \\
         --depth depth-anything-v2-small --out quick.zarr
 
-    A folder stands for the images or the videos in it, and must not hold both; one with neither, for the folders in
-    it. What is left out is named. A source that cannot be read is left out too, and the exit code is then 1.
+    A folder holds images or videos, not both; if it holds neither, the folders in it are read. The command names what
+    it leaves out. It also leaves out a source that cannot be read; the exit code is then 1.
     """
     require_prep()
     from ...pipeline.datasets.listing import list_sources

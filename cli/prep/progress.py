@@ -92,7 +92,7 @@ class Bar:
         if isinstance(result, ShardFailure):
             self.console.print(_failed(result), style="red")
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         self.console.print(message, style="yellow", soft_wrap=True)
 
     def workers(self, workers: Sequence[WorkerView]) -> None:
@@ -136,7 +136,7 @@ class LogLines:
         else:
             self._line()
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         self.console.print(message, soft_wrap=True)
 
     def workers(self, workers: Sequence[WorkerView]) -> None:
@@ -164,7 +164,7 @@ class JsonLines:
         event = "failed" if isinstance(result, ShardFailure) else "shard"
         click.echo(json.dumps({"event": event, **asdict(result)}))
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         click.echo(json.dumps({"event": "note", "message": message}))
 
     def workers(self, workers: Sequence[WorkerView]) -> None: ...

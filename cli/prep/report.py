@@ -37,14 +37,14 @@ class Estimate:
 
 
 def show_plan(plan: Plan, as_json: bool, beside: Mapping[str, Any], estimate: Estimate | None = None) -> None:
-    """beside   what else the JSON holds"""
+    """Show what a job would do. beside: further keys of the JSON."""
     layout = plan.layout
     if as_json:
         sequences = {clip.id: clip.count for clip in plan.clips}
         summary = {"frames": plan.frames, "shards": layout.shards, "shard_frames": layout.shard_frames}
         timed = {"estimate": _estimate(estimate)} if estimate else {}
-        told = {"warnings": plan.attributes()["warnings"], **beside, "sequences": sequences}
-        click.echo(json.dumps({**summary, "bytes": layout.bytes, **timed, **told}))
+        notes = {"warnings": plan.attributes()["warnings"], **beside, "sequences": sequences}
+        click.echo(json.dumps({**summary, "bytes": layout.bytes, **timed, **notes}))
         return
     table = Table("sequence", "source", "frames", "fps", "size", "source frames", title="What would be done")
     for clip in plan.clips[:LISTED]:

@@ -31,9 +31,13 @@ FRAMES_WORTH_A_PROCESS = 150
     metavar="SPLIT",
     help="train, test or all, where every fourth clip is a test clip. Splits share no person and no room.",
 )
-@click.option("--frames", type=click.IntRange(min=1), default=100, show_default=True, help="Of a clip, 25 a second.")
+@click.option(
+    "--frames", type=click.IntRange(min=1), default=100, show_default=True, help="Frames of a clip, 25 per second."
+)
 @click.option("--size", type=click.IntRange(32, 4096), default=256, show_default=True, help="Width and height, px.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Other seeds, other clips.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed gives other clips."
+)
 @click.option(
     "--mocap",
     type=click.Path(path_type=Path),
@@ -47,7 +51,7 @@ FRAMES_WORTH_A_PROCESS = 150
     metavar="DIR",
     help="Folder for the videos and their ground truth. Default: AUGLIFT_CACHE, or the user's cache folder.",
 )
-@click.option("--renderers", type=click.IntRange(min=1), help="Processes that draw. Default: one a core.")
+@click.option("--renderers", type=click.IntRange(min=1), help="Processes that draw. Default: one per core.")
 @depth_pass_options(detector="tiny", pose="tiny", depth="tiny")
 def synth(
     domain: str,
@@ -61,14 +65,14 @@ def synth(
     renderers: int | None,
     **options: Any,
 ) -> None:
-    """Rendered people, with exact 3D joints: needs no data and, with the tiny networks, no weights.
+    """Render people with exact 3D joints; needs no data and, with the tiny networks, no weights.
 
     \b
     auglift-prep synth --domain studio --clips 40 --out studio.zarr
     auglift-prep synth --domain gym --pose ground-truth --depth ground-truth --out oracle.zarr
 
-    The videos are drawn once, into the cache, and serve any number of stores; a drawing that was stopped goes on
-    where it was.
+    The videos are drawn once, into the cache, for any number of stores. To continue a drawing that was stopped, run the
+    same command again.
     """
     require_prep()
     from ...pipeline.build import NetworkOptions
@@ -78,7 +82,7 @@ def synth(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     wished = SynthOptions(domain, clips, split, frames, size, seed)
-    wished.plan()  # a wrong call is told before the archive is unpacked
+    wished.plan()  # a wrong option is an error before the archive is unpacked
     home = cache_folder(cache)
     archive = MocapArchive(mocap, cache) if mocap else None
     drawn = wished.plan(archive)

@@ -20,7 +20,7 @@ _OPTIONS = [
     click.option(
         "--check", is_flag=True, is_eager=True, help="Look at files and ground truth, load no network, write nothing."
     ),
-    click.option("--accept-suspicious", is_flag=True, help="Go on with ground truth that looks wrong."),
+    click.option("--accept-suspicious", is_flag=True, help="Continue with ground truth that looks wrong."),
 ]
 _FIGURES = {
     "reprojection": "px off",
@@ -52,7 +52,7 @@ def looked_at(clips: list[Clip], notes: list[str], accept: bool) -> dict[str, An
 
 
 def show_check(clips: list[Clip], notes: list[str], as_json: bool) -> int:
-    """The figures of every clip; exit code 2 where something is wrong."""
+    """Show the figures of every clip; exit code 2 where something is wrong."""
     from ...pipeline.datasets.sanity import check
 
     report = check(clips)

@@ -49,7 +49,7 @@ WORKER_OPTIONS = [
         default=600,
         show_default=True,
         metavar="SECONDS",
-        help="Kill a Ray worker that makes no progress for so long, and give its shard to another one.",
+        help="Kill a Ray worker without progress for this time, and give its shard to another one.",
     ),
     click.option(
         "--logs", metavar="DIR", help="Folder for log files of Ray workers. Default: STORE.logs beside a local store."

@@ -156,14 +156,15 @@ def _checked(table: str, values: Mapping[str, Any], known: Mapping[str, Any]) ->
     for key, value in values.items():
         _one_of(f"key in {table}", key, known)
         default, value = known[key], _frozen(value)
-        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
+        kind: Any = type(default)
+        fits = type(value) is kind or (kind is float and type(value) is int)
         if not fits:
             raise InvalidValueError(
                 f"{table}.{key} = {value!r}: must be a {type(default).__name__}, such as {default!r}"
             )
         if not _finite(value):
             raise InvalidValueError(f"{table}.{key} = {value!r}: must be finite")
-        checked[key] = type(default)(value)
+        checked[key] = kind(values[key])
     return checked
 
 

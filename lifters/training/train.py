@@ -46,14 +46,14 @@ class Watcher(Protocol):
     def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None: ...
     def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None: ...
     def epoch(self, record: dict[str, Any]) -> None: ...
-    def say(self, message: str) -> None: ...
+    def message(self, message: str) -> None: ...
 
 
-class Silent:
+class NoWatcher:
     def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None: ...
     def step(self, epoch: int, step: int, loss: float, mpjpe: float, windows: int) -> None: ...
     def epoch(self, record: dict[str, Any]) -> None: ...
-    def say(self, message: str) -> None: ...
+    def message(self, message: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ def train(
     Raises what `open_stores` does, InvalidValueError for settings that do not fit the stores or the folder, and
     TrainingDivergedError where the loss becomes NaN or infinite: the last good checkpoint stays.
     """
-    watcher = watcher or Silent()
+    watcher = watcher or NoWatcher()
     with team(setup.device) as mates:
         stores = open_stores(setup.stores, setup.inputs, setup.allow_incomplete)
-        return Training(setup, Path(out), stores, mates, watcher if mates.leads else Silent(), stop).run()
+        return Training(setup, Path(out), stores, mates, watcher if mates.leads else NoWatcher(), stop).run()
 
 
 class Training:
@@ -125,23 +125,23 @@ class Training:
         self.setup, self.folder, self.mates, self.watcher, self.stop = setup, folder, mates, watcher, stop
         self.parameters = setup.hyperparameters
         self.device = mates.device
-        truths = usable_truths(stores, setup.split, watcher.say)
+        truths = usable_truths(stores, setup.split, watcher.message)
         held = hold_out(stores, setup.split, setup.held_out, truths)
-        watcher.say(held.rule)
+        watcher.message(held.rule)
         for store in stores:
             for warning in store.attributes.get("warnings", ()):
-                watcher.say(f"{store.url}: {warning}")
+                watcher.message(f"{store.url}: {warning}")
 
         torch.manual_seed(setup.seed)
         fresh = not (folder / LAST).is_file()
-        self.model = starting_model(setup, stores, self.device, watcher.say, new=not fresh).to(self.device)
+        self.model = starting_model(setup, stores, self.device, watcher.message, new=not fresh).to(self.device)
         centres = [centres_of(self.model, store, truth.usable) for store, truth in zip(stores, truths, strict=True)]
-        self.loader, self.steps = training_loader(setup, self.model, stores, held, centres, mates, watcher.say)
+        self.loader, self.steps = training_loader(setup, self.model, stores, held, centres, mates, watcher.message)
         self.validation = validation_loader(setup, self.model, stores, held, centres, mates)
         self.loss = combined(self.parameters.loss, self.model.losses)
         self.autocast = _autocast(setup.amp, self.device)
         if fresh:
-            try_first_batch(setup, self.model, self.loader, self.loss, self.autocast, mates, watcher.say)
+            try_first_batch(setup, self.model, self.loader, self.loss, self.autocast, mates, watcher.message)
         self.optimiser = make_optimiser(self.model, self.parameters)
         self.average = AveragedWeights(self.model, setup.ema) if setup.ema else None
         self.wrapped = self._compiled(mates.wrap(self.model))
@@ -162,7 +162,7 @@ class Training:
             return self._outcome(True)
         log = Log(self.folder / LOG, at.epoch) if self.mates.leads else None
         if log is not None and not log.has_tensorboard:
-            self.watcher.say("tensorboard is not installed (pip install tensorboard): the log is log.jsonl alone")
+            self.watcher.message("tensorboard is not installed (pip install tensorboard): the log is log.jsonl alone")
         self.watcher.begin(epochs, self.steps, at.epoch, at.in_epoch)
         try:
             while at.epoch < epochs:
@@ -311,7 +311,7 @@ class Training:
         self.loader.load_state_dict(state)
         at = self.progress
         if at.epoch < (self.setup.epochs or 1):
-            self.watcher.say(f"goes on after epoch {at.epoch}, step {at.in_epoch} of {self.steps}")
+            self.watcher.message(f"goes on after epoch {at.epoch}, step {at.in_epoch} of {self.steps}")
 
     def _last_good(self) -> str:
         if (self.folder / BEST).is_file():

@@ -80,7 +80,7 @@ class ArchiveTruth:
         return {"digest": self.digest, "part": str(self.argument), "notes": list(self.notes)}
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
-        """NaN for frames behind the end of the ground truth."""
+        """Read frames; NaN behind the end of the ground truth."""
         known = _known(self.load, self.files, self.argument)
         rows = np.asarray(source_frames)
         there = rows < len(known.pose3d)
@@ -109,12 +109,12 @@ class Found:
 
     @property
     def complete(self) -> float:
-        """Share of the parts that can be used."""
+        """Return the share of the parts that can be used."""
         return len(self.clips) / self.expected if self.expected else 0.0
 
 
 def gather(dataset: str, root: Path, parts: Sequence[Part], fps: float | None, limit: int | None) -> Found:
-    """Clips of the parts that are there, probed in threads, in the order of the parts."""
+    """Make clips of the parts that are there, probed in threads, in the order of the parts."""
     found = Found(len(parts))
     notes: dict[str, list[str]] = {}
     with ThreadPoolExecutor(min(8, 2 * usable_cores())) as pool:
@@ -198,7 +198,7 @@ def _known(load: Callable[[tuple[Path, ...], Any], Known], files: tuple[Path, ..
 
 
 def digest_of(files: Sequence[Path]) -> str:
-    """SHA-256 of the files' sizes, first and last MiB."""
+    """Return the SHA-256 of the files' sizes, first and last MiB."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
@@ -211,7 +211,7 @@ def digest_of(files: Sequence[Path]) -> str:
 
 
 def fit_intrinsics(pose3d: np.ndarray, keypoints: np.ndarray) -> tuple[float, float, float, float]:
-    """fx, fy, cx, cy, px, that project (..., 3) m nearest to (..., 2) px, by least squares; NaN rows do not count."""
+    """Fit fx, fy, cx, cy, px, that project (..., 3) m nearest to (..., 2) px, by least squares without NaN rows."""
     points, pixels = pose3d.reshape(-1, 3), keypoints.reshape(-1, 2)
     use = np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1) & (points[:, 2] > 0)
     if use.sum() < 2:
@@ -226,7 +226,7 @@ def fit_intrinsics(pose3d: np.ndarray, keypoints: np.ndarray) -> tuple[float, fl
 
 
 def require_folder(root: Path, wanted: str, pattern: str) -> None:
-    """MissingFileError where nothing under the root looks like the archive: what was looked for, the nearest found."""
+    """Raise MissingFileError, with what was looked for and the nearest found, where no archive lies under the root."""
     if not root.is_dir():
         raise MissingFileError(f"no folder {root}; --root is where the archive was unpacked")
     if any(root.glob(pattern)):

@@ -48,7 +48,7 @@ class MarkerTruth:
         return {"joints": digest, "first": self.first, **camera, **pose, "distortion": list(self.camera.distortion)}
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
-        """NaN for frames before and behind the markers' recording."""
+        """Read frames; NaN before and behind the markers' recording."""
         rows = np.asarray(source_frames) - self.first
         there = (rows >= 0) & (rows < len(self.joints))
         world = np.full((len(rows), *self.joints.shape[1:]), math.nan)
@@ -83,7 +83,7 @@ def calibrated(
     fps: float | None = None,
     limit: int | None = None,
 ) -> Calibrated:
-    """A clip a video, all of one recording.
+    """Make a clip a video, all of one recording.
 
     mapping   which markers make which joint
     axes      which column of the markers is the world's x, y and z
@@ -125,7 +125,7 @@ def calibrated(
 
 
 def fit(camera: Camera, info: SourceInfo) -> tuple[Camera, str | None]:
-    """The camera for a video of another size than its calibration, and what was found, in a line.
+    """Return the camera for a video of another size than its calibration, and what was found, in a line.
 
     Black bars say that the picture was scaled to lie between them; without any, as `Camera.fitted`.
     """
@@ -153,7 +153,7 @@ def fit(camera: Camera, info: SourceInfo) -> tuple[Camera, str | None]:
 
 
 def camera_of(path: Path, cameras: Mapping[str, Camera], pairs: Mapping[str, str]) -> Camera:
-    """By the pairs given; else the camera of the same name, or of the same number where only one has it."""
+    """Find the camera by the pairs given; else by the same name, or the same number where only one has it."""
     wanted = pairs.get(path.name, pairs.get(path.stem))
     if wanted is not None:
         if wanted not in cameras:

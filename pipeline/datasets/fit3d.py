@@ -70,7 +70,7 @@ def _load(files: tuple[Path, ...], argument: Any) -> Known:
 
 
 def legs_agree(pose: np.ndarray) -> bool:
-    """Whether hips and shoulders of (T, 17, 3) point the same way in most frames: joints 11 to 13 are the left arm."""
+    """Return whether hips and shoulders of (T, 17, 3) mostly point the same way: joints 11 to 13 are the left arm."""
     hips = pose[:, _AT["left_hip"]] - pose[:, _AT["right_hip"]]
     shoulders = pose[:, _AT["left_shoulder"]] - pose[:, _AT["right_shoulder"]]
     return bool(np.mean((hips * shoulders).sum(axis=-1) > 0) >= 0.5)

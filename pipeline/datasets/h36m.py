@@ -19,7 +19,7 @@ SIZES: Mapping[str, tuple[int, int]] = dict(
     zip(CAMERAS, ((1000, 1002), (1000, 1000), (1000, 1000), (1000, 1002)), strict=True)
 )
 FPS = 50.0
-# (subject, action, camera or "*", why): left out unless asked for.
+# (subject, action, camera or "*", why): left out unless wanted.
 BAD: tuple[tuple[str, str, str, str], ...] = (
     ("S11", "Directions", "54138969", "its video is damaged"),
     ("S9", "Greeting", "*", "drifted ground truth"),

@@ -1,4 +1,4 @@
-"""From the skeletons of the archives to H36M-17, each a table of weights or of places."""
+"""Make H36M-17 of the archives' skeletons, each by a table of weights or of places."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def smpl_to_h36m(joints: np.ndarray) -> np.ndarray:
 
 
 def mirrored(pose: np.ndarray, joints: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """A copy of (..., 17, D) in which these pairs of joints have changed places."""
+    """Return a copy of (..., 17, D) in which these pairs of joints have changed places."""
     pose = np.array(pose)
     for one, other in joints:
         pose[..., [one, other], :] = pose[..., [other, one], :]

@@ -1,4 +1,4 @@
-"""Black bars about a picture: a converter that kept a picture's shape, and filled what was left of the frame."""
+"""Find black bars about a picture: a converter kept a picture's shape, and filled the rest of the frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Bars:
 
 
 def black_bars(info: SourceInfo) -> Bars:
-    """The bars of a video; none where whole frames are dark, so that nothing can be told.
+    """Measure the bars of a video; none where whole frames are dark, so that nothing can be seen.
 
     Lines whose mean is below `BLACK` in each of a few frames count, from each edge inwards.
     """

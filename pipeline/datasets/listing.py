@@ -1,4 +1,4 @@
-"""Which sources the paths that a user names stand for, and what in them is none."""
+"""List the sources that the user's paths stand for, and what in them is none."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Listing:
 
 
 def list_sources(paths: Iterable[str | Path]) -> Listing:
-    """Sources one by one.
+    """Yield sources one by one.
 
     A file is taken as it is. A folder that holds images is one source, a folder that holds videos stands for these, in
     natural order; one with both is an error. A folder with neither stands for the folders in it. Hidden files and

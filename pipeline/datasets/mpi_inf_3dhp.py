@@ -80,7 +80,7 @@ def _read_annotations(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 def read_skeletool(path: Path) -> dict[int, tuple[tuple[int, int], tuple[float, float, float, float]]]:
-    """Camera's number to its size and fx, fy, cx, cy, px, from a `camera.calibration`.
+    """Read a `camera.calibration`: the camera's number to its size and fx, fy, cx, cy, px.
 
     A header, then keyed lines for each camera, split at any white space. InvalidValueError where it is not that.
     """

@@ -1,4 +1,4 @@
-"""Is the ground truth what it says it is? Figures that wrong axes, units, cameras or sides cannot pass.
+"""Check ground truth by figures that wrong axes, units, cameras or sides cannot pass.
 
 Computed from a clip's ground truth alone, without video and networks.
 """
@@ -24,7 +24,7 @@ _AT = {joint: index for index, joint in enumerate(H36M_17.joints)}
 
 @dataclass(frozen=True)
 class Figures:
-    """What is looked at, of one clip.
+    """The figures of one clip.
 
     frames          with a pose
     reprojection    px, median distance of the projected 3D joints from the 2D joints, and the 99th percentile; NaN
@@ -68,7 +68,7 @@ class Report:
     problems: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a store: the median of each figure, its worst clip, and the problems."""
+        """Return plain data for a store: the median of each figure, its worst clip, and the problems."""
         return {
             "clips": len(self.clips),
             "median": {name: _plain(value) for name, value in self.medians().items()},
@@ -81,7 +81,7 @@ class Report:
 
 
 def check(clips: Sequence[Clip], frames: int = FRAMES) -> Report:
-    """The figures of the clips that have ground truth."""
+    """Compute the figures of the clips that have ground truth."""
     figures = {clip.id: _figures(clip, frames) for clip in clips if clip.truth and "target/pose3d" in clip.truth.fields}
     report = Report(figures, ())
     medians = report.medians()
@@ -100,7 +100,7 @@ def check(clips: Sequence[Clip], frames: int = FRAMES) -> Report:
 
 
 def require_sane(report: Report) -> None:
-    """InvalidValueError with the figures where something is wrong."""
+    """Raise InvalidValueError, with the figures, where something is wrong."""
     if report.problems:
         raise InvalidValueError(
             f"the ground truth looks wrong: {'; '.join(report.problems)}. --check shows all figures, "

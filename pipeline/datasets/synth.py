@@ -45,7 +45,7 @@ class SynthOptions:
     seed: int = 0
 
     def plan(self, archive: MocapArchive | None = None) -> tuple[drawing.Clip, ...]:
-        """The clips. InvalidValueError for a domain, split or number that cannot be; the nearest domain is named."""
+        """Plan the clips. InvalidValueError for a domain, split or number that cannot be, with the nearest domain."""
         if self.split not in (*SPLITS, "all"):
             raise InvalidValueError(f"no split named {self.split!r}; there are: {', '.join(SPLITS)}, all")
         if self.size % 2:
@@ -63,7 +63,7 @@ class SynthOptions:
         )
 
     def folder(self, cache: Path, captured: bool) -> Path:
-        """Where in a cache these clips lie. Splits and numbers of clips share it."""
+        """Return the folder of these clips in a cache. Splits and numbers of clips share it."""
         motion = "cmu" if captured else "procedural"
         name = f"{self.domain}-{motion}-{self.size}px-{self.frames}f-seed{self.seed}-v{RENDERER}"
         return cache / "synth" / name
@@ -86,7 +86,7 @@ class SynthTruth:
         return {"sha256": digest, "motion": source}
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Joints in the camera's frame, m, and in the picture, px; `bbox`: the subject's, hidden parts included."""
+        """Read joints in the camera's frame, m, and the picture, px; `bbox`: the subject's, hidden parts included."""
         arrays = _arrays(self.folder / TRUTH)
         names = {"target/pose3d": "pose3d", "target/keypoints": "keypoints", "bbox": "bbox"}
         return {name: arrays[key][source_frames] for name, key in names.items()}
@@ -104,21 +104,21 @@ class SynthTruthWithDepth(SynthTruth):
         return {**super().describe(), "depth": zarr.open_array(self.folder / DEPTH, mode="r").attrs["sha256"]}
 
     def depth(self, source_frames: np.ndarray) -> np.ndarray:
-        """(n, H, W) float32 metres along the optical axis, to half a millimetre; 65.535 stands for farther too."""
+        """Return (n, H, W) float32 metres along the optical axis, to half a millimetre; 65.535 also means farther."""
         stored = zarr.open_array(self.folder / DEPTH, mode="r")
         millimetres = np.asarray(stored.oindex[np.asarray(source_frames)])
         return millimetres.astype(np.float32) * np.float32(MILLIMETRE)
 
 
 def cache_folder(given: Path | None) -> Path:
-    """Where clips are kept: the folder given, else $AUGLIFT_CACHE, else the user's cache folder."""
+    """Return where clips are kept: the folder given, else $AUGLIFT_CACHE, else the user's cache folder."""
     return given or default_cache()
 
 
 def store_clips(
     drawn: Sequence[drawing.Clip], folder: Path, depth: bool, fps: float | None = None, limit: int | None = None
 ) -> list[Clip]:
-    """The drawn clips as a plan takes them.
+    """Return the drawn clips as a plan takes them.
 
     depth   whether their depth maps were kept
     """
@@ -128,7 +128,7 @@ def store_clips(
 def undrawn_clips(
     wanted: Sequence[drawing.Clip], folder: Path, depth: bool, fps: float | None = None, limit: int | None = None
 ) -> list[Clip]:
-    """The same of clips that are not drawn yet: enough to say what would be done. Their cameras are not known."""
+    """Return clips that are not drawn yet: enough to say what would be done. Their cameras are not known."""
     infos = (SourceInfo(folder / c.id / VIDEO, "video", c.size, c.size, c.fps, c.frames, "", False, ()) for c in wanted)
     return [_clip(clip, info, folder, depth, fps, limit) for clip, info in zip(wanted, infos, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The archives in one table: who is in them, how they were filmed, under which terms, and where to ask for them."""
+"""The archives in one table: who is in them, how they were filmed, under which terms, and where to request them."""
 
 from __future__ import annotations
 
@@ -71,8 +71,10 @@ ARCHIVES: Mapping[str, Archive] = {
 
 
 def subjects_of(name: str, split: str, folder: Path) -> list[tuple[str, str]]:
-    """(subject, split) of the archive's subjects in this split. A folder of a subject that is not in the table is an
-    error: it may be another archive's, or a name that was mistyped."""
+    """List (subject, split) of the archive's subjects in this split.
+
+    A folder of a subject that is not in the table is an error: it may be another archive's, or mistyped.
+    """
     splits = ARCHIVES[name].splits
     if split not in (*splits, "all"):
         raise InvalidValueError(f"no split '{split}' in {name}; there are {', '.join(splits)}, all")

@@ -25,7 +25,7 @@ _MOST_OFF = 0.02  # m, between the joints of the archive and those of the model 
 def threedpw(
     root: Path, split: str = "all", fps: float | None = None, limit: int | None = None, smpl: Path | None = None
 ) -> Found:
-    """A clip an actor of a sequence. Splits: train, validation, test.
+    """Make a clip for each actor of a sequence. Splits: train, validation, test.
 
     smpl   a folder with SMPL for men and women and the regressor of H36M's joints; None: joints are approximated
     """

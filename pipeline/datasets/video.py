@@ -16,7 +16,7 @@ from .listing import Listing, list_sources
 def clips(
     paths: Iterable[str | Path] | Listing, fps: float | None = None, limit: int | None = None
 ) -> tuple[list[Clip], list[tuple[Path, AugliftError]]]:
-    """A clip a source, and what cannot be read at all, each with its error.
+    """Make a clip for each source, and list what cannot be read at all, with its error.
 
     paths   videos; folders, as `list_sources` takes them; or what it found
     fps     frames a second wanted, None for all

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use: its own share, not what the machine has."""
+"""Count the processor cores that this process may use: its own share, not what the machine has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_DECODER_THREADS = 16
 
 
 def usable_cores() -> int:
-    """Cores that the process may run on at once, at least 1: as its affinity and its control groups' quotas allow."""
+    """Return the cores that the process may run on at once, at least 1, by its affinity and control groups' quotas."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13; PYTHON_CPU_COUNT is heard
         here = os.process_cpu_count()  # type: ignore[attr-defined]
     elif hasattr(os, "sched_getaffinity"):
@@ -26,7 +26,7 @@ def usable_cores() -> int:
 
 
 def decoder_threads(threads: int) -> int:
-    """FFmpeg's threads, where so many are wished; 0: as many as there are cores."""
+    """Return FFmpeg's threads, where so many are wished; 0: as many as there are cores."""
     return min(threads if threads > 0 else usable_cores(), MOST_DECODER_THREADS)
 
 

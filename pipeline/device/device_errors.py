@@ -1,4 +1,4 @@
-"""What went wrong on a device: its memory was full, which smaller batches mend, or the GPU is lost to this process.
+"""Classify errors of a device: its memory is full, which smaller batches mend, or the GPU is lost to this process.
 
 Nothing here imports torch: a worker that cannot must still be able to say what happened.
 """
@@ -33,7 +33,7 @@ _LOST = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may do where this happened; of a GPU's memory or the host's."""
+    """Return whether a smaller batch may work where this happened; of a GPU's memory or the host's."""
     return any(
         isinstance(each, MemoryError) or _is_called(each, "OutOfMemoryError") or _says(each, _FULL)
         for each in _chain(error)
@@ -41,7 +41,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """Whether this process cannot use its GPU any more, whatever it tries next."""
+    """Return whether this process cannot use its GPU any more, whatever it tries next."""
     if is_out_of_memory(error):
         return False
     return any(_is_called(each, "AcceleratorError") or _says(each, _LOST) for each in _chain(error))

@@ -1,4 +1,4 @@
-"""How exactly the networks compute: chosen here and said in the store, not inherited from what torch happens to do."""
+"""The precision of the networks: chosen here and stated in the store, not left to torch's defaults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Precision:
 
     @property
     def half(self) -> torch.dtype | None:
-        """The type of 16 bits, if one is used."""
+        """Return the type of 16 bits, if one is used."""
         return _HALVES.get(self.name)
 
     def apply(self) -> None:
@@ -41,7 +41,7 @@ class Precision:
         torch.backends.cudnn.allow_tf32 = self.name != "float32"
 
     def context(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Within it, products are computed in this precision."""
+        """Compute products in this precision inside the block."""
         if self.half is None:
             return contextlib.nullcontext()
         return torch.autocast(device.type, self.half)
@@ -56,12 +56,12 @@ class Precision:
                 layer.to(self.half)
 
     def describe(self) -> dict[str, str]:
-        """For a store's fingerprint; nothing where it is float32, which needs no word."""
+        """Return plain data for a store's fingerprint; nothing for float32, the default."""
         return {} if self.name == "float32" else {"precision": self.name}
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """`auto`: float16 on a GPU, float32 elsewhere. InvalidValueError for what the device does not have."""
+    """Choose a precision; `auto`: float16 on a GPU, else float32. InvalidValueError where the device lacks it."""
     if name not in CHOICES:
         raise InvalidValueError(f"--precision '{name}' is none of {', '.join(CHOICES)}")
     gpu = device.type == "cuda"

@@ -25,7 +25,7 @@ def kept_on_device(build: Callable[..., tuple[Tensor, ...]], kept: int = 64) -> 
 
     @lru_cache(maxsize=kept)
     def tables(device: torch.device, sizes: tuple[Hashable, ...]) -> tuple[Tensor, ...]:
-        with torch.inference_mode(False):  # whoever asks first, others may need gradients beside them
+        with torch.inference_mode(False):  # a later caller may need gradients beside them
             return tuple(table.to(device) for table in build(*sizes))
 
     @wraps(build)

@@ -1,4 +1,4 @@
-"""Between host and GPU: copies that nobody waits for until what they bring is needed, and the time that stages take.
+"""Copy between host and GPU without waiting until the values are needed, and measure the time of stages.
 
 On a CPU the same calls copy nothing and are done at once, so that there is one way through the code.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 def page_locked(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """The array in memory that a GPU reads without the host's help; as it is where the device is a CPU."""
+    """Return the array in memory that a GPU reads without the host's help; as it is where the device is a CPU."""
     tensor = torch.from_numpy(np.ascontiguousarray(array)) if isinstance(array, np.ndarray) else array
     if device.type != "cuda" or tensor.is_pinned():
         return tensor
@@ -25,7 +25,7 @@ def page_locked(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
 
 
 def upload(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """A copy of the array on the device, for what is computed there next; the host goes on at once."""
+    """Copy the array to the device, for what is computed there next; the host goes on at once."""
     if device.type != "cuda":
         return page_locked(array, device).to(device)
     return page_locked(array, device).to(device, non_blocking=True)
@@ -39,7 +39,7 @@ class Arriving:
     _event: Any
 
     def wait(self) -> np.ndarray:
-        """The values, when they are there."""
+        """Wait for the values, and return them."""
         if self._event is not None:
             self._event.synchronize()
             self._event = None
@@ -62,7 +62,7 @@ class Uplink:
         self._stream: Any = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def send(self, array: np.ndarray | Tensor) -> Tensor:
-        """The array on the device; what is computed there from now on waits for it, the host does not."""
+        """Send the array to the device; what is computed there from now on waits for it, the host does not."""
         if self._stream is None:
             return upload(array, self.device)
         locked = page_locked(array, self.device)

@@ -59,14 +59,14 @@ def prepare_to_join(address: str) -> None:
             "the machine that started it"
         )
     os.environ[MODE] = "token" if needed else "disabled"
-    _refresh()
+    refresh()
 
 
 def prepare_to_start() -> None:
     """Give Ray a token for its lifetime where it could not keep the one that it makes itself."""
     if not _has_token() and not can_be_written(_token_file().parent):
         os.environ[_TOKEN] = secrets.token_hex(32)
-    _refresh()
+    refresh()
 
 
 def environment() -> dict[str, str | None]:
@@ -81,10 +81,10 @@ def restore(before: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    _refresh()
+    refresh()
 
 
-def _refresh() -> None:
+def refresh() -> None:
     """Let Ray read the environment again, which it does only once. Versions without tokens have nothing to read."""
     with contextlib.suppress(ImportError, AttributeError):
         raylet: Any = __import__("ray._raylet", fromlist=["Config"])

@@ -1,4 +1,4 @@
-"""When a batch does not fit on the device: half of it is tried, and how much does fit is remembered."""
+"""Fit batches into a device's memory: try a batch that is too large in halves, and keep the size that fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration: estimates how long a job takes from a few batches of each frame size, timed as the job runs them."""
+"""Estimate how long a job takes from a few batches of each frame size, timed as the job runs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..extract import Extractor, StageTimes
 from ..plan import Plan, Segment
 from .batch_memory import ForwardLimit
 from .overlap import run
-from .shard_job import decoded
+from .shard_job import decode_segments
 
 BATCHES = 3
 # If there are more frame sizes, only the commonest are timed.
@@ -61,7 +61,7 @@ def _pass(extractor: Extractor, plan: Plan, clip: int, wanted: int) -> tuple[int
     times = StageTimes(extractor.device)
     counts: list[int] = []
     begin = started = time.perf_counter()
-    for source, _ in run(extractor, decoded(plan, [Segment(clip, 0, wanted)], times), ForwardLimit(), times):
+    for source, _ in run(extractor, decode_segments(plan, [Segment(clip, 0, wanted)], times), ForwardLimit(), times):
         counts.append(len(source.indices))
         if len(counts) == 1:
             begin = time.perf_counter()

@@ -1,9 +1,9 @@
-"""Batches through an extractor, two under way at a time, so that a GPU always has the next one's work before it.
+"""Run batches through an extractor, two at a time, so that a GPU always has the next one's work.
 
 While it computes the depth of one batch, the frames of the next go up, people are looked for in them, and what came of
-the batch before goes to whoever wants it. On a CPU the same steps happen in the same order, one at a time.
+the batch before is yielded. On a CPU the same steps happen in the same order, one at a time.
 
-A batch that does not fit the device's memory goes through in parts (`memory.py`).
+A batch that does not fit the device's memory goes through in parts (`batch_memory.py`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Part(Generic[T]):
 def run(
     extractor: Extractor, batches: Iterable[Given[T]], limit: ForwardLimit, times: StageTimes
 ) -> Iterator[tuple[T, Features]]:
-    """The notes and features of all batches, in order.
+    """Yield the notes and features of all batches, in order.
 
     Raises what the networks raise; a full memory only where a single frame does not fit.
     """
@@ -75,7 +75,7 @@ def extract(
     limit: ForwardLimit,
     times: StageTimes,
 ) -> Features:
-    """`Extractor.extract`, in parts where the whole does not fit."""
+    """Extract as `Extractor.extract`, in parts where the whole does not fit."""
     return next(features for _, features in run(extractor, [Given(None, frames, readable, truth)], limit, times))
 
 

@@ -116,7 +116,7 @@ def worker_group(options: WorkerOptions, nodes: Sequence[Node], threads: int | N
         there = "; ".join(f"{node.host}: {node.cpus:g} cores, {node.gpus:g} GPUs" for node in nodes[:8])
         each = f"{cpus} cores" + (f" and {share:g} GPU" if share else "")
         raise InvalidValueError(
-            f"{count} workers with {each} each do not fit {where} ({there}); ask for fewer, or for less each with "
+            f"{count} workers with {each} each do not fit {where} ({there}); use fewer, or less for each with "
             "--cpus-per-worker"
         )
     return group

@@ -15,7 +15,7 @@ class ShardResult:
     """A shard that is in the store.
 
     seconds   by stage, and `total`; empty if the shard was there already
-    split     0, or how many frames fitted on the GPU when a whole batch did not (memory.py)
+    split     0, or how many frames fitted on the GPU when a whole batch did not (batch_memory.py)
     worker    number of the worker that did it, or None if there is only one
     """
 
@@ -63,7 +63,7 @@ class Progress(Protocol):
 
     def done(self, result: ShardResult | ShardFailure) -> None: ...
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         """Show a message: something happened that the user should know."""
         ...
 
@@ -72,7 +72,7 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NoProgress:
     """Shows nothing."""
 
     def begin(self, frames: int, finished: int) -> None: ...
@@ -81,7 +81,7 @@ class Silent:
 
     def done(self, result: ShardResult | ShardFailure) -> None: ...
 
-    def say(self, message: str) -> None: ...
+    def message(self, message: str) -> None: ...
 
     def workers(self, workers: Sequence[WorkerView]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Runs a plan: creates or resumes the store, does the missing shards, finishes it. With the serial executor."""
+"""Run a plan: create or resume the store, write the missing shards, finish it. Holds the serial executor."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..device.device_errors import is_device_lost
 from ..extract import Extractor
 from ..plan import Plan
 from .batch_memory import ForwardLimit
-from .results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent
+from .results import ATTEMPTS, NoProgress, Progress, Results, ShardFailure, ShardResult
 from .shard_job import ComputedShard, compute_shard, write_shard
 
-__all__ = ["ATTEMPTS", "Executor", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "Silent", "execute"]
+__all__ = ["ATTEMPTS", "Executor", "NoProgress", "Outcome", "Progress", "SerialExecutor", "ShardFailure", "execute"]
 
 
 class Executor(Protocol):
@@ -46,7 +46,7 @@ class SerialExecutor:
         extractor = self.build()
         writer = ShardWriter(location, plan.layout, plan.fingerprint)
         limit = ForwardLimit()
-        # Left by an error or by whoever closes the generator: what is being written is finished first.
+        # On an error, or where the generator is closed, what is being written is finished first.
         with ThreadPoolExecutor(1, "write-shard") as pool:
             writing: Future[ShardResult | ShardFailure] | None = None
             for index in shards:
@@ -155,7 +155,7 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
     Raises StoreLockedError if another job writes it or took it over, InvalidValueError if the store has another plan,
     StoreWriteError if it cannot be written. Shards in the ledger stay, whatever happens.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     outcome = Outcome()
     begin = time.perf_counter()
     # Before the lock, which makes the folder: a plan that cannot be written down leaves nothing.

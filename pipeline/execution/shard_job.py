@@ -34,7 +34,7 @@ __all__ = [
     "ComputedShard",
     "ShardResult",
     "compute_shard",
-    "decoded",
+    "decode_segments",
     "process_shard",
     "recorded",
     "require_visible",
@@ -47,7 +47,7 @@ PROBLEMS_LISTED = 100
 
 
 @dataclass
-class _Watched(StageTimes):
+class _ReportedStages(StageTimes):
     """Measures the seconds of each stage, and reports every stage that begins."""
 
     on_stage: Callable[[str], None] = field(default=lambda name: None)
@@ -84,7 +84,7 @@ def compute_shard(
     on_stage: Callable[[str], None] = lambda name: None,
     limit: ForwardLimit | None = None,
 ) -> Generator[int, None, ComputedShard]:
-    """Do one shard, but for writing it; yields the number of frames each time a batch is done.
+    """Compute one shard without writing it; yields the number of frames each time a batch is done.
 
     Batches never cross a segment, so the same plan always makes the same batches.
 
@@ -92,13 +92,13 @@ def compute_shard(
     limit       what is known of the device's memory; kept from shard to shard
     """
     begin = time.perf_counter()
-    times = _Watched(extractor.device, on_stage=on_stage)
+    times = _ReportedStages(extractor.device, on_stage=on_stage)
     limit = limit or ForwardLimit()
     frames = shard.stop - shard.start
     arrays = {spec.name: spec.empty(frames) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
     unreadable = valid = row = 0
-    for source, features in run(extractor, decoded(plan, shard.segments, times), limit, times):
+    for source, features in run(extractor, decode_segments(plan, shard.segments, times), limit, times):
         rows = slice(row, row + len(source.indices))
         features["source_frame"] = source.indices.astype(np.int32)
         computed = source.truth | features
@@ -192,8 +192,8 @@ class Source:
     truth: dict[str, np.ndarray]
 
 
-def decoded(plan: Plan, segments: Iterable[Segment], times: StageTimes) -> Iterator[Given[Source]]:
-    """The segments' frames in batches, each with what is known of them, decoded in a thread ahead of the networks.
+def decode_segments(plan: Plan, segments: Iterable[Segment], times: StageTimes) -> Iterator[Given[Source]]:
+    """Yield the segments' frames in batches, with what is known of them; a thread decodes ahead of the networks.
 
     They are put where the device of the `times` can fetch them by itself.
     """

@@ -30,7 +30,7 @@ _TURNING = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})
 
 @dataclass(frozen=True)
 class Header:
-    """What an image's file says of it, without its pixels.
+    """The facts of an image's file, without its pixels.
 
     width, height   px as displayed
     sixteen         its values have 16 bits
@@ -61,7 +61,7 @@ class ImageFolder:
     bits: int
 
     def read(self, number: int) -> np.ndarray | str:
-        """(height, width, 3) uint8 RGB as displayed, or why there is none."""
+        """Return (height, width, 3) uint8 RGB as displayed, or why there is none."""
         file = self.files[number]
         try:
             image = _pixels(file, self.bits)
@@ -73,12 +73,12 @@ class ImageFolder:
         return np.asarray(image)
 
     def digest(self) -> str:
-        """SHA-256 of file names and sizes."""
+        """Return the SHA-256 of file names and sizes."""
         listing = b"\n".join(os.fsencode(file.name) + b" %d" % _size(file) for file in self.files)
         return hashlib.sha256(listing).hexdigest()
 
     def check(self) -> tuple[str, ...]:
-        """What a user should know, a line each, by every image's header. InvalidValueError where sizes differ."""
+        """List what a user should know, by every image's header. InvalidValueError where sizes differ."""
         headers = [header_of(file) for file in self.files]
         known = [(header, file) for header, file in zip(headers, self.files, strict=True) if header]
         for header, file in known:
@@ -101,13 +101,13 @@ class ImageFolder:
 
 
 def is_still(path: Path) -> bool:
-    """Whether a file is an image and does not move."""
+    """Return whether a file is an image and does not move."""
     header = header_of(path) if path.suffix.lower() in IMAGE_SUFFIXES else None
     return header is not None and header.pictures == 1
 
 
 def open_images(path: Path) -> ImageFolder:
-    """A folder's images, few of them looked at. InvalidValueError where there are none, or none can be opened."""
+    """Open a folder's images, and look at few. InvalidValueError where there are none, or none can be opened."""
     files = _images(path)
     first = next((header for header in map(header_of, files) if header), None)
     if first is None:
@@ -118,7 +118,7 @@ def open_images(path: Path) -> ImageFolder:
 
 
 def header_of(file: Path) -> Header | None:
-    """What an image's header says; None where that is damaged."""
+    """Read an image's header; None where that is damaged."""
     try:
         with Image.open(file) as image:
             kind = _png_header(file) if image.format == "PNG" else {}

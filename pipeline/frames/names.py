@@ -19,12 +19,12 @@ _SHORT = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def readable(text: str) -> str:
-    r"""The text with what cannot be printed escaped: a file name in Latin-1 becomes `caf\xe9.mp4`."""
+    r"""Escape what cannot be printed: a file name in Latin-1 becomes `caf\xe9.mp4`."""
     return text if text.isprintable() else "".join(map(_readable, text))
 
 
 def on_disk(text: str) -> str:
-    """What `readable` may have been made of."""
+    """Undo `readable`: return the name it may have been made of."""
 
     def character(match: re.Match[str]) -> str:
         byte, code, short = match.groups()
@@ -37,7 +37,7 @@ def on_disk(text: str) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> UnreadableFileError:
-    """The error of a file or folder that the system does not let us read."""
+    """Make the error of a file or folder that the system does not let us read."""
     shown = readable(str(path))
     if error.errno == errno.ENAMETOOLONG:
         longest = max(path.parts, key=len)
@@ -46,7 +46,7 @@ def unreadable(path: Path, error: OSError) -> UnreadableFileError:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is one, as far as can be seen: what cannot be entered or has no possible name is said on reading."""
+    """Return whether a path is a folder, as far as can be seen; what cannot be opened is reported on reading."""
     try:
         return path.is_dir()
     except OSError:
@@ -54,17 +54,17 @@ def is_folder(path: Path) -> bool:
 
 
 def file_name(path: Path) -> str:
-    """The last part of a path, readable; of `.`, the folder's own."""
+    """Return the last part of a path, readable; of `.`, the folder's own."""
     return readable(_absolute(path).name)
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key to sort by: img2 before img10."""
+    """Return a key to sort by: img2 before img10."""
     return [(int(digits or 0), other) for digits, other in re.findall(r"(\d+)|(\D+)", name)], name
 
 
 def unique_ids(paths: Sequence[Path], levels: Sequence[int] | None = None) -> list[str]:
-    """A short name for each source: its stem, with its extension or its folders where that is needed to tell it apart.
+    """Name each source: its stem, with its extension or its folders where that is needed to make it unique.
 
     levels   folders that belong to a source's name in any case; 0 by default
     InvalidValueError where a source is given twice.
@@ -113,4 +113,7 @@ def _readable(character: str) -> str:
     if unicodedata.category(character) not in _UNPRINTABLE:
         return character
     code = ord(character)
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else character.encode("unicode_escape").decode()
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    # A control character such as U+0085 must not look like the byte 85 of another encoding.
+    return f"\\u{code:04x}" if 0x80 <= code <= 0xFF else character.encode("unicode_escape").decode()

@@ -1,4 +1,4 @@
-"""Bicubic resampling of whole frames on any device, equal to PIL's to the last bit."""
+"""Resample whole frames bicubically on any device, equal to PIL to the last bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRACTION_BITS = 22
 
 
 def resize_bicubic(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Frames (B, H, W, 3) uint8, to (B, 3, h, w) uint8 at `size` (h, w), as PIL's `resize(..., BICUBIC)` makes them.
+    """Resize frames (B, H, W, 3) uint8 to (B, 3, h, w) at `size` (h, w), as PIL's `resize(..., BICUBIC)` does.
 
     The cubic kernel (a = -1/2, widened where the picture shrinks) along one axis, grey levels rounded and clipped, then
     the same along the other. All in whole numbers: neither the device nor the number of threads changes a bit.
@@ -59,7 +59,7 @@ def _resample_by_matrix(pixels: Tensor, length: int) -> Tensor:
     """`_resample` in two kernels for a GPU, where thirty small ones would take longer to start than to run.
 
     A weight of 23 bits is cut in two whole numbers of 12, which even a GPU's shortened factors (tf32) hold; so do they
-    hold pixels. No sum reaches 2^24, up to where float32 counts exactly: products and sums are exact in any order.
+    hold pixels. All sums are below 2^24, up to where float32 counts exactly: products and sums are exact in any order.
     """
     (matrix,) = _matrix(pixels.shape[-2], length, device=pixels.device)
     coarse, fine = torch.matmul(matrix, pixels.float()).to(torch.int32).chunk(2, dim=-2)
@@ -68,7 +68,7 @@ def _resample_by_matrix(pixels: Tensor, length: int) -> Tensor:
 
 
 def _fits_matrix(source: int, target: int) -> bool:
-    """Whether 255 times the rests of a pixel's weights cannot reach 2^24: where less than fifteenfold shrunk."""
+    """Return whether 255 times the rests of a pixel's weights stay below 2^24: where less than fifteenfold shrunk."""
     return (2 * 2 * max(source / target, 1) + 3) * (_UNIT // 2) * 255 < 1 << 24
 
 

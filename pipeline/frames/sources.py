@@ -26,7 +26,7 @@ _ENDS = 1 << 20  # bytes of a video's beginning and end that its digest covers
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What a source promises; reading it tells what it delivers.
+    """What a source promises; reading it shows what it delivers.
 
     width, height   px as displayed: turned as the file's metadata say
     fps             frames a second, the mean where the rate varies; None: a folder of images that was given none
@@ -64,7 +64,7 @@ class FrameBatch:
 
 
 def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
-    """What a video or a folder of images promises, without decoding more than a frame.
+    """Return what a video or a folder of images promises, without decoding more than a frame.
 
     fps   of a folder of images, whose files do not tell; a video tells its own
     Raises MissingFileError (no such file), UnreadableFileError (no rights, a disk that fails, no possible name) and
@@ -97,7 +97,7 @@ def digest_of(path: Path) -> str:
 
 
 def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int, threads: int) -> Iterator[FrameBatch]:
-    """Batches of the wanted frames of a source, in order; the last may be smaller.
+    """Yield batches of the wanted frames of a source, in order; the last may be smaller.
 
     indices   ascending frame numbers below the source's `frame_count`; one may stand there several times
     threads   decoding threads, 0: as many as FFmpeg likes; changes no byte and no verdict
@@ -118,17 +118,17 @@ def _is_images(path: Path) -> bool:
 
 
 def summary(info: SourceInfo, indices: Sequence[int] | np.ndarray, reasons: Sequence[str | None]) -> str:
-    """One line that compares what a source promised with what was delivered.
+    """Write one line that compares what a source promised with what was delivered.
 
-    indices, reasons   of every frame that was asked for, as the batches hold them
+    indices, reasons   of every frame that was wanted, as the batches hold them
     """
-    asked = list(zip(np.asarray(indices).tolist(), reasons, strict=True))
+    wanted = list(zip(np.asarray(indices).tolist(), reasons, strict=True))
     failed: dict[str, list[int]] = {}
-    for number, reason in asked:
+    for number, reason in wanted:
         if reason is not None:
             failed.setdefault(re.sub(r"from damaged frame \d+", "from a damaged one", reason), []).append(number)
     lost = sum(map(len, failed.values()))
-    line = f"{info.path.name}: {info.frame_count} frames promised, {len(asked)} asked for, {len(asked) - lost} sound"
+    line = f"{info.path.name}: {info.frame_count} frames promised, {len(wanted)} wanted, {len(wanted) - lost} sound"
     return "; ".join([line, *(f"{_ranges(numbers)} {reason}" for reason, numbers in failed.items())])
 
 

@@ -1,4 +1,4 @@
-"""RTMDet's maps to a fixed number of boxes a frame: the whole batch at once, and the host waits for nothing.
+"""Make a fixed number of boxes a frame of RTMDet's maps: the whole batch at once, without waiting on the host.
 
 MMDetection decodes frame after frame, and looks at the device several times for each. Here every step has a shape that
 is known beforehand, and greedy suppression stops at the boxes that are wanted. The results are MMDetection's own.
@@ -39,7 +39,7 @@ class BoxRules:
 
 
 def rules_of(head: Any, settings: Any) -> BoxRules:
-    """The rules that MMDetection follows for a head and its `test_cfg`; InvalidValueError for what is not RTMDet's."""
+    """Return the rules that MMDetection follows for a head and its `test_cfg`; InvalidValueError for other heads."""
     coder, kinds = head.bbox_coder, dict(settings.nms)
     found = (type(coder).__name__, kinds.pop("type", "nms"), head.use_sigmoid_cls, kinds.pop("class_agnostic", False))
     threshold = float(kinds.pop("iou_threshold"))
@@ -63,7 +63,7 @@ def candidates(
     scale: tuple[float, float],
     rules: BoxRules,
 ) -> tuple[Tensor, Tensor]:
-    """Boxes (B, N, 4) px of the frame, x1 y1 x2 y2, and their scores (B, N); what does not count scores below 0.
+    """Return boxes (B, N, 4) px of the frame, x1 y1 x2 y2, and scores (B, N); what does not count scores below 0.
 
     scores     (B, 1, h, w)  of each level, logits of one class
     distances  (B, 4, h, w)  of each level: from its point to the left, upper, right and lower edge, px of the input
@@ -93,7 +93,7 @@ def candidates(
 
 
 def best_boxes(boxes: Tensor, scores: Tensor, overlap: float, most: int) -> Tensor:
-    """Greedy non-maximum suppression in every frame: (B, most, 5) boxes and scores, best first, then rows of NaN.
+    """Suppress non-maxima greedily in every frame: (B, most, 5) boxes and scores, best first, then rows of NaN.
 
     boxes, scores  (B, N, 4) and (B, N), as `candidates` makes them; of equal scores the first is the best
     overlap        a box of more IoU with a better one that is kept goes

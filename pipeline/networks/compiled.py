@@ -1,4 +1,4 @@
-"""Networks compiled by torch: for few shapes, as each costs up to minutes, and only where it works.
+"""Compile networks with torch: for few shapes, as each costs up to minutes, and only where it works.
 
 A batch of fewer frames than a compiled size is filled up, and what came of the filling is dropped.
 """
@@ -25,7 +25,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
 def wants_compiler(choice: str, device: torch.device, frames: int | None) -> bool:
-    """Whether networks are to be compiled for a job of so many frames (None: not known). `auto`: a large one, on a GPU.
+    """Return whether to compile for a job of so many frames (None: not known). `auto`: a large one, on a GPU.
 
     InvalidValueError for another word.
     """
@@ -38,7 +38,7 @@ def wants_compiler(choice: str, device: torch.device, frames: int | None) -> boo
 
 
 def sizes_for(most: int) -> list[int]:
-    """The batch sizes that are compiled, ascending: `most`, half of it, and so on to 1."""
+    """Return the batch sizes that are compiled, ascending: `most`, half of it, and so on to 1."""
     sizes = [most]
     while sizes[-1] > 1:
         sizes.append((sizes[-1] + 1) // 2)
@@ -78,7 +78,7 @@ def _torch_compile(function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]
 
 
 def works(compiled: Callable[[Tensor], Any], plain: Callable[[Tensor], Any], sample: Tensor, kind: torch.dtype) -> str:
-    """Why the compiled network cannot be used, in a line; empty where it says what the plain one says.
+    """Return why the compiled network cannot be used; empty where its results are those of the plain one.
 
     sample   (B, 3, h, w)  an input of the size that is to come
     kind     what products are computed in

@@ -23,17 +23,17 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class DepthEstimator(Protocol):
-    """Tells how far away everything in a picture is."""
+    """Estimates how far away everything in a picture is."""
 
     @property
     def name(self) -> str: ...
 
     def describe(self) -> dict[str, Any]:
-        """All that decides the depth, as plain data for a store's fingerprint."""
+        """Return all that decides the depth, as plain data for a store's fingerprint."""
         ...
 
     def estimate(self, frames: Tensor) -> Tensor:
-        """Frames (B, H, W, 3) uint8 RGB, to depth (B, h, w) float32 at the network's own resolution.
+        """Estimate depth (B, h, w) float32, at the network's own resolution, of frames (B, H, W, 3) uint8 RGB.
 
         Metres along the optical axis, unless `describe` says `metric: false`. What is not finite stays so.
         """
@@ -88,14 +88,14 @@ class DepthAnything:
 
     @torch.inference_mode()
     def inputs(self, frames: Tensor) -> Tensor:
-        """Frames (B, H, W, 3) uint8 RGB, to the network's input (B, 3, h, w): resized, then normalised."""
+        """Make the network's input (B, 3, h, w) of frames (B, H, W, 3) uint8 RGB: resized, then normalised."""
         size = input_size(frames.shape[1], frames.shape[2], self._side, self.patch)
         pixels = resize_bicubic(frames.to(self._device), size) / 255
         return ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor) -> Tensor:
-        """The network alone: (B, 3, h, w) to metres (B, h, w).
+        """Run the network alone: (B, 3, h, w) to metres (B, h, w).
 
         Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
         """
@@ -177,7 +177,7 @@ class TransformersDepth:
 def build_depth(
     name: str = DEFAULTS["depth"], weights: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> DepthAnything | TransformersDepth:
-    """The named depth network with its weights, on the device.
+    """Build the named depth network with its weights, on the device.
 
     name     a row of the table of models; a Hugging Face repository, `owner/name`; or a folder that holds a model as
              transformers saves it. Any Depth Anything runs as the named ones do, other models as `TransformersDepth`
@@ -218,7 +218,7 @@ _ARCHITECTURE = (
 
 
 def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
-    """The architecture of a configuration as plain data, with transformers' own random initialisation."""
+    """Build the architecture of a configuration, plain data, with transformers' own random initialisation."""
     transformers = _transformers()
     plain = {key: config[key] for key in _ARCHITECTURE if config.get(key) is not None}
     # Newer transformers insist on a whole number of metres, older ones take either; relative depth is scaled by 1.
@@ -228,7 +228,7 @@ def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
 
 
 def input_size(height: int, width: int, side: int = SIDE, patch: int = PATCH) -> tuple[int, int]:
-    """(h, w) of the network's input, as transformers' processor has it: the side of the milder scale becomes `side` px.
+    """Return (h, w) of the network's input, as transformers' processor has it: the milder scale makes `side` px.
 
     So the short side of what is larger, the long side of what is smaller. The other keeps the aspect; both are rounded
     to whole patches, of which there is at least one: the processor would make nothing of a very thin frame.

@@ -30,11 +30,11 @@ class Detector(Protocol):
     def name(self) -> str: ...
 
     def describe(self) -> dict[str, Any]:
-        """All that decides the boxes, as plain data for a store's fingerprint."""
+        """Return all that decides the boxes, as plain data for a store's fingerprint."""
         ...
 
     def boxes(self, frames: Tensor, most: int) -> Tensor:
-        """Frames (B, H, W, 3) uint8 RGB, to (B, most, 5) float32: x1, y1, x2, y2 in px and score, best first.
+        """Find (B, most, 5) float32 in frames (B, H, W, 3) uint8 RGB: x1, y1, x2, y2 in px and score, best first.
 
         Behind a frame's last person its rows are NaN. On a GPU the host does not wait for the result.
         """
@@ -44,7 +44,7 @@ class Detector(Protocol):
 class RTMDet:
     """RTMDet (Lyu 2022, arXiv 2212.07784) from an official configuration: one class of it, a batch of frames at a time.
 
-    A box may reach beyond the frame by the padding of the network's input, as in MMDetection.
+    A box may extend beyond the frame by the padding of the network's input, as in MMDetection.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class RTMDet:
         return best_boxes(found, score, self._rules.overlap, most)
 
     def detect(self, frames: Tensor) -> list[Tensor]:
-        """The boxes (n, 5) of each frame, as many as there are, up to the configuration's own limit."""
+        """Return the boxes (n, 5) of each frame, as many as there are, up to the configuration's own limit."""
         if len(frames) == 0:
             return []
         found = self.boxes(frames, int(self._test_cfg.max_per_img))
@@ -144,13 +144,14 @@ class RTMDet:
 
     def _points(self, sizes: Sequence[Sequence[int]]) -> list[Tensor]:
         """Where the cells of each level lie in the input, which always has the same size."""
-        if not self._cells:
+        cells = self._cells
+        if not cells:
             with torch.inference_mode(False):
-                self._cells = self._model.bbox_head.prior_generator.grid_priors(sizes, device=self._device)
-        return self._cells
+                self._cells = cells = self._model.bbox_head.prior_generator.grid_priors(sizes, device=self._device)
+        return cells
 
     def inputs(self, frames: Tensor) -> tuple[Tensor, tuple[float, float]]:
-        """Frames (B, H, W, 3) uint8 RGB, to the network's input (B, 3, h, w) and its (x, y) scale to the frame."""
+        """Make the network's input (B, 3, h, w) and its (x, y) scale to the frame, of frames (B, H, W, 3) uint8 RGB."""
         height, width = frames.shape[1:3]
         new_width, new_height = fit_size((width, height), self._scale)
         pixels = self._normalise(resize(frames, (new_width, new_height)))
@@ -165,7 +166,7 @@ def build_detector(
     device: torch.device | str = "cpu",
     score_threshold: float | None = None,
 ) -> RTMDet:
-    """The named detector with its weights, on the device.
+    """Build the named detector with its weights, on the device.
 
     score_threshold  None: 0.3, and 0 for random weights
     Raises MissingFileError (weights), InvalidValueError (name, weights), MissingExtraError.
@@ -183,13 +184,13 @@ def build_detector(
 
 
 def fit_size(size: tuple[int, int], scale: tuple[int, ...]) -> tuple[int, int]:
-    """The largest (width, height) of the same aspect with long and short sides within `scale`'s, as mmcv rounds it."""
+    """Return the largest (width, height) of the same aspect whose sides are within `scale`, as mmcv rounds it."""
     factor = min(max(scale) / max(size), min(scale) / min(size))
     return max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5))
 
 
 def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Frames (B, H, W, 3) uint8, to (B, h, w, 3) float32 in whole grey levels; bilinear, pixel centres at half.
+    """Resize frames (B, H, W, 3) uint8 to (B, h, w, 3) float32, whole grey levels; bilinear, pixel centres at half.
 
     Like cv2.resize and so without a low-pass filter: an output pixel looks at four input pixels. Hence only the rows
     that are looked at are converted, which for a large frame is the smaller part.
@@ -211,7 +212,7 @@ def _taps(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes (..., 4), pair by pair: (...), 0 where there is nothing to divide by."""
+    """Return intersection over union of boxes (..., 4), pair by pair: (...), 0 where the union is empty."""
     sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
     shared = sides.clamp(min=0).prod(dim=-1)
     area_a, area_b = ((x[..., 2:] - x[..., :2]).clamp(min=0).prod(dim=-1) for x in (a, b))

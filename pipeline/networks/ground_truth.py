@@ -34,24 +34,24 @@ class FromTruth:
 
 
 def is_truth(name: str) -> bool:
-    """Whether a `--pose` or `--depth` asks for ground truth."""
+    """Return whether a `--pose` or `--depth` is ground truth."""
     return name.strip().lower() == GROUND_TRUTH
 
 
 def depth_of(truth: GroundTruth) -> Callable[[np.ndarray], np.ndarray] | None:
-    """The dataset's own depth maps, source frames (n,) to (n, H, W) float32 metres; None where it has none."""
+    """Return a function to the dataset's depth, source frames (n,) to (n, H, W) float32 metres; None without."""
     return cast("Callable[[np.ndarray], np.ndarray] | None", getattr(truth, DEPTH, None))
 
 
 def known(clip: Clip) -> set[str]:
-    """The names of what is known of a clip's frames."""
+    """Return the names of what is known of a clip's frames."""
     if clip.truth is None:
         return set()
     return {*clip.truth.fields, *({DEPTH} if depth_of(clip.truth) else ())}
 
 
 def require_truth(clips: Iterable[Clip], options: Mapping[str, Any]) -> None:
-    """InvalidValueError where ground truth is asked for (`pose`, `depth`) of clips that have none of that kind."""
+    """Raise InvalidValueError where the options (`pose`, `depth`) name ground truth that clips do not have."""
     for kind, (needed, what) in _NEEDS.items():
         if not is_truth(options[kind]):
             continue
@@ -66,7 +66,7 @@ def require_truth(clips: Iterable[Clip], options: Mapping[str, Any]) -> None:
 
 
 def read_truth(clip: Clip, source_frames: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What is known of frames and wanted by a plan's settings: `GroundTruth.read`, and `depth` where it is used."""
+    """Read what is known of frames and wanted by a plan's settings: `GroundTruth.read`, and `depth` where used."""
     if clip.truth is None:
         return {}
     found = dict(clip.truth.read(source_frames))
@@ -77,7 +77,7 @@ def read_truth(clip: Clip, source_frames: np.ndarray, settings: Mapping[str, Any
 
 
 def true_people(truth: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Joints (n, 17, 2), scores (n, 17) and boxes (n, 5) as ground truth has them.
+    """Return joints (n, 17, 2), scores (n, 17) and boxes (n, 5) as ground truth has them.
 
     A joint that is known has confidence 1 (method.md, section 3), another NaN. A box that is not known is the one that
     the known joints span. Rows without any known joint are NaN throughout.
@@ -88,9 +88,9 @@ def true_people(truth: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray
     low = np.where(there[..., None], keypoints, np.inf).min(axis=1)
     high = np.where(there[..., None], keypoints, -np.inf).max(axis=1)
     box = np.concatenate([low, high], axis=1)
-    told = truth.get(BBOX)
-    if told is not None:
-        box = np.where(np.isfinite(told).all(axis=1, keepdims=True), told, box)
+    known_box = truth.get(BBOX)
+    if known_box is not None:
+        box = np.where(np.isfinite(known_box).all(axis=1, keepdims=True), known_box, box)
     bbox = np.concatenate([box, np.ones((len(box), 1))], axis=1).astype(np.float32)
     bbox[~there.any(axis=1)] = np.nan
     return keypoints, score, bbox

@@ -45,29 +45,29 @@ class ModelSpec:
 
     @property
     def file(self) -> str:
-        """Name of the weights' file at its origin."""
+        """Return the name of the weights' file at its origin."""
         return self.origin.rsplit("/", 1)[-1]
 
     @property
     def repository(self) -> str | None:
-        """`owner/name` on the Hugging Face hub, or None."""
+        """Return `owner/name` on the Hugging Face hub, or None."""
         return self.origin[len("hf://") :].rsplit("/", 1)[0] if self.origin.startswith("hf://") else None
 
     @property
     def address(self) -> str:
-        """The origin as a person would open it."""
+        """Return the origin as a person would open it."""
         return f"https://huggingface.co/{self.repository}/blob/main/{self.file}" if self.repository else self.origin
 
     @property
     def note(self) -> str:
-        """One line for a list of choices."""
+        """Return one line for a list of choices."""
         terms = "not for commercial use" if "NC" in self.licence else ""
         size = f"{self.megabytes} MB" + ("" if self.is_size_known else " or more") if self.megabytes else ""
         return ", ".join(part for part in (size, self.licence, terms) if part)
 
 
 def digest_in_name(file: str) -> str:
-    """The 8 hex digits of the SHA-256 in an OpenMMLab file name (`...-229f527c.pth`, `...-026a1439_20230504.pth`)."""
+    """Return 8 hex digits of a digest in an OpenMMLab file name (`...-229f527c.pth`, `...-026a1439_20230504.pth`)."""
     found = re.search(r"-([0-9a-f]{8})(?:_\d{8})?\.pth$", file)
     return found[1] if found else ""
 
@@ -279,12 +279,12 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
 
 
 def names(kind: Kind) -> list[str]:
-    """Every name of that kind in the table, aliases left out."""
+    """Return every name of that kind in the table, aliases left out."""
     return [row.name for row in _ROWS if row.kind == kind]
 
 
 def resolve(name: str, kind: Kind) -> ModelSpec:
-    """The row called `name`; `tiny` is one of each kind; for depth also any Hugging Face repository, `owner/name`.
+    """Return the row called `name`; `tiny` is one of each kind; for depth also any repository `owner/name`.
 
     Raises InvalidValueError with the nearest name and the list, if there is no such model of that kind.
     """

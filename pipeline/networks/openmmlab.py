@@ -1,4 +1,4 @@
-"""Makes mmdet and mmpose usable without compiled mmcv ops; nothing else in the project imports them.
+"""Make mmdet and mmpose usable without compiled mmcv ops; nothing else in the project imports them.
 
 mmcv-lite is mmcv without its compiled half, `mmcv._ext`. All that RTMDet and RTMPose need of that is non-maximum
 suppression, which is a few lines of torch (`nms`). MMPose also imports xtcocotools, a fork of pycocotools with the
@@ -63,14 +63,14 @@ def prepare() -> None:
 
 
 def load(module: str) -> Any:
-    """`importlib.import_module(module)` for a module of mmcv, mmengine, mmdet or mmpose."""
+    """Import a module of mmcv, mmengine, mmdet or mmpose."""
     prepare()
     with _quietly():
         return importlib.import_module(module)
 
 
 def read_config(path: str | Mapping[str, Any] | None) -> Any:
-    """The official configuration (an mmengine Config) at a path like `mmdet/.mim/configs/rtmdet/....py`.
+    """Read the official configuration (an mmengine Config) at a path like `mmdet/.mim/configs/rtmdet/....py`.
 
     Or one of our own, as plain data.
     """
@@ -93,7 +93,7 @@ def read_config(path: str | Mapping[str, Any] | None) -> Any:
 
 
 def build(config: Any, package: str, seed: int | None = None) -> nn.Module:
-    """The network of a configuration's `model` section, as `package`'s own builder makes it; evaluating, no gradients.
+    """Build the network of a configuration's `model` section with `package`'s own builder; evaluating, no gradients.
 
     seed  None: the weights are to be loaded. Else they are random, a function of it alone: the architecture's own
           initialisation, and see `_settle`
@@ -127,7 +127,7 @@ _AT_EVERY_PASS = (
 def _settle(model: Any) -> None:
     """Give random weights the batch statistics of noise, layer after layer, so that the picture matters.
 
-    Without, each of some fifty layers weakens its input, and every frame would get one and the same answer: a trial
+    Without, each of some fifty layers weakens its input, and every frame would get the same result: a trial
     run could not tell a frame from another. One thread, and means and deviations rounded: the same bits on machines
     that would add up in another order.
     """
@@ -188,13 +188,13 @@ def _plain(section: Any) -> Any:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
-    """Greedy non-maximum suppression, as `mmcv._ext.nms`: indices of the boxes kept, best score first.
+    """Suppress non-maxima greedily, as `mmcv._ext.nms`: return the indices of the boxes kept, best score first.
 
     boxes   (N, 4)  x1, y1, x2, y2; `offset` is added to widths and heights (1 for pixel-inclusive corners)
     scores  (N,)    equal scores keep the boxes' order
     A box goes if its IoU with a kept, better one is above the threshold. No loop over boxes: in blocks of the sorted
     boxes, the kept set is found as the fixed point of "no kept, better box overlaps me", which is unique (by induction
-    over the rank) and reached after as many rounds as the longest chain of boxes suppressing one another.
+    over the rank) and found after as many rounds as the longest chain of boxes suppressing one another.
     """
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes[order]
@@ -226,7 +226,7 @@ def _iou(a: Tensor, b: Tensor, offset: int) -> Tensor:
 
 
 def _ops_module() -> types.ModuleType:
-    """A stand-in for `mmcv._ext`: mmcv asks it for every op by name when it is imported, and calls one of them."""
+    """A stand-in for `mmcv._ext`: mmcv looks up every op in it by name when it is imported, and calls one of them."""
     module = types.ModuleType("mmcv._ext", "nms in torch; any other op says that it is not here.")
     module.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", None)
 

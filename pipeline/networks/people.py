@@ -1,4 +1,4 @@
-"""Which of the people found in a frame is the one that is stored (method.md, section 1), for a batch at once."""
+"""Choose which of the people in a frame is stored (method.md, section 1), for a batch at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOBODY = float("-inf")
 
 
 def choose_people(boxes: Tensor, merit: Tensor, truth: Tensor | None = None) -> Tensor:
-    """(B,) int64: which of each frame's people is the one; a function of that frame alone. 0 where nobody is.
+    """Return (B,) int64: the chosen one of each frame's people, a function of that frame alone; 0 where there are none.
 
     boxes  (B, K, 4)  px, best detection first: of equals the first is taken
     merit  (B, K)     the mean keypoint score; `NOBODY` where no person is

@@ -26,11 +26,11 @@ class PoseEstimator(Protocol):
     def name(self) -> str: ...
 
     def describe(self) -> dict[str, Any]:
-        """All that decides the joints, as plain data for a store's fingerprint."""
+        """Return all that decides the joints, as plain data for a store's fingerprint."""
         ...
 
     def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
-        """The joints in every box.
+        """Estimate the joints in every box.
 
         frames       (B, H, W, 3)  uint8 RGB
         boxes        (M, 4)        px: x1, y1, x2, y2
@@ -95,7 +95,7 @@ class RTMPose:
         return keypoints, score
 
     def responses(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised crops (M, 3, h, w), to SimCC responses along x (M, 17, w k) and y (M, 17, h k).
+        """Run the network: normalised crops (M, 3, h, w) to SimCC responses along x (M, 17, w k) and y (M, 17, h k).
 
         With the flip test, the mean of a crop's own and its mirror image's mirrored back.
         """
@@ -141,7 +141,7 @@ def build_pose(
     device: torch.device | str = "cpu",
     crop_batch: int | None = None,
 ) -> RTMPose:
-    """The named pose network with its weights, on the device.
+    """Build the named pose network with its weights, on the device.
 
     crop_batch  crops a forward pass (each twice with the flip test): bounds memory; None: 16, and 64 on a GPU
     Raises MissingFileError (weights), InvalidValueError (name, weights, crop_batch), MissingExtraError.
@@ -161,7 +161,7 @@ def build_pose(
 
 
 def crop_frame(boxes: Tensor, input_size: tuple[int, int], padding: float) -> tuple[Tensor, Tensor]:
-    """Centre (M, 2) and extent (M, 2), in px of the frame, of the crop about each box (M, 4).
+    """Return centre (M, 2) and extent (M, 2), in px of the frame, of the crop about each box (M, 4).
 
     The box grown by `padding`, and then on its shorter side until its aspect is that of the input (width, height).
     """
@@ -174,7 +174,7 @@ def crop_frame(boxes: Tensor, input_size: tuple[int, int], padding: float) -> tu
 
 
 def crop(frames: Tensor, frame_index: Tensor, centre: Tensor, extent: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crops (M, h, w, 3) in whole grey levels, float32, of frames (B, H, W, 3) uint8; bilinear, black outside.
+    """Cut crops (M, h, w, 3), float32 in whole grey levels, of frames (B, H, W, 3) uint8; bilinear, black outside.
 
     MMPose's geometry: input pixel (i, j) lies at ((i, j) - size / 2) * s + centre, s = extent of x / width of input.
     Without rotation rows and columns part, and the frames are read where they are, four times a crop pixel.
@@ -205,7 +205,7 @@ def _corners(at: Tensor, length: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def decode_simcc(x: Tensor, y: Tensor, split: float) -> tuple[Tensor, Tensor]:
-    """SimCC responses to joints, as MMPose's codec decodes them without refinement.
+    """Decode SimCC responses to joints, as MMPose's codec decodes them without refinement.
 
     x, y   (M, J, w split) and (M, J, h split)
     split  bins a pixel of the crop

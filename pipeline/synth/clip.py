@@ -37,13 +37,13 @@ class Clip:
 
     @property
     def id(self) -> str:
-        """A name that tells clips of one plan apart, fit for a file."""
+        """Return a name that is unique among clips of one plan and fit for a file."""
         motion = self.motion.removeprefix(CAPTURE).replace("/", "-")
         return f"{self.subject}-{motion}-r{self.room}c{self.camera}-{self.seed}"
 
     @property
     def seconds(self) -> Array:
-        """(frames,) the instant of each frame."""
+        """Return (frames,) the instant of each frame."""
         return np.arange(self.frames) / self.fps
 
 
@@ -57,7 +57,7 @@ def plan_clips(
     size: int = 256,
     archive: MocapArchive | None = None,
 ) -> tuple[Clip, ...]:
-    """`count` clips of a domain: who, where, doing what, from which camera. The first n of more clips are the same.
+    """Plan `count` clips of a domain: who, where, doing what, from which camera. More clips begin with the same.
 
     With an archive, half of the clips move as people once did, those of the test split by recordings kept for it.
     Raises InvalidValueError for an unknown domain (naming the nearest) or split, and for sizes that make no video.

@@ -182,7 +182,7 @@ SPLITS = ("train", "test")
 
 
 def get_domain(name: str) -> Domain:
-    """The domain of that name; InvalidValueError names the nearest for one that there is not."""
+    """Return the domain of that name; InvalidValueError names the nearest for one that there is not."""
     if name not in DOMAINS:
         near = get_close_matches(name, DOMAINS, n=1, cutoff=0)[0]
         raise InvalidValueError(f"no domain named {name!r}; did you mean {near!r}? There are: {', '.join(DOMAINS)}")

@@ -100,7 +100,7 @@ def write_clip(clip: Clip, folder: Path, depth: bool, archive: MocapArchive | No
             except OSError:
                 if not target.is_dir():
                     raise
-                # Drawn before without depth, or by somebody else meanwhile: the files are the same.
+                # Drawn before without depth, or by another process meanwhile: the files are the same.
                 for name in (VIDEO, TRUTH, DEPTH):
                     if (part / name).exists() and not (target / name).exists():
                         (part / name).rename(target / name)

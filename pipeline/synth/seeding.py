@@ -12,7 +12,7 @@ Rng = np.random.Generator
 
 
 def seeded(*parts: str | int) -> Rng:
-    """A generator that depends on `parts` alone: the same in every process, on every machine, in any order of calls."""
+    """Return a generator that depends on `parts` alone: the same in every process and on every machine."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())))
 
@@ -30,7 +30,7 @@ class Wobble:
 
     @classmethod
     def draw(cls, rng: Rng, channels: int, slowest: float = 0.1, fastest: float = 0.6, waves: int = 4) -> Wobble:
-        """`channels` independent curves of mean zero and unit variance with frequencies between the two, in Hz."""
+        """Draw `channels` independent curves of mean zero and unit variance with frequencies between the two, in Hz."""
         shape = (channels, waves)
         weight = rng.uniform(0.4, 1.0, shape)
         weight *= np.sqrt(2 / (weight**2).sum(axis=1, keepdims=True))
@@ -43,5 +43,5 @@ class Wobble:
 
 
 def between(rng: Rng, limits: tuple[float, float]) -> float:
-    """One uniform number between two limits."""
+    """Draw one uniform number between two limits."""
     return float(rng.uniform(*limits))

@@ -25,7 +25,7 @@ _TRIES = 8  # placements that are tried until most joints are in the picture
 
 @dataclass(frozen=True)
 class Walker:
-    """Somebody in the scene: a body, its pose in every frame of the clip, in the world, and how its motion was placed
+    """A person in the scene: a body, its pose in every frame of the clip, in the world, and how its motion was placed
     there: turned by `yaw` radians about `about`, which came to lie at `to`."""
 
     body: Body
@@ -51,7 +51,7 @@ class Stage:
     camera: Camera  # of all the clip's frames
 
     def crowd(self, frames: Array) -> tuple[Crowd, Pose]:
-        """Everybody's round cones in these frames of the clip, and the subject's pose."""
+        """Return everybody's round cones in these frames of the clip, and the subject's pose."""
         poses = [walker.pose[frames] for walker in self.walkers]
         parts = [walker.body.cones(pose) for walker, pose in zip(self.walkers, poses, strict=True)]
         bodies = [walker.body for walker in self.walkers]
@@ -69,7 +69,7 @@ class Stage:
 
 
 def set_stage(clip: Clip, archive: MocapArchive | None = None) -> Stage:
-    """Everything that the clip describes, a pure function of (clip, archive).
+    """Make everything that the clip describes, a pure function of (clip, archive).
 
     Raises InvalidValueError for an unknown domain or motion, MissingFileError for a captured motion without an archive.
     """
@@ -81,7 +81,7 @@ def set_stage(clip: Clip, archive: MocapArchive | None = None) -> Stage:
     room = ROOMS[domain.room](seeded("room", domain.name, clip.split, clip.room))
 
     pose = motion.sample(seconds)
-    # Whoever follows with a camera in hand does so a little late and more smoothly than the subject moves.
+    # A person who follows with a camera in hand does so a little late and more smoothly than the subject moves.
     delays = (0.25, 0.5, 0.75) if domain.handheld[1] > 0 else ()
     late = np.mean([pose.root, *(motion.sample(np.maximum(seconds - delay, 0)).root for delay in delays)], axis=0)
     rng = seeded("placement", *place)
@@ -114,7 +114,7 @@ def set_stage(clip: Clip, archive: MocapArchive | None = None) -> Stage:
 
 
 def subject_body(domain: Domain, name: str) -> Body:
-    """The body of a subject of a domain, by name."""
+    """Return the body of a subject of a domain, by name."""
     return build_body(Subject.draw(name, seeded("subject", name), domain.height, domain.girth))
 
 
@@ -142,7 +142,7 @@ def _placed(rng: Rng, body: Body, motion: Motion, pose: Pose, domain: Domain) ->
 
 
 def _camera(rng: Rng, domain: Domain, clip: Clip, walker: Walker, late: Array, room: Scene) -> Camera:
-    """A camera of the room, or one carried by somebody who keeps the subject in view."""
+    """A camera of the room, or one carried by a person who keeps the subject in view."""
     seconds = clip.seconds
     own = seeded("camera", domain.name, clip.split, clip.room, clip.camera) if domain.cameras else rng
     step = 2 * np.pi / max(domain.cameras, 1)
@@ -168,7 +168,7 @@ def _camera(rng: Rng, domain: Domain, clip: Clip, walker: Walker, late: Array, r
     eye = np.clip(eye, np.array(room.low) + 0.25, np.array(room.high) - 0.25)
     target = follow + [0, between(own, domain.aim), 0] + curve[:, 3:6] * [0.06, 0.05, 0.06]
     target[:, [0, 2]] += own.uniform(-0.15, 0.15, 2)
-    # Somebody who lies or sits is lower than `aim` expects.
+    # A person who lies or sits is lower than `aim` expects.
     target[:, 1] += 0.6 * (path[:, 1].mean() - walker.body.rig.standing)
     rotation, translation = look_at(eye, target, roll + np.radians(1.2) * curve[:, 6])
     size = clip.size
@@ -216,7 +216,7 @@ def _occluders(rng: Rng, domain: Domain, camera: Camera, target: Array) -> tuple
         if rng.random() < 0.3:
             half = (between(rng, (0.03, 0.07)), 1.3, between(rng, (0.03, 0.07)))
         else:
-            hides = between(rng, (0.2, 0.9)) * target[1]  # how far up the person its upper edge reaches in the picture
+            hides = between(rng, (0.2, 0.9)) * target[1]  # how far up the person its upper edge is in the picture
             top = max(eye[1] + (hides - eye[1]) * share, 0.15)
             half = (between(rng, (0.15, 0.45)), top / 2, between(rng, (0.1, 0.3)))
         boxes.append(Box((float(spot[0]), half[1], float(spot[2])), half, between(rng, (-1.5, 1.5)), 0))

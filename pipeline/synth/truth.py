@@ -31,7 +31,7 @@ class Truth:
     keypoints  (B, 17, 2) float32, px, in the convention of `camera.py`; outside the image where the joint is
     visible    (B, 17) bool: in the image, and nothing but the joint's own body part in front of it
     boxes      (B, people, 4) float32, px: left, top, right, bottom of the subject and of each passer-by, as far as they
-               reach into the image, hidden parts included; NaN for somebody outside it
+               lie in the image, hidden parts included; NaN for a person outside it
     """
 
     joints_h36m: Array
@@ -44,7 +44,7 @@ class Truth:
 
 
 def truth(camera: Camera, scene: Scene, body: Body, pose: Pose, crowd: Crowd) -> Truth:
-    """Everything that is true of len(pose) frames. The first len(body.part) cones of the crowd are the subject's."""
+    """Compute all that is true of len(pose) frames. The first len(body.part) cones of the crowd are the subject's."""
     joints = camera.to_camera(body.landmarks(pose, _ALL))
     keypoints = camera.project(joints)
     visible = joint_visibility(camera, scene, body, joints, keypoints, crowd)
@@ -61,7 +61,7 @@ def truth(camera: Camera, scene: Scene, body: Body, pose: Pose, crowd: Crowd) ->
 
 
 def joint_visibility(camera: Camera, scene: Scene, body: Body, joints: Array, keypoints: Array, crowd: Crowd) -> Array:
-    """(T, J) bool: whether each of `_ALL` landmarks is seen: one exact ray for each, against every surface."""
+    """Return (T, J) bool: whether each of `_ALL` landmarks is seen: one exact ray for each, against every surface."""
     own = np.zeros((len(_ALL), crowd.ends.shape[1]), dtype=bool)
     own[:, : len(body.part)] = body.owned(_ALL)
     with np.errstate(invalid="ignore"):
@@ -87,7 +87,7 @@ def joint_visibility(camera: Camera, scene: Scene, body: Body, joints: Array, ke
 
 
 def person_boxes(camera: Camera, crowd: Crowd) -> Array:
-    """(T, people, 4) px: the rectangles about everybody's round cones, cut at the image's border; NaN outside it."""
+    """Return (T, people, 4) px: rectangles about everybody's round cones, cut at the image's border; NaN outside it."""
     ends = torch.from_numpy(camera.to_camera(crowd.ends))
     radius = torch.from_numpy(crowd.radius).expand(ends.shape[:-1])
     low, high = (bound.numpy() for bound in geometry.angular_bounds(ends, radius))

@@ -31,7 +31,7 @@ class Batch:
     keypoints_*     (B, 17, 2) float32, px, wherever they fall; NaN behind the camera
     visible_*       (B, 17) bool: in the image and hidden by nothing but the joint's own body part
     boxes           (B, people, 4) float32, px left, top, right, bottom of everybody within the image, hidden parts
-                    included, the subject first; NaN for somebody outside
+                    included, the subject first; NaN for a person outside
     hidden          (B, people) float32: share of a person's pixels that something else covers; NaN: none in the image
     """
 
@@ -72,7 +72,7 @@ def render_clip(
     if batch < 1 or not len(wanted) or wanted.min() < 0 or wanted.max() >= clip.frames:
         raise InvalidValueError(
             f"clip {clip.id} has frames 0 to {clip.frames - 1}, drawn one or more at a time; "
-            f"asked for {batch} at a time of {wanted.tolist()[:8]}"
+            f"cannot draw {batch} at a time of {wanted.tolist()[:8]}"
         )
     stage = set_stage(clip, archive)
     renderer = Renderer(stage.scene, stage.materials, stage.look, stage.camera, clip.id, device)

@@ -51,11 +51,11 @@ class _Flat:
 
     @property
     def half(self) -> np.ndarray:
-        """(N,) int64, the pixels that a disk can reach to each side of the pixel nearest to its centre."""
+        """(N,) int64, the pixels of a disk to each side of the pixel nearest to its centre, at most."""
         return np.floor(self.radius + 0.5).astype(np.int64)
 
     def inside(self, frame_size: tuple[int, int]) -> np.ndarray:
-        """(n,) int64: those that reach into the frame's rectangle; one at NaN does not."""
+        """(n,) int64: those that lie partly in the frame's rectangle; one at NaN does not."""
         away = self.centre - np.minimum(np.maximum(self.centre, 0), (frame_size[0] - 1, frame_size[1] - 1))
         away *= away
         return np.flatnonzero(away[:, 0] + away[:, 1] <= self.radius * self.radius)
@@ -111,7 +111,7 @@ def _percentiles(
     parts = list(_chunks((2 * half + 1) ** 2))
     # Of each chunk, which of its own disks are located.
     inside = np.concatenate([np.flatnonzero(wanted[part]) for part in parts])
-    # One copy for all that the device must be told. A whole number is exact in float64.
+    # One copy for all that the device needs. A whole number is exact in float64.
     packed = np.concatenate([disks.frame, disks.radius, disks.centre.ravel(), rows, rows[wanted], inside])
     frame, radius, centre, where, where_located, inside = upload(packed.astype(np.float64, copy=False), device).split(
         [len(rows), len(rows), 2 * len(rows), len(rows), len(inside), len(inside)]

@@ -129,7 +129,7 @@ def _plain(value):
 
 @njit(nogil=True)
 def _reaches(width, height, x, y, r):
-    """Whether a disk reaches into the frame's rectangle; one at NaN does not."""
+    """Return whether a disk lies partly in the frame's rectangle; one at NaN does not."""
     across, along = x - min(max(x, 0.0), width - 1.0), y - min(max(y, 0.0), height - 1.0)
     return across * across + along * along <= r * r
 

@@ -39,7 +39,8 @@ class Format:
 
 FORMATS = {
     "videopose3d": Format(
-        write_videopose3d, "VideoPose3D's npz: for its -d h36m where the store is of Human3.6M, else as below"
+        write_videopose3d,
+        "VideoPose3D's npz: for its -d h36m where the store is of Human3.6M, else as for custom",
     ),
     "videopose3d-custom": Format(write_custom, "the same for its -d custom: each sequence a video to predict from"),
     "mmpose": Format(write_mmpose, "MMPose's Human3.6M annotations, detections and cameras"),

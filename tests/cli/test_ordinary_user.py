@@ -36,16 +36,16 @@ batch = 16
 
 # Module of cli/, arguments, exit codes: each as it needs what those before it made.
 EVERY = [
-    ("prep", ("video", "walk.mp4", "--out", "walk.zarr", *TINY, "--dry-run"), (0,)),
-    ("prep", ("video", "walk.mp4", "--out", "walk.zarr", *TINY), (0,)),
+    ("prep.main", ("video", "walk.mp4", "--out", "walk.zarr", *TINY, "--dry-run"), (0,)),
+    ("prep.main", ("video", "walk.mp4", "--out", "walk.zarr", *TINY), (0,)),
     (
-        "prep",
+        "prep.main",
         ("video", "walk.mp4", "--out", "ray.zarr", *TINY, "--executor", "ray", "--gpus", "0", "--workers", "2"),
         (0,),
     ),
-    ("prep", (*SYNTH, "--out", "synth.zarr", *GROUND_TRUTH), (0,)),
-    ("prep", ("h36m", "--root", "h36m", "--check"), (0, 1, 2)),
-    ("prep", ("datasets",), (0,)),
+    ("prep.main", (*SYNTH, "--out", "synth.zarr", *GROUND_TRUTH), (0,)),
+    ("prep.main", ("h36m", "--root", "h36m", "--check"), (0, 1, 2)),
+    ("prep.main", ("datasets",), (0,)),
     *(("store", (name, "walk.zarr"), (0,)) for name in ("info", "verify", "sequences", "report", "card")),
     ("store", ("verify", "--deep", "walk.zarr"), (0,)),
     ("store", ("picture", "walk.zarr", "--out", "walk.png", "--no-depth"), (0,)),

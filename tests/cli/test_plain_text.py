@@ -41,8 +41,8 @@ def test_alike_lines_are_printed_as_they_are_and_of_many_the_first(capsys):
 
 
 def test_no_command_marks_its_text_up():
-    """The consoles print plain text: whoever escapes it shows backslashes."""
-    for path in sorted((ROOT / "cli").glob("*.py")):
+    """The consoles print plain text: escaped text shows backslashes."""
+    for path in sorted((ROOT / "cli").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             assert not (isinstance(node, ast.ImportFrom) and node.module == "rich.markup"), path.name
 
@@ -78,11 +78,11 @@ def test_other_failures_of_the_system_are_not_hidden():
 
 # A path in every place that takes one.
 CALLS: list[tuple[str, Sequence[str]]] = [
-    ("prep", ("video", LONG, "--out", "x.zarr")),
-    ("prep", ("h36m", "--root", LONG, "--out", "x.zarr")),
-    ("prep", ("calibrated", LONG, "--calibration", LONG, "--markers", LONG, "--out", "x.zarr")),
-    ("prep", ("synth", "--domain", "studio", "--clips", "1", "--frames", "2", "--mocap", LONG, "--out", "x.zarr")),
-    ("prep", ("synth", "--domain", "studio", "--clips", "1", "--frames", "2", "--cache", LONG, "--out", "x.zarr")),
+    ("prep.main", ("video", LONG, "--out", "x.zarr")),
+    ("prep.main", ("h36m", "--root", LONG, "--out", "x.zarr")),
+    ("prep.main", ("calibrated", LONG, "--calibration", LONG, "--markers", LONG, "--out", "x.zarr")),
+    ("prep.main", ("synth", "--domain", "studio", "--clips", "1", "--frames", "2", "--mocap", LONG, "--out", "x.zarr")),
+    ("prep.main", ("synth", "--domain", "studio", "--clips", "1", "--frames", "2", "--cache", LONG, "--out", "x.zarr")),
     *(("store", (name, LONG)) for name in ("info", "verify", "sequences", "report", "card")),
     ("store", ("export", LONG, "--format", "parquet", "--out", "x")),
     ("store", ("picture", LONG, "--out", "x.png")),

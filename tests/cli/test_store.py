@@ -157,7 +157,7 @@ def test_repair_beside_a_running_job_is_refused_with_its_process(store):
 # --- card, export
 
 
-def test_a_card_is_written_once_and_replaced_when_asked(store):
+def test_a_card_is_written_once_and_replaced_with_force(store):
     assert run("card", store).exit_code == 0
     assert (store / "README.md").read_text().startswith("---\n")
     (store / "README.md").write_text("mine")
@@ -266,7 +266,7 @@ def test_json_has_no_nan():
 def test_a_real_ctrl_c_is_130():
     slow = (
         "import signal, time, click; from auglift.cli.common import AugliftGroup\n"
-        # Whoever runs the tests in the background has it ignored, and a child inherits that.
+        # Where tests run in the background it is ignored, and a child inherits that.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "main = click.group(cls=AugliftGroup)(lambda: None)\n"
         "main.command('wait')(lambda: (print('ready', flush=True), time.sleep(60)))\n"

@@ -64,7 +64,7 @@ def test_an_export_names_what_it_leaves_out(store, tmp_path):
     }
 
 
-def test_an_export_for_human36m_looks_for_the_cameras_where_it_is_told(tmp_path):
+def test_an_export_for_human36m_looks_for_the_cameras_in_the_folder_named(tmp_path):
     rigs = {"S1": rig(1)}
     h36m_store(tmp_path / "s", rigs, {("S1", "Walking"): 6})
     checkout = write_checkout(tmp_path / "VideoPose3D", rigs)

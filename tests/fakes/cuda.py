@@ -76,7 +76,7 @@ class _OnGpu(Tensor):
         self.ticket = stream.enqueue()
         self.recorded: set[PretendedStream] = set()
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -120,7 +120,7 @@ class Counts(NamedTuple):
 
 
 class PretendedGpu:
-    """The GPU, for the length of a `with`; a test asks it how often the host waited.
+    """The GPU, for the length of a `with`; it counts how often the host waited.
 
     waits       by the name of what made the host wait
     operations  that the host started on the GPU, by name; not those that only reserve memory or look at it otherwise

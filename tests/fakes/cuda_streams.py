@@ -43,7 +43,7 @@ class PretendedStream:
         return self._tickets
 
     def later(self, end: Callable[[], object]) -> None:
-        """`end` happens as late as a GPU may do it: when somebody waits for what comes after."""
+        """`end` happens as late as a GPU may do it: when the host waits for what comes after."""
         self._later.append((self.enqueue(), end))
 
     def require(self, other: PretendedStream, ticket: int, what: str) -> None:

@@ -1,4 +1,4 @@
-"""What torch has to be told so that tensors may say `cuda` where it was built for CPUs."""
+"""Patches of torch so that tensors may say `cuda` where it was built for CPUs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from auglift.pipeline.execution.ray_cluster import Cluster
 from auglift.pipeline.execution.ray_executor import RayExecutor
 from auglift.pipeline.execution.resources import WorkerGroup
-from auglift.pipeline.execution.results import ShardFailure, ShardResult, Silent
+from auglift.pipeline.execution.results import NoProgress, ShardFailure, ShardResult
 from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler
 from auglift.stores.format.layout import ledger_key
 from auglift.stores.reading.store import FeatureStore
@@ -55,7 +55,7 @@ def run_made(
             watch(executor.scheduler)
         job = Job(cluster.ray.put(pickle.dumps((None, out))), lambda shard: _recorded(out, shard))
         missing = [shard for shard in range(work.store.layout.shards) if shard not in done]
-        with closing(executor.scheduler.run(job, missing, Silent())) as results:
+        with closing(executor.scheduler.run(job, missing, NoProgress())) as results:
             outcome = MadeOutcome(len(done), list(results))
         sweep_unfinished(out)
         if not outcome.failures:

@@ -1,4 +1,4 @@
-"""Stand-ins for the three networks: their answers depend on nothing but the frame's own pixels, and come at once.
+"""Stand-ins for the three networks: their results depend on nothing but the frame's own pixels, and come at once.
 
 A frame whose first pixel is below 8 in all channels shows nobody. They serve tests of the machinery around the
 networks; what the networks themselves do is tested with the networks.

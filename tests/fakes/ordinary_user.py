@@ -40,6 +40,6 @@ def run_as_user(
     """
     prefix = _prefix(user)
     os.chown(folder, user, user)
-    told = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", **environment}
+    variables = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", **environment}
     command = [*prefix, sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)

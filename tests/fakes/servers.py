@@ -132,7 +132,7 @@ def web_server(folder: Path) -> Iterator[str]:
 
 
 class _ObjectHandler(http.server.BaseHTTPRequestHandler):
-    """As much of Google Cloud Storage's XML API as a store asks for: put (once, if asked), get, head, delete, list."""
+    """As much of Google Cloud Storage's XML API as a store needs: put (once, if wanted), get, head, delete, list."""
 
     protocol_version = "HTTP/1.1"
     objects: dict[str, bytes]

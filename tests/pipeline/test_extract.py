@@ -49,7 +49,7 @@ def test_a_frame_that_shows_nobody_is_kept_invalid_and_nan():
         assert np.isfinite(out[name][0]).all(), name
 
 
-def test_a_frame_that_could_not_be_read_never_reaches_the_networks():
+def test_a_frame_that_could_not_be_read_is_never_given_to_the_networks():
     batch = frames(3)
     alone = fake_extractor().extract(batch[[0, 2]], np.ones(2, bool))
     out = fake_extractor().extract(batch, np.array([True, False, True]))
@@ -73,8 +73,8 @@ def test_of_two_people_the_one_of_highest_mean_score_is_taken_or_the_one_the_tru
     free = fake_extractor().extract(batch, np.ones(2, bool))
     assert free["bbox"][:, 4].tolist() == [np.float32(0.9)] * 2
     truth = np.array([[0, 0, 19, 6], [6, 2, 58, 18]], dtype=np.float32)
-    told = fake_extractor().extract(batch, np.ones(2, bool), {"bbox": truth})
-    assert told["bbox"][:, 4].tolist() == [np.float32(0.5), np.float32(0.9)]
+    found = fake_extractor().extract(batch, np.ones(2, bool), {"bbox": truth})
+    assert found["bbox"][:, 4].tolist() == [np.float32(0.5), np.float32(0.9)]
 
 
 def test_stored_score_is_raw_while_the_radius_uses_it_clipped():

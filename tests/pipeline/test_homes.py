@@ -1,4 +1,4 @@
-"""pipeline/homes.py: a place for what libraries keep, and never one that somebody else prepared."""
+"""pipeline/homes.py: a place for what libraries keep, and never one that another user prepared."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_rate_missed_by_less_than_a_hundredth_is_had_by_the_frame_nearest_in_t
 
 
 def test_a_rate_missed_by_more_is_refused():
-    with pytest.raises(InvalidValueError, match=r"29\.6 fps; --fps 30 asks for more"):
+    with pytest.raises(InvalidValueError, match=r"29\.6 fps; --fps 30 is more than"):
         clip_of(source(100, 29.6), "s", "s.mp4", 30.0, None)
 
 

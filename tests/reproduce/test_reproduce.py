@@ -146,15 +146,15 @@ def test_a_lifter_is_also_compared_on_the_subjects_that_training_kept_aside(writ
     assert document.by_lifter(rows(), [])[2:] == ["| simple_baseline | uadd | -5.0 % | - | -25.0 % |"]
 
 
-def test_the_networks_that_made_the_stores_are_told_by_their_digests(written: Path):
+def test_the_networks_that_made_the_stores_are_named_with_their_digests(written: Path):
     assert document.networks(["none.zarr"]) == ""
     detector = {"name": "tiny-detector", "weights": "sha256:0123456789abcdef"}
     exact = {"name": "ground-truth", "weights": "none"}
     for name, pose in (("a.zarr", "aaaaaaaaaa"), ("b.zarr", "bbbbbbbbbb")):
         networks = {"detector": detector, "pose": {"name": "tiny-pose", "weights": f"sha256:{pose}"}, "depth": exact}
         people(written / name, lengths=(20,), configuration=networks)
-    told = "tiny-detector 01234567, tiny-pose aaaaaaaa, tiny-pose bbbbbbbb, ground-truth"
-    assert document.networks(["a.zarr", "b.zarr", "none.zarr"]) == f" Networks: {told}."
+    named = "tiny-detector 01234567, tiny-pose aaaaaaaa, tiny-pose bbbbbbbb, ground-truth"
+    assert document.networks(["a.zarr", "b.zarr", "none.zarr"]) == f" Networks: {named}."
 
 
 def test_the_same_rows_give_the_same_files(written: Path):

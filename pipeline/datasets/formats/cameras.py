@@ -1,4 +1,4 @@
-"""A calibrated camera: where points of the world fall in its picture. OpenCV's conventions.
+"""Project points of the world with a calibrated camera. OpenCV's conventions.
 
 Frames of reference: world, whatever the calibration says; camera, x right, y down, z forward, metres; picture, px, the
 centre of the first pixel at (0, 0).
@@ -44,11 +44,11 @@ class Camera:
         return (*self.focal, *self.centre)
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) m in the world's frame, to the camera's."""
+        """Transform (..., 3) m from the world's frame to the camera's."""
         return np.asarray(points, np.float64) @ np.array(self.rotation).T + np.array(self.translation)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """(..., 3) m in the camera's frame, to (..., 2) px with the lens's distortion; NaN behind the camera."""
+        """Project (..., 3) m in the camera's frame to (..., 2) px with the lens's distortion; NaN behind the camera."""
         points = np.asarray(points, np.float64)
         depth = np.where(points[..., 2] > 0, points[..., 2], math.nan)
         x, y = points[..., 0] / depth, points[..., 1] / depth
@@ -60,7 +60,7 @@ class Camera:
         return np.stack([u * self.focal[0] + self.centre[0], v * self.focal[1] + self.centre[1]], axis=-1)
 
     def fitted(self, width: int, height: int) -> tuple[Camera, str | None]:
-        """The camera for frames of another size, and what was done, in a line; None where nothing was.
+        """Return the camera for frames of another size, and what was done, in a line; None where nothing was.
 
         A few px of difference: the codec padded or cropped the right and lower edges, so that pixels kept their places.
         The same shape in another size: the frames were scaled. InvalidValueError for anything else.
@@ -85,7 +85,7 @@ class Camera:
 
 
 def read_calibration(path: Path) -> dict[str, Camera]:
-    """Cameras by name, from a TOML as Pose2Sim and anipose write it.
+    """Read cameras by name, from a TOML as Pose2Sim and anipose write it.
 
     A table a camera: `size` (2,) px, `matrix` (3, 3), `distortions` (4 or 5,), `rotation` (3,) Rodrigues vector,
     `translation` (3,) m, `fisheye` false. Tables without a matrix (`metadata`) are left out.
@@ -132,7 +132,7 @@ def _camera(name: str, table: dict) -> Camera:
 
 
 def rotation_of(vector: np.ndarray) -> np.ndarray:
-    """(3,) axis times angle in radians, to the (3, 3) rotation (Rodrigues)."""
+    """Return the (3, 3) rotation of (3,) axis times angle in radians (Rodrigues)."""
     angle = float(np.linalg.norm(vector))
     if angle < 1e-12:
         return np.eye(3)

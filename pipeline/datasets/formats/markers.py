@@ -1,4 +1,4 @@
-"""3D markers in a TRC file, and which of them make which joint of H36M-17."""
+"""Read 3D markers of a TRC file, and make joints of H36M-17 of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Trc:
 
 
 def read_trc(path: Path) -> Trc:
-    """MissingFileError; InvalidValueError where it is no TRC, or not in metres, centimetres or millimetres."""
+    """Read a TRC. MissingFileError; InvalidValueError where it is none, or not in m, cm or mm."""
     if not path.is_file():
         raise MissingFileError(f"no markers at {path}; give a TRC file")
     try:
@@ -76,7 +76,7 @@ def _row(line: str, markers: int) -> list[float]:
 
 
 def read_mapping(path: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """A table of one's own: `pelvis = ["LASI", "RASI"]`, a joint the mean of its markers; the rest as in `MARKERS`."""
+    """Read a user's table: `pelvis = ["LASI", "RASI"]`, a joint the mean of its markers; the rest as in `MARKERS`."""
     if not path.is_file():
         raise MissingFileError(f"no mapping at {path}")
     try:
@@ -92,7 +92,7 @@ def read_mapping(path: Path) -> dict[str, tuple[tuple[str, ...], ...]]:
 
 
 def joints_of(trc: Trc, mapping: Mapping[str, tuple[tuple[str, ...], ...]] = MARKERS) -> np.ndarray:
-    """(T, 17, 3) m, H36M-17 in the file's own axes. InvalidValueError for a joint whose markers are not there."""
+    """Return (T, 17, 3) m, H36M-17 in the file's axes. InvalidValueError for a joint whose markers are not there."""
     columns = []
     for joint in H36M_17.joints:
         lists = mapping[joint]

@@ -1,4 +1,4 @@
-"""Pickles of arrays and plain containers, as Python 2 wrote them, of which nothing can run."""
+"""Read pickles of arrays and plain containers, as Python 2 wrote them, without running any code in them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _WithStandIns(_Restricted):
 
 
 def read_pickle(path: Path, stand_ins: bool = False) -> dict[str, Any]:
-    """A dictionary of arrays and plain containers.
+    """Read a dictionary of arrays and plain containers.
 
     stand_ins   objects of chumpy and SciPy come as `Numbers` and `Sparse`; else they are refused as all others
     InvalidValueError for a pickle that holds more: it is refused before anything of it runs.

@@ -1,4 +1,4 @@
-"""H36M-17 from SMPL's parameters (Loper 2015) and a joint regressor, both of files that the user has a licence for.
+"""Compute H36M-17 from SMPL's parameters (Loper 2015) and a joint regressor, of files that the user has a licence for.
 
 The joints are sums over thousands of vertices of what the body's 24 rotations do to them; as all of it but the
 rotations is linear, the sums over the vertices are made once a body, and no mesh is.
@@ -45,7 +45,7 @@ class Smpl:
 
 
 def find_files(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """The model and the regressor for each gender, "m" and "f". MissingFileError says what lacks."""
+    """Find the model and the regressor for each gender, "m" and "f". MissingFileError says what is missing."""
     regressor = folder / REGRESSOR
     if not regressor.is_file():
         raise MissingFileError(f"{regressor} is not there: (17, 6890), from SMPL's vertices to the joints of H36M")
@@ -65,7 +65,7 @@ def find_files(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 @lru_cache(maxsize=2)
 def load_smpl(model: Path, regressor: Path) -> Smpl:
-    """From an archive of arrays, or the pickle as SMPL's site has it, of which no code runs."""
+    """Load an archive of arrays, or the pickle as SMPL's site has it, of which no code runs."""
     try:
         raw: dict[str, Any] = (
             dict(np.load(model, allow_pickle=False)) if model.suffix == ".npz" else read_pickle(model, stand_ins=True)
@@ -115,7 +115,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def pose_joints(body: Smpl, poses: np.ndarray, betas: np.ndarray, trans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """H36M-17 (T, 17, 3) and SMPL's own joints (T, 24, 3), m, in the frame of `trans`.
+    """Return H36M-17 (T, 17, 3) and SMPL's own joints (T, 24, 3), m, in the frame of `trans`.
 
     poses (T, 72) axis-angle, betas (10 or more,), trans (T, 3) m.
     """

@@ -20,7 +20,7 @@ class WorkerHandle(Protocol):
 
 
 class Backend(Protocol):
-    """Starts workers. `ray_executor.py` uses one on Ray (`cluster.py`), the tests one on threads."""
+    """Starts workers. `ray_executor.py` uses one on Ray (`ray_cluster.py`), the tests one on threads."""
 
     def places(self) -> Sequence[Place]:
         """List the places where a worker can run now; on every node, lower indices come first."""

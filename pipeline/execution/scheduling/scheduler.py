@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ....stores.errors import InvalidValueError, StoreIncompleteError, StoreWriteError
-from ..results import ATTEMPTS, Progress, Results, ShardFailure, ShardResult, Silent
+from ..results import ATTEMPTS, NoProgress, Progress, Results, ShardFailure, ShardResult
 from ..worker import Failure, Loaded, Status
 from .backend import Backend
 from .placement import Place, Placement
@@ -56,7 +56,7 @@ class Job:
     """What the scheduler and the workers need to know about a job.
 
     payload    the argument of `ShardWorker.begin`
-    recorded   returns the result of a shard that has a record, whoever wrote it, else None
+    recorded   returns the result of a shard that has a record, of any worker, else None
     """
 
     payload: Any
@@ -82,7 +82,7 @@ class Scheduler:
         self._queue = ShardQueue((), ATTEMPTS)
         self._failed_on: dict[int, list[str]] = {}
         self._results: deque[ShardResult | ShardFailure] = deque()
-        self._progress: Progress = Silent()
+        self._progress: Progress = NoProgress()
         self._early_messages: list[str] = []
 
     # What the executor calls ----------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Scheduler:
         self._job, self._progress = job, progress
         self._queue = ShardQueue(shards, ATTEMPTS)
         for message in self._early_messages:
-            progress.say(message)
+            progress.message(message)
         try:
             for worker in list(self.workers.values()):
                 self._send_job(worker)
@@ -307,4 +307,4 @@ class Scheduler:
     def _say(self, message: str) -> None:
         if self._job is None:
             self._early_messages.append(message)
-        self._progress.say(message)
+        self._progress.message(message)

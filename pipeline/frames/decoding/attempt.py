@@ -1,4 +1,4 @@
-"""One attempt to decode a stretch of a video: what came of which packet, and what of that is sound."""
+"""One attempt to decode a stretch of a video: the result of each packet, and what of that is sound."""
 
 from __future__ import annotations
 

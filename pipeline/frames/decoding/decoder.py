@@ -1,4 +1,4 @@
-"""FFmpeg's decoder as it is used here: opened with care, fed packets by number, and heard when it fails."""
+"""Use FFmpeg's decoder: open it with care, feed it packets by number, and notice when it fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DELIMITER = b"\x09\xf0"
 
 
 class Fed(NamedTuple):
-    """What came of feeding one packet: frames, each with the number of its own packet, and whether decoding failed.
+    """The result of feeding one packet: frames, each with the number of its own packet, and whether decoding failed.
 
     With one thread it is this packet that failed; with more, it or one shortly before.
     """
@@ -41,18 +41,18 @@ class Fed(NamedTuple):
     failed: bool
 
 
-def open_decoder(path: Path, threads: int, *, touchy: bool = False) -> tuple[InputContainer, VideoStream]:
-    """The container and the stream that is read, with its decoder set up. Raises as `open_video`.
+def open_decoder(path: Path, threads: int, *, strict: bool = False) -> tuple[InputContainer, VideoStream]:
+    """Open the container and the stream that is read, with its decoder set up. Raises as `open_video`.
 
     threads   FFmpeg's; 0: as many as it likes
-    touchy    rather fail once too often than not see damage
+    strict    report an error rather than miss damage
     """
     container, stream = open_video(path)
     context = stream.codec_context
     context.thread_type = _THREAD_TYPE.get(context.name, "AUTO")
     context.thread_count = max(threads, _FEWEST_THREADS.get(context.name, 0))
     detection = _ERROR_DETECTION.get(context.name, _ERROR_DETECTION_OF_OTHERS)
-    if touchy and threads != 1:
+    if strict and threads != 1:
         detection = _ERROR_DETECTION_OF_THREADS.get(context.name, detection)
     context.options = {"err_detect": detection} | _OPTIONS.get(context.name, {})
     return container, stream
@@ -75,7 +75,7 @@ def feed(packet: av.Packet | None, ordinal: int, stream: VideoStream) -> Fed:
 
 
 def finish(stream: VideoStream) -> Fed:
-    """What the decoder still holds; afterwards it knows of no frame that it was fed."""
+    """Return what the decoder still holds; afterwards it knows of no frame that it was fed."""
     settled = _settle(stream)
     rest = feed(None, -1, stream)
     stream.codec_context.flush_buffers()
@@ -85,8 +85,8 @@ def finish(stream: VideoStream) -> Fed:
 def _settle(stream: VideoStream) -> Fed:
     """Wait until no thread of an H.264 decoder has a packet in hand.
 
-    Asked for its last frames earlier, it may give one out before the thread at work on it has found it damaged. A
-    packet without a picture in it for each thread makes the decoder wait for all before.
+    If it is flushed earlier, it may give one out before the thread at work on it has found it damaged. A packet
+    without a picture in it for each thread makes the decoder wait for all before.
     """
     context = stream.codec_context
     frames: list[tuple[int, av.VideoFrame]] = []

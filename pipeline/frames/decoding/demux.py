@@ -1,4 +1,4 @@
-"""One pass over a video file: its packets as they are stored, and what the header says of them."""
+"""Read a video file in one pass: its packets as they are stored, and what the header says of them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _NO_TIMESTAMPS, _DISCONTINUOUS, _NO_BYTE_SEEK = 0x0080, 0x0200, 0x8000
 class StoredPackets(NamedTuple):
     """What a pass over the file finds.
 
-    pts, dts     (P,) int64    times of display and of decoding, in ticks; NONE where they are not told
-    position     (P,) int64    byte of the file; -1 where it is not told
+    pts, dts     (P,) int64    times of display and of decoding, in ticks; NONE where they are unknown
+    position     (P,) int64    byte of the file; -1 where it is unknown
     identity     (P, 2) int64  `identity_of` each
     key          (P,) bool     begins with a keyframe
     discarded    (P,) bool     an edit list hides its frame
@@ -62,7 +62,7 @@ class StoredPackets(NamedTuple):
 
 
 def read_packets(path: Path, limit: int | None = None) -> StoredPackets:
-    """All packets of the stream that is read, or the first ones. Raises as `open_video`."""
+    """Read all packets of the stream that is read, or the first ones. Raises as `open_video`."""
     container, stream = open_video(path)
     with container:
         reader = picture_reader(stream)
@@ -105,12 +105,12 @@ def read_packets(path: Path, limit: int | None = None) -> StoredPackets:
 
 
 def identity_of(packet: av.Packet) -> tuple[int, int]:
-    """What tells a packet from others, wherever reading began."""
+    """Return what identifies a packet, from wherever reading began."""
     return packet.size, zlib.crc32(memoryview(packet)[:_HASHED])
 
 
 def header_frames(container: InputContainer, stream: VideoStream) -> int | None:
-    """How many packets of frames the header lists, edit lists applied; None where it has no complete list."""
+    """Count the frames that the header lists, edit lists applied; None where it has no complete list."""
     kind = container.format.name.split(",")
     if not stream.frames or not {"mp4", "avi"} & set(kind):
         return None

@@ -1,4 +1,4 @@
-"""What a decoder makes of a stream's packets: which of them give frames, and in which order these are shown."""
+"""Find which packets of a stream give frames, and in which order these are shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST = 1000
 
 @dataclass
 class Delivery:
-    """What came of the packets that were fed, each named by its number in the file.
+    """The result of the packets that were fed, each named by its number in the file.
 
     came      packets whose frames came out, in order of display
     failed    packets that the decoder called damaged
@@ -178,7 +178,7 @@ def deliver_all(path: Path, known: Known, threads: int = 0) -> Delivery:
 
 
 def deliver_beginnings(path: Path, known: Known, shown: np.ndarray) -> Delivery:
-    """Decode the beginning of each segment: as far as its first pictures may hang on some that are not in the file.
+    """Decode the beginning of each segment, as far as its first pictures may depend on some that are not in the file.
 
     shown   (P,)   display time of each packet
     """

@@ -1,4 +1,4 @@
-"""Which packets of a video are damaged, and which frames are predicted from them."""
+"""Find which packets of a video are damaged, and which frames are predicted from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Faults:
         self.group: int | None = None  # the first group found damaged
 
     def add(self, ordinal: int, reason: str) -> None:
-        """A packet is damaged; if it is the second field of a frame, that frame is."""
+        """Note that a packet is damaged; if it is the second field of a frame, that frame is."""
         if self.index.owner[ordinal] >= 0:
             ordinal = int(self.index.owner[ordinal])
         group, leading = int(self.index.group[ordinal]), bool(self.index.leading[ordinal])
@@ -39,11 +39,11 @@ class Faults:
         self.group = group if self.group is None else self.group
 
     def lost(self, ordinal: int) -> None:
-        """A packet's frame did not come."""
+        """Note that a packet's frame did not come."""
         self.add(ordinal, _DEFECTS.get(int(self.index.defect[ordinal]), LOST))
 
     def verdict(self, ordinal: int) -> str | None:
-        """Why the frame is not sound, or None."""
+        """Return why the frame is not sound, or None."""
         if ordinal in self.reasons:
             return self.reasons[ordinal]
         group = int(self.index.group[ordinal])

@@ -1,4 +1,4 @@
-"""The packets of a video: which of them are frames, with which numbers, in which groups, and how to find them again.
+"""Index the packets of a video: which are frames, with which numbers, in which groups, and how to find them again.
 
 A frame is a picture that a decoder gives, with the time at which it is shown. A packet that gives neither a picture nor
 an error is no frame. A file is one segment, or several, where files were glued together: a segment begins where time
@@ -32,7 +32,7 @@ class PacketIndex:
 
     identity     (P, 2) int64  size, and checksum of the beginning: what tells a packet from others after a seek
     position     (P,)   int64  byte of the file at which it begins, as far as FFmpeg says; -1 where it does not
-    time         (P,)   int64  when it is shown, in the stream's time base; NONE where that is not told
+    time         (P,)   int64  when it is shown, in the stream's time base; NONE where that is unknown
     number       (P,)   int64  frame number; -1 where the packet gives no frame of its own
     ordinal      (frame_count,) int64  the packet of each frame
     owner        (P,)   int64  the packet whose frame this one belongs to; -1 where it is shown in no frame
@@ -75,7 +75,7 @@ class PacketIndex:
     times: np.ndarray
 
     def find(self, packet: av.Packet) -> int | None:
-        """Which packet this is; None where it is none of them, or cannot be told from others."""
+        """Return which packet this is; None where it is none of them, or looks like others."""
         found = np.flatnonzero((self.identity == identity_of(packet)).all(axis=1))
         if len(found) > 1 and packet.pos is not None:
             found = found[self.position[found] == packet.pos]
@@ -84,21 +84,21 @@ class PacketIndex:
         return int(found[0]) if len(found) == 1 else None
 
     def holds(self, packet: av.Packet, ordinal: int) -> bool:
-        """Whether packet number `ordinal` is this one."""
+        """Return whether packet number `ordinal` is this one."""
         return ordinal < len(self.identity) and tuple(self.identity[ordinal].tolist()) == identity_of(packet)
 
     def starting_group(self, number: int) -> int:
-        """The group decoding must start at to show frame `number`."""
+        """Return the group at which decoding must start to show frame `number`."""
         return max(int(np.searchsorted(self.group_first, number, side="right")) - 1, 0)
 
     def first_group_of_segment(self, group: int) -> int:
-        """The first group of the segment that a group lies in."""
+        """Return the first group of the segment that a group lies in."""
         starts = self.segment_start[self.segment_start <= self.group_start[group]]
         return int(self.group[starts[-1]])
 
 
 def packet_index(path: Path) -> PacketIndex:
-    """The packet index of a video: one pass over the file, remembered while the file does not change.
+    """Build the packet index of a video in one pass over the file; it is kept while the file does not change.
 
     Where only a decoder can tell what is a frame and when it is shown, the pass is one of the decoder.
     """

@@ -1,4 +1,4 @@
-"""How many frames a packet gives, read from the headers of its pictures without decoding them.
+"""Count the frames that a packet gives, from the headers of its pictures, without decoding them.
 
 Mostly one. Not so where an encoder hides pictures that are only there to be predicted from (VP8, VP9), says that a
 picture is not coded or puts two into a packet (MPEG-4), or writes the two fields of a frame as packets of their own
@@ -24,7 +24,7 @@ _TOO_SMALL = 8
 
 
 class PictureReader:
-    """Reads packets of one stream, in order. This one believes that each packet gives one frame.
+    """Reads packets of one stream, in order. This class counts one frame for each packet.
 
     trusts_header   nothing in the stream's header says otherwise either, so that packets need not be looked at
     may_reorder     frames may be shown in another order than they are stored, as far as is known so far
@@ -39,7 +39,7 @@ class PictureReader:
 
 
 def picture_reader(stream: VideoStream) -> PictureReader:
-    """The reader for a stream's codec."""
+    """Return the reader for a stream's codec."""
     return _READERS.get(stream.codec_context.codec.canonical_name, PictureReader)(stream)
 
 
@@ -136,7 +136,7 @@ def _time_bits(bits: _BitReader) -> int | None:
 
 
 class _H264(PictureReader):
-    """Fields are told by the head of their slices (ITU-T H.264, sections 7.3.2 and 7.3.3)."""
+    """Fields are recognised by the head of their slices (ITU-T H.264, sections 7.3.2 and 7.3.3)."""
 
     def __init__(self, stream: VideoStream) -> None:
         super().__init__(stream)

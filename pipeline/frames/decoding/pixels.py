@@ -30,12 +30,12 @@ class Picture:
 
     @property
     def displayed(self) -> tuple[int, int]:
-        """(width, height) as a player shows it."""
+        """Return (width, height) as a player shows it."""
         return (self.height, self.width) if self.transposed else (self.width, self.height)
 
 
 def picture_of(path: Path) -> Picture:
-    """Size and turn of the first frame that can be decoded; the header's size where none can."""
+    """Return size and turn of the first frame that can be decoded; the header's size where none can."""
     stat = path.stat()
     return _picture_of(path, stat.st_size, stat.st_mtime_ns)
 

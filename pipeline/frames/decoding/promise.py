@@ -1,4 +1,4 @@
-"""What a video promises before it is decoded: its size, how many frames, how many a second, and what to know of it."""
+"""Find what a video promises before it is decoded: size, number of frames, frame rate, and what to know of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Promise:
 
 
 def promise_of(path: Path) -> Promise:
-    """The facts of a video, from its header where that can be believed, else from its packets.
+    """Return the facts of a video, from its header where that can be believed, else from its packets.
 
     Raises MissingFileError, InvalidValueError.
     """

@@ -1,4 +1,4 @@
-"""Open a video: which of its streams is read, how its packets come, and whether the file shows that it was cut off."""
+"""Open a video: choose its stream, read its packets, and find whether the file was cut off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TS_SYNC = 0x47
 
 
 def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
-    """The container and the video stream that is read. Raises MissingFileError, InvalidValueError."""
+    """Open the container and the video stream that is read. Raises MissingFileError, InvalidValueError."""
     if not path.is_file():
         raise MissingFileError(f"no such video: {path}; check the path")
     if not path.stat().st_size:
@@ -47,7 +47,7 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
 
 
 def moving_streams(path: Path, container: InputContainer) -> list[VideoStream]:
-    """The container's video streams, the one that is read first.
+    """List the container's video streams, the one that is read first.
 
     The choice is that of `ffmpeg` itself: the largest picture, and a stream that is marked as default before others.
     Cover pictures and thumbnails are no videos, and a stream of one picture is read only where there is no other.
@@ -87,7 +87,7 @@ def _open(path: Path) -> InputContainer:
 
 
 def choice_of_stream(path: Path, container: InputContainer) -> str | None:
-    """Which stream is read and which are not, in a line; None where there is only one."""
+    """Say in one line which stream is read and which are not; None where there is only one."""
     streams = moving_streams(path, container)
     if len(streams) < 2:
         return None
@@ -96,7 +96,7 @@ def choice_of_stream(path: Path, container: InputContainer) -> str | None:
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
-    """The packets that hold something; a file that breaks off in the middle of one ends there."""
+    """Yield the packets that hold something; a file that breaks off in the middle of one ends there."""
     with contextlib.suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
             require_consumer()
@@ -105,7 +105,7 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[av.Pa
 
 
 def cut_off(path: Path, container_format: str) -> bool:
-    """Whether the file itself shows that its end is missing: what it says of its parts' sizes goes past its end."""
+    """Return whether the file shows that its end is missing: the sizes that it states go past its end."""
     for name, ends_early in _ENDS_EARLY.items():
         if name in container_format.split(","):
             return ends_early(path)

@@ -1,4 +1,4 @@
-"""The times of a video's packets: where time falls back, how far frames lie apart, and what rate that is."""
+"""Read the times of a video's packets: where time falls back, how far frames lie apart, and at which rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RATES += [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
 
 
 def segments(pts: np.ndarray, dts: np.ndarray, key: np.ndarray, steps: int = 1) -> list[int]:
-    """The first packet of each segment: of each part of the file that has a clock of its own.
+    """Return the first packet of each segment: of each part of the file that has a clock of its own.
 
     A segment begins where the time of decoding falls back: at a keyframe that is not shown after what came before, or
     where time stays back. One packet out of step is none.
@@ -42,7 +42,7 @@ def segments(pts: np.ndarray, dts: np.ndarray, key: np.ndarray, steps: int = 1) 
 
 
 def behind_the_cut(shown: np.ndarray, decoded: np.ndarray) -> float:
-    """The display time from which on the frames of a cut-off file lie behind missing ones; infinite: none do.
+    """Return the display time after which frames of a cut-off file lie behind missing ones; infinite: none do.
 
     What is missing would be decoded later than the last packet and so be shown later than that: only a gap after this
     time can hide it.
@@ -57,7 +57,7 @@ def behind_the_cut(shown: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def since_first(times: np.ndarray, segment: np.ndarray) -> np.ndarray:
-    """Times from 0 on, ascending: a segment follows upon the one before after the usual time.
+    """Return times from 0 on, ascending: a segment follows the one before after the usual time.
 
     times, segment   (N,)   of frames, in order of display
     """
@@ -70,7 +70,7 @@ def since_first(times: np.ndarray, segment: np.ndarray) -> np.ndarray:
 
 
 def is_uneven(times: np.ndarray, tick: float) -> bool:
-    """Whether frames lie apart by other than the usual time, by more than rounding to ticks and a tenth."""
+    """Return whether frames lie apart by other than the usual time, by more than rounding to ticks and a tenth."""
     spacing = np.diff(times)
     if len(spacing) < 2:
         return False
@@ -79,7 +79,7 @@ def is_uneven(times: np.ndarray, tick: float) -> bool:
 
 
 def frame_rate(header: Fraction | None, times: np.ndarray, tick: float, uneven: bool) -> float | None:
-    """Frames a second: the header's where the frames' times bear it out, else the mean of these.
+    """Return the frames a second: the header's where the frames' times agree with it, else the mean of these.
 
     times   (N,)   seconds, ascending; empty where they are not known
     tick    seconds of the clock that they are rounded to

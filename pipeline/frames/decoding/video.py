@@ -44,14 +44,14 @@ __all__ = ["CUT_OFF", "LOST", "Picture", "decode", "picture_of", "to_rgb"]
 
 # From how many frames to skip a seek is worth its cost.
 _SEEK_FROM = 32
-# Packets to look at after a seek for one that can be told from all others.
+# Packets to look at after a seek for one that differs from all others.
 _SEEN_BEFORE_LANDING = 64
 # How many groups further back to seek, one try after another, until it is known where reading has begun.
 _SEEKS = (0, 1, 4)
 
 
 def decode(path: Path, wanted: np.ndarray, threads: int) -> Iterator[tuple[int, av.VideoFrame | str]]:
-    """For each wanted frame number (ascending): the number, and the frame or the reason why there is none.
+    """Yield for each wanted frame number (ascending): the number, and the frame or why there is none.
 
     threads   FFmpeg's (0: as many as it likes); changes neither bytes nor verdicts.
     """
@@ -99,7 +99,7 @@ class _Decoder:
         self.segments = frozenset(index.segment_start.tolist())
         self.opened: tuple[InputContainer, VideoStream, int] | None = None
         self.changed = self.is_primed = False
-        self.touchy = True
+        self.strict = True
 
     def close(self) -> None:
         if self.opened:
@@ -114,7 +114,7 @@ class _Decoder:
         start = max(group - 2, self.index.first_group_of_segment(group))
         for seek in (True, False):
             run = yield from self._run(start, last, 1, careful=True, seek=seek)
-            self.touchy &= run.faults.group is not None  # if there is no damage, what it fails at is no damage
+            self.strict &= run.faults.group is not None  # if there is no damage, what it fails at is no damage
             if not self.wanted or self.wanted[0] != first:
                 return
 
@@ -233,6 +233,6 @@ class _Decoder:
     def _open(self, threads: int) -> tuple[InputContainer, VideoStream]:
         if self.opened is None or self.opened[2] != threads:
             self.close()
-            self.opened = *open_decoder(self.path, threads, touchy=self.touchy), threads
+            self.opened = *open_decoder(self.path, threads, strict=self.strict), threads
             self.is_primed = False
         return self.opened[0], self.opened[1]

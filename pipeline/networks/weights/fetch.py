@@ -1,4 +1,4 @@
-"""Fetches a model's published file into the usual cache, and checks a file against the published digest."""
+"""Fetch a model's published file into the usual cache, and check a file against the published digest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..models import ModelSpec
 from .places import torch_cache
 
 _CHUNK = 1 << 20
-_TIMEOUT = 30  # seconds without an answer
+_TIMEOUT = 30  # seconds without a response
 _LFS = b"version https://git-lfs"  # what a clone without Git LFS has in a large file's place
 
 
@@ -37,12 +37,12 @@ def _sha256(path: Path, *_: int) -> str:
 
 
 def is_published(spec: ModelSpec, path: Path) -> bool:
-    """Whether the file has the published digest, as far as that is known."""
+    """Return whether the file has the published digest, as far as that is known."""
     return sha256(path).startswith(spec.sha256)
 
 
 def check_digest(spec: ModelSpec, path: Path) -> None:
-    """InvalidValueError where the file is not the published one; it says how to use it all the same."""
+    """Raise InvalidValueError, with how to use the file all the same, where it is not the published one."""
     if is_published(spec, path):
         return
     with path.open("rb") as file:
@@ -63,15 +63,15 @@ def _mismatch(spec: ModelSpec, digest: str) -> str:
 
 
 def download(spec: ModelSpec) -> Path:
-    """From the origin into torch's cache: under a name of this process's own, checked, then renamed at once."""
+    """Fetch from the origin into torch's cache: under a name of this process's own, checked, then renamed at once."""
     if not spec.origin.startswith(("http://", "https://")):
         raise FileNotFoundError(f"nothing at {spec.origin}")
     target = torch_cache() / spec.file
     part = target.with_name(f".{spec.file}.{os.getpid()}.{threading.get_ident()}.part")
     digest = hashlib.sha256()
     resolve_host(spec.origin)
-    with urllib.request.urlopen(spec.origin, timeout=_TIMEOUT) as answer:
-        length = int(answer.headers.get("Content-Length") or 0)
+    with urllib.request.urlopen(spec.origin, timeout=_TIMEOUT) as response:
+        length = int(response.headers.get("Content-Length") or 0)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             file = part.open("wb")
@@ -80,7 +80,7 @@ def download(spec: ModelSpec) -> Path:
         try:
             with file, Progress(console=Console(stderr=True), transient=True) as progress:
                 task = progress.add_task(spec.file, total=length or None)
-                while chunk := answer.read(_CHUNK):
+                while chunk := response.read(_CHUNK):
                     digest.update(chunk)
                     _write(file, chunk, target)
                     progress.advance(task, len(chunk))
@@ -99,7 +99,7 @@ def download(spec: ModelSpec) -> Path:
 
 
 def resolve_host(url: str) -> None:
-    """Fail at once where there is no network, not after a client's half minute of retries; a proxy resolves itself."""
+    """Fail at once where there is no network, not after a client's retries; a proxy resolves names itself."""
     address = urllib.parse.urlsplit(url)
     if not urllib.request.getproxies():
         socket.getaddrinfo(address.hostname, address.port or address.scheme)
@@ -114,7 +114,7 @@ def _write(file: Any, chunk: bytes, target: Path) -> None:
 
 
 def fetch_from_hub(spec: ModelSpec) -> Path:
-    """From Hugging Face's cache or, where it is not there, the hub; checked."""
+    """Fetch from Hugging Face's cache or, where it is not there, from the hub; checked."""
     try:
         import huggingface_hub
     except ImportError as error:

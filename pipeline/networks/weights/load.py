@@ -1,4 +1,4 @@
-"""A model's weights: found in a folder, a cache or at their origin, checked, read without running code, and fitted."""
+"""Load a model's weights: found in a folder, a cache or at their origin, checked, read without running code."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _PACKAGE = "package://"
 
 
 def random_seed(weights: str | Path | None) -> int | None:
-    """The seed that `random` (0) or `random:SEED` asks for; None for weights that were trained."""
+    """Return the seed of `random` (0) or `random:SEED`; None for weights that were trained."""
     found = re.fullmatch(r"random(?::(\d+))?", str(weights)) if isinstance(weights, str) else None
     return int(found[1] or 0) if found else None
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """What is drawn inside depends on `seed` alone, and the caller's random state is as before afterwards."""
+    """Let random draws in the block depend on `seed` alone, and keep the caller's random state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -43,7 +43,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
-    """The file of a model's weights: from the folder `weights`, then the usual caches, then the origin.
+    """Return the file of a model's weights: from the folder `weights`, then the usual caches, then the origin.
 
     In the folder, `<name>.safetensors` and `<name>.pth` are the user's own and taken as they are. So is the file of a
     Hugging Face repository, if none there is the published one: its name promises nothing, and the store says so
@@ -85,7 +85,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
 
 
 def check_folder(weights: str | Path | None, holding: str) -> Path | None:
-    """The folder that `weights` names, if it names one; MissingFileError where it is none.
+    """Return the folder that `weights` names, if it names one; MissingFileError where it is none.
 
     holding  what such a folder holds, for the message
     """
@@ -149,7 +149,7 @@ _reading = threading.Lock()  # torch's list of allowed names is global
 
 
 def load_state(spec: ModelSpec, weights: str | Path | None = None) -> tuple[dict[str, Tensor] | None, dict[str, str]]:
-    """A model's weights on the CPU, and what the store's fingerprint says of them.
+    """Return a model's weights on the CPU, and what the store's fingerprint says of them.
 
     weights  None (caches, then the origin), a folder, `random` or `random:SEED`
     Returns (state, {"name", "weights": "sha256:..."}), or (None, {"name", "weights": "random:SEED"}).
@@ -163,7 +163,7 @@ def load_state(spec: ModelSpec, weights: str | Path | None = None) -> tuple[dict
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a .safetensors file or a PyTorch checkpoint, OpenMMLab's layout included; no code in it is run.
+    """Read a .safetensors file or a PyTorch checkpoint, OpenMMLab's layout included; no code in it is run.
 
     Of a checkpoint with two copies, `state_dict` is taken: OpenMMLab's averaging hook keeps the averaged weights there.
     """

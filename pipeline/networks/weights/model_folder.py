@@ -1,4 +1,4 @@
-"""A model as transformers saves it in a folder: its configuration, how it prepares pictures, its weights' files."""
+"""Read a model as transformers saves it in a folder: its configuration, its preparation of pictures, its weights."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class ModelFolder:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the weights' files, in order."""
+        """Return the SHA-256 of the weights' files, in order."""
         return ",".join(sha256(path) for path in self.files)
 
     def state(self) -> dict[str, Tensor]:
-        """The weights on the CPU, of all files together."""
+        """Return the weights on the CPU, of all files together."""
         return {key: value for path in self.files for key, value in read_state(path).items()}
 
 
@@ -60,7 +60,7 @@ class Preparation:
 
 
 def open_folder(folder: Path, weights: str | Path | None = None) -> ModelFolder:
-    """The model in `folder`; without its weights where `weights` asks for random ones.
+    """Open the model in `folder`; without its weights where `weights` says random.
 
     Raises MissingFileError (what a model needs and is not there), InvalidValueError (what is there is no JSON).
     """
@@ -89,7 +89,7 @@ _SAME_ON_DEVICE = {
 
 
 def preparation(processor: Mapping[str, Any]) -> Preparation | None:
-    """What an image processor's settings come to, if resizing and normalising on the device gives the same; else None.
+    """Return how to prepare pictures, if resizing and normalising on the device gives the same; else None.
 
     That is DPT's processor with the aspect kept, bicubic, to a square size, without padding or cropping: what every
     published Depth Anything repository has.
@@ -112,7 +112,7 @@ def preparation(processor: Mapping[str, Any]) -> Preparation | None:
 
 
 def find_repository(spec: ModelSpec, weights: str | Path | None) -> Path:
-    """The folder of a Hugging Face repository: in the folder `weights`, else in its cache, else from the hub.
+    """Find the folder of a Hugging Face repository: in the folder `weights`, else in its cache, else from the hub.
 
     Raises MissingFileError, MissingExtraError.
     """

@@ -1,4 +1,4 @@
-"""Where a model's published file may lie: in a folder as the usual tools fill it, and in the usual caches."""
+"""List where a model's published file may lie: in a folder as usual tools fill it, and in the usual caches."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..models import ModelSpec
 
 
 def torch_cache() -> Path:
-    """The folder that torch.hub, and so OpenMMLab's own tools, keep checkpoints in; ours go there too."""
+    """Return the folder in which torch.hub, and so OpenMMLab's own tools, keep checkpoints; ours go there too."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def wanted(spec: ModelSpec) -> str:
-    """The file's name in a folder the user fills; every Hugging Face repository calls it `model.safetensors`."""
+    """Return the file's name in a folder the user fills; every Hugging Face repository calls it `model.safetensors`."""
     return f"{spec.repository.rsplit('/', 1)[-1]}/{spec.file}" if spec.repository else spec.file
 
 
 def in_folder(spec: ModelSpec, folder: Path) -> list[Path]:
-    """The files under their published name that are in the user's folder, the likeliest first."""
+    """List the files under their published name that are in the user's folder, the likeliest first."""
     if spec.repository:
         places = repository_folders(spec.repository, folder)
     else:  # a folder of files, torch.hub's folder, or TORCH_HOME
@@ -31,13 +31,13 @@ def in_folder(spec: ModelSpec, folder: Path) -> list[Path]:
 
 
 def in_caches(spec: ModelSpec) -> list[Path]:
-    """Those in torch's and in mim's cache; Hugging Face's is its own tool's to read."""
+    """List those in torch's and in mim's cache; Hugging Face's cache is for its own tool to read."""
     places = (torch_cache(), Path.home() / ".cache" / "mim")
     return [] if spec.repository else [place / spec.file for place in places if is_there(place / spec.file)]
 
 
 def repository_folders(repository: str, folder: Path) -> Iterator[Path]:
-    """The folders in `folder` that may hold a Hugging Face repository, the likeliest first.
+    """List the folders in `folder` that may hold a Hugging Face repository, the likeliest first.
 
     `huggingface-cli download owner/name --local-dir` fills a folder of any name; a cache (`--cache-dir`, or HF_HOME
     with `hub` in it) has a folder a revision, of which `refs/main` names the newest. `folder` may itself be one of
@@ -58,7 +58,7 @@ def repository_folders(repository: str, folder: Path) -> Iterator[Path]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether it is a file; MissingFileError for a link to nothing, as in a copy of a cache without its blobs."""
+    """Return whether it is a file; MissingFileError for a link to nothing, as in a cache copied without its blobs."""
     if path.is_symlink() and not path.exists():
         raise MissingFileError(
             f"{path} is a link to a file that is not there: copy the file itself (`cp -L`), or fetch it again"

@@ -1,4 +1,4 @@
-"""A file's tensors under the names that the architecture at hand has for them: libraries rename, files do not."""
+"""Rename a file's tensors to the names of the architecture at hand: libraries rename, files do not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRAINING_ONLY: tuple[str, ...] = ("embeddings.mask_token",)
 
 
 def match_names(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with every tensor that `own` does not know renamed to the spelling that it does; the rest as it is.
+    """Rename every tensor of `state` that `own` does not know to the name that it knows; the rest stays.
 
     own  the architecture's own state; its values stand in for training's tensors that the file lacks
     A name that is in the file already is never written over: such a file holds two different things, and is refused
@@ -45,7 +45,7 @@ def _known_as(key: str, own: Mapping[str, Tensor], taken: Mapping[str, Tensor]) 
 
 
 def constants(model: nn.Module, keys: Iterable[str]) -> dict[str, Tensor]:
-    """Those of `keys` that `model` computes from its configuration and no longer stores, with its values.
+    """Return those of `keys` that `model` computes from its configuration and no longer stores, with its values.
 
     OpenMMLab's files from before September 2022 hold the colour statistics, `data_preprocessor.mean` and `.std`.
     """

@@ -1,4 +1,4 @@
-"""BVH files: whatever names and orders of rotation an exporter uses, or an error that says which it does not know."""
+"""Read BVH files with the names and orders of rotation of any exporter; an error names what is not known."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ MOTIONS: Mapping[str, tuple[Sampler, Callable[[Rig], tuple[Prop, ...]]]] = {
 
 
 def make_motion(name: str, rig: Rig, *seed: str | int) -> Motion:
-    """The motion of that name for this rig, a pure function of (name, rig, seed).
+    """Return the motion of that name for this rig, a pure function of (name, rig, seed).
 
     Raises InvalidValueError for a name that is not in `MOTIONS`, naming the nearest.
     """

@@ -58,7 +58,7 @@ class Angles:
         return self
 
     def fidget(self, rng: Rng, seconds: Array, amount: float = 1.0) -> Angles:
-        """Nobody stands still: slow, small, random movement of trunk, head and arms."""
+        """Add what keeps anybody from standing still: slow, small, random movement of trunk, head and arms."""
         spread = {
             "lumbar": 1.5,
             "chest": 2.5,
@@ -76,18 +76,18 @@ class Angles:
         return self
 
     def arms_at_ease(self, rng: Rng) -> Angles:
-        """Arms hanging as people let them hang: a little away from the body, elbows a little bent."""
+        """Let arms hang as people let them hang: a little away from the body, elbows a little bent."""
         return self.add("shoulder", rng.uniform(-6, 8), rng.uniform(6, 14), rng.uniform(0, 25)).add(
             "elbow", rng.uniform(8, 30), 0, rng.uniform(-10, 40)
         )
 
     def rotations(self) -> Array:
-        """(T, 21, 3, 3) local rotations, within the joint limits."""
+        """Return (T, 21, 3, 3) local rotations, within the joint limits."""
         return local_rotations(within_limits(self.degrees))
 
 
 def facing(yaw: Array, lean: Array | float = 0.0, tilt: Array | float = 0.0) -> Array:
-    """Pelvis orientations (T, 3, 3): yaw about the vertical, then lean forward, then tilt to the left; radians."""
+    """Return pelvis orientations (T, 3, 3): yaw about the vertical, lean forward, tilt to the left; radians."""
     lean, tilt = np.broadcast_to(lean, yaw.shape), np.broadcast_to(tilt, yaw.shape)
     return rotation_about(1, yaw) @ rotation_about(0, lean) @ rotation_about(2, -tilt)
 
@@ -135,8 +135,10 @@ def _lowered(pelvis: Array, hip: Array, ankle: Array, reach: float) -> Array:
 
 
 def planted(rig: Rig, seconds: Array, stance: float, stagger: float, toe_out: float, lift: Array | float = 0.0) -> Feet:
-    """Both feet flat on the floor below the origin: `stance` metres apart, one `stagger` metres ahead, toes turned out
-    by `toe_out` degrees; `lift` (T,) raises the heels by so many degrees."""
+    """Place both feet flat on the floor at the origin: `stance` metres apart, one `stagger` metres ahead.
+
+    The toes are turned out by `toe_out` degrees; `lift` (T,) raises the heels by so many degrees.
+    """
     count = len(seconds)
     half = stance / 2
     ball = np.array([(half, rig.ball_radius, stagger / 2 + 0.08), (-half, rig.ball_radius, -stagger / 2 + 0.08)])
@@ -146,7 +148,7 @@ def planted(rig: Rig, seconds: Array, stance: float, stagger: float, toe_out: fl
 
 
 def grounded(rig: Rig, pose: Pose) -> Pose:
-    """The same pose raised or lowered until its lowest flesh touches the floor."""
+    """Return the same pose raised or lowered until its lowest flesh touches the floor."""
     shift = np.zeros((len(pose), 3))
     shift[:, 1] = -rig.lowest(pose)
     return pose.moved(shift)

@@ -43,13 +43,13 @@ class Path:
     wobble: Wobble
 
     def heading(self, seconds: Array) -> Array:
-        """(...) seconds to radians; 0 looks along +z."""
+        """Return the heading at (...) seconds, radians; 0 looks along +z."""
         flat = np.ravel(seconds)
         wander = self.wander * (self.wobble(flat)[:, 0] - self.wobble(np.zeros(1))[0, 0])
         return (self.start + self.rate * flat + wander).reshape(np.shape(seconds))
 
     def position(self, seconds: Array) -> Array:
-        """(...) seconds to metres (..., 2) on the floor, x and z."""
+        """Return the position at (...) seconds, metres (..., 2) on the floor, x and z."""
         first, last = min(float(np.min(seconds)), 0.0), max(float(np.max(seconds)), 0.0)
         steps = np.arange(int(first / _TICK) - 2, int(last / _TICK) + 3)
         heading = self.heading(steps * _TICK)
@@ -70,7 +70,7 @@ def _cyclic(phase: Array, keys: tuple[tuple[float, float], ...]) -> Array:
 
 
 def footfalls(rig: Rig, style: Style, path: Path, seconds: Array) -> Feet:
-    """Both feet: each planted at the place that the body passes in the middle of its stance, and swung to the next."""
+    """Plan both feet: each planted where the body is in the middle of its stance, and swung to the next place."""
     ball, yaw, pitch, flat = [], [], [], []
     for side, offset in ((1.0, 0.0), (-1.0, 0.5)):
         cycle = seconds / style.period + offset
@@ -112,7 +112,7 @@ def footfalls(rig: Rig, style: Style, path: Path, seconds: Array) -> Feet:
 
 
 def locomotion(rig: Rig, rng: Rng, style: Style, path: Path, seconds: Array) -> Pose:
-    """The whole body on foot."""
+    """Move the whole body on foot."""
     phase = 2 * np.pi * seconds / style.period
     feet = footfalls(rig, style, path, seconds)
     spot, heading = path.position(seconds), path.heading(seconds)

@@ -126,11 +126,11 @@ class MocapArchive:
         return type(self), (self.path, self._folder)
 
     def group(self, prefix: str) -> tuple[str, ...]:
-        """The names that begin with `prefix`, such as "train/walking"."""
+        """List the names that begin with `prefix`, such as "train/walking"."""
         return tuple(name for name in self.names if name.startswith(prefix))
 
     def read(self, name: str) -> Recording:
-        """One motion. InvalidValueError names the nearest for a name that is not there."""
+        """Read one motion. InvalidValueError names the nearest for a name that is not there."""
         if name not in self.names:
             from difflib import get_close_matches
 
@@ -177,17 +177,17 @@ class MocapArchive:
         """(name, (T, 117) float32) of every motion, one at a time."""
         try:
             with tarfile.open(self.path, mode="r|xz") as archive:
-                for member in archive:
-                    if not member.isfile() or not member.name.endswith(".txt"):
+                for entry in archive:
+                    if not entry.isfile() or not entry.name.endswith(".txt"):
                         continue
-                    stream = archive.extractfile(member)
+                    stream = archive.extractfile(entry)
                     assert stream is not None  # a regular file
                     text = stream.read()
                     columns = text[: text.find(b"\n")].count(b",") + 1
                     values = np.array(text.replace(b"\n", b",").strip(b",").split(b","), dtype=np.float32)
                     if columns != _COLUMNS or values.size % _COLUMNS:
-                        raise InvalidValueError(f"{self.path}: {member.name} has {columns} columns, not {_COLUMNS}")
-                    yield member.name.removeprefix("cmu_mocap/").removesuffix(".txt"), values.reshape(-1, _COLUMNS)
+                        raise InvalidValueError(f"{self.path}: {entry.name} has {columns} columns, not {_COLUMNS}")
+                    yield entry.name.removeprefix("cmu_mocap/").removesuffix(".txt"), values.reshape(-1, _COLUMNS)
         except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
             if isinstance(error, InvalidValueError):
                 raise
@@ -197,7 +197,7 @@ class MocapArchive:
 
 
 def default_cache() -> Path:
-    """The folder for what can be made again: $AUGLIFT_CACHE, else `auglift` in the user's cache folder."""
+    """Return the folder for what can be made again: $AUGLIFT_CACHE, else `auglift` in the user's cache folder."""
     if own := os.environ.get("AUGLIFT_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "auglift"

@@ -44,7 +44,7 @@ def _rest_frame(recording: Recording) -> tuple[Array, Array]:
 
 
 def retarget(recording: Recording, rig: Rig) -> Pose:
-    """Every captured frame on `rig`.
+    """Move every captured frame to `rig`.
 
     A limb of ours turns as the captured one does, from a rest pose brought into line with the capture's own rest pose.
     The root's path is scaled by the length of the legs. A joint that the capture lacks keeps its parent's orientation.
@@ -84,7 +84,7 @@ def retarget(recording: Recording, rig: Rig) -> Pose:
 
 
 def resample(pose: Pose, fps: float, seconds: Array) -> Pose:
-    """The pose at arbitrary instants, between frames by mixing the two rotations about them.
+    """Return the pose at arbitrary instants, between frames by mixing the two rotations about them.
 
     Past its end the motion runs backwards and then forwards again, so that it has no seam.
     """
@@ -106,7 +106,7 @@ def resample(pose: Pose, fps: float, seconds: Array) -> Pose:
 
 
 def longest_sound_run(pose: Pose, rig: Rig, fps: float) -> slice:
-    """The longest run of frames in which nothing moves faster than people do, and nobody hangs in the air.
+    """Find the longest run of frames in which nothing moves faster than people do, and nobody hangs in the air.
 
     Every recording of the CMU archive begins with one frame of the calibration pose, and some have frames in which the
     whole body flips over: there a joint covers a metre between two frames, or the lowest flesh is far off the floor.

@@ -68,7 +68,7 @@ _LOW, _HIGH = np.moveaxis(np.array([LIMITS.get(_kind(joint), _FREE) for joint in
 
 
 def rotation_about(axis: int, radians: Array) -> Array:
-    """(...) angles to (..., 3, 3) rotations about x (0), y (1) or z (2)."""
+    """Turn (...) angles into (..., 3, 3) rotations about x (0), y (1) or z (2)."""
     radians = np.asarray(radians, dtype=float)
     cos, sin = np.cos(radians), np.sin(radians)
     i, j = (axis + 1) % 3, (axis + 2) % 3
@@ -80,7 +80,7 @@ def rotation_about(axis: int, radians: Array) -> Array:
 
 
 def within_limits(angles: Array) -> Array:
-    """(T, 21, 3) degrees, brought smoothly within `LIMITS`: a joint slows down at its end instead of stopping dead.
+    """Return (T, 21, 3) degrees, brought smoothly within `LIMITS`: a joint slows down towards its end.
 
     The pelvis, which is where the body is, has no limits.
     """
@@ -90,7 +90,7 @@ def within_limits(angles: Array) -> Array:
 
 
 def local_rotations(angles: Array) -> Array:
-    """Anatomical angles (T, 21, 3) in degrees - flexion, abduction, twist - to local rotations (T, 21, 3, 3).
+    """Turn anatomical angles (T, 21, 3) in degrees - flexion, abduction, twist - to local rotations (T, 21, 3, 3).
 
     R = Rx(flexion) Rz(abduction) Ry(twist): flexion outermost, so that a hip or shoulder may flex past 90 degrees.
     """
@@ -99,7 +99,7 @@ def local_rotations(angles: Array) -> Array:
 
 
 def anatomical_angles(local: Array) -> Array:
-    """The inverse of `local_rotations` for abductions below 90 degrees: (T, 21, 3, 3) to degrees (T, 21, 3)."""
+    """Invert `local_rotations` for abductions below 90 degrees: (T, 21, 3, 3) to degrees (T, 21, 3)."""
     abduction = np.arcsin(np.clip(-local[..., 0, 1], -1, 1))
     flexion = np.arctan2(local[..., 2, 1], local[..., 1, 1])
     twist = np.arctan2(local[..., 0, 2], local[..., 0, 0])
@@ -120,11 +120,11 @@ class Pose:
         return Pose(self.root[frames], self.rotation[frames])
 
     def moved(self, shift: Array) -> Pose:
-        """The same pose displaced by (T, 3) or (3,) metres."""
+        """Return the same pose displaced by (T, 3) or (3,) metres."""
         return Pose(self.root + shift, self.rotation)
 
     def turned(self, yaw: float, about: Array, to: Array) -> Pose:
-        """The same pose turned about the vertical by `yaw` radians; the point `about` comes to lie at `to`."""
+        """Return the same pose turned about the vertical by `yaw` radians; the point `about` comes to lie at `to`."""
         turn = rotation_about(1, np.array(yaw))
         rotation = self.rotation.copy()
         rotation[:, PELVIS] = turn @ rotation[:, PELVIS]
@@ -149,7 +149,7 @@ class Rig:
     heel_radius: float
 
     def legs_within_limits(self, pose: Pose) -> Pose:
-        """The same pose with hips, knees and ankles clipped to `LIMITS`, then raised where it would sink in the floor.
+        """Return the same pose with hips, knees and ankles clipped to `LIMITS`, raised where it sinks into the floor.
 
         Inverse kinematics knows no limits; the motions are made so that this seldom has anything to do.
         """
@@ -162,7 +162,7 @@ class Rig:
         return self.above_floor(Pose(pose.root, rotation))
 
     def above_floor(self, pose: Pose) -> Pose:
-        """The same pose, raised where it would sink into the floor."""
+        """Return the same pose, raised where it would sink into the floor."""
         shift = np.zeros((len(pose), 3))
         shift[:, 1] = np.maximum(-self.lowest(pose), 0)
         return pose.moved(shift)
@@ -185,12 +185,12 @@ class Rig:
 
     @property
     def ankle_height(self) -> float:
-        """Ankle above the floor when the foot is flat."""
+        """Return the height of the ankle above the floor when the foot is flat."""
         return float(self.heel_radius - self.heel[1])
 
     @property
     def ball(self) -> Array:
-        """(3,) the ball of the foot in the ankle's frame."""
+        """Return (3,) the ball of the foot in the ankle's frame."""
         return self.offset[INDEX["left_toe"]]
 
     @property
@@ -199,11 +199,11 @@ class Rig:
 
     @property
     def standing(self) -> float:
-        """Height of the pelvis when the legs are straight."""
+        """Return the height of the pelvis when the legs are straight."""
         return self.thigh + self.shin + self.ankle_height
 
     def forward(self, pose: Pose) -> tuple[Array, Array]:
-        """Forward kinematics: positions (T, 21, 3) and orientations (T, 21, 3, 3) in the world."""
+        """Compute forward kinematics: positions (T, 21, 3) and orientations (T, 21, 3, 3) in the world."""
         position = np.empty((len(pose), len(JOINTS), 3))
         orientation = np.empty((len(pose), len(JOINTS), 3, 3))
         for joint, parent in enumerate(PARENTS):
@@ -215,7 +215,7 @@ class Rig:
         return position, orientation
 
     def lowest(self, pose: Pose) -> Array:
-        """(T,) metres: how high the lowest flesh is above the floor (negative: under it)."""
+        """Return (T,) metres: how high the lowest flesh is above the floor (negative: under it)."""
         position, orientation = self.forward(pose)
         tips = position[:, TIP_JOINTS] + np.einsum("tjab,jb->tja", orientation[:, TIP_JOINTS], self.tip)
         ankles = [INDEX["left_ankle"], INDEX["right_ankle"]]
@@ -228,7 +228,7 @@ TIP_JOINTS = [INDEX[name] for name in ("head", "left_wrist", "right_wrist", "lef
 
 
 def limb_rotations(root: Array, target: Array, upper: float, lower: float, pole: Array, bends: float) -> tuple:
-    """Two bones that reach from `root` to `target`, the middle joint towards `pole`.
+    """Place two bones that reach from `root` to `target`, the middle joint towards `pole`.
 
     root, target, pole  (T, 3), world; upper, lower  bone lengths, metres
     bends               +1 a knee (the lower bone folds to -z), -1 an elbow (to +z)

@@ -87,7 +87,7 @@ class Backdrop:
         self._kinds = torch.tensor(kinds, dtype=torch.int32, device=self.device)
 
     def layer(self, camera: Camera) -> Layer:
-        """The scene as len(camera) cameras see it."""
+        """Return the scene as len(camera) cameras see it."""
         count, pixels = len(camera.rotation), self.rays.width * self.rays.height
         turn, eye = self._tensor(camera.rotation), self._tensor(camera.centre)
         x, y = self.rays.grid

@@ -19,7 +19,7 @@ def dot(a: Vector, b: Vector) -> Tensor:
 
 
 def cone_table(ends: Tensor, radius: Tensor) -> Tensor:
-    """What the ray test needs to know of N round cones: (10, N) from ends (N, 2, 3) and radius (N, 2).
+    """Precompute what the ray test needs to know of N round cones: (10, N) from ends (N, 2, 3) and radius (N, 2).
 
     Rows: first end (3), axis to the second (3), first radius, difference of radii, |axis|^2, |axis|^2 - difference^2.
     """
@@ -30,7 +30,7 @@ def cone_table(ends: Tensor, radius: Tensor) -> Tensor:
 
 
 def cast_cones(cones: Tensor, direction: Vector, origin: Vector | None = None) -> tuple[Tensor, Tensor]:
-    """First entry of each ray into its round cone.
+    """Find the first entry of each ray into its round cone.
 
     cones      (10, N) columns of `cone_table`, one a ray
     direction  three (N,); origin three (N,), by default the zero point
@@ -70,7 +70,7 @@ def cast_cones(cones: Tensor, direction: Vector, origin: Vector | None = None) -
 
 
 def cone_normals(cones: Tensor, point: Vector, s: Tensor) -> Vector:
-    """Outward unit normals where `cast_cones` touched: away from the centre of the ball that is touched."""
+    """Return outward unit normals where `cast_cones` touched: away from the centre of the ball that is touched."""
     ax, ay, az, vx, vy, vz, *_ = cones
     x, y, z = point[0] - ax - s * vx, point[1] - ay - s * vy, point[2] - az - s * vz
     scale = torch.rsqrt((x * x + y * y + z * z).clamp_min(1e-12))
@@ -78,12 +78,12 @@ def cone_normals(cones: Tensor, point: Vector, s: Tensor) -> Vector:
 
 
 def box_table(centre: Tensor, half: Tensor, axes: Tensor) -> Tensor:
-    """(15, N) of N boxes: centre (N, 3), half sizes (N, 3), axes (N, 3, 3) whose rows are the box's own x, y, z."""
+    """Return (15, N) of N boxes: centre (N, 3), half sizes (N, 3), axes (N, 3, 3), the box's own x, y, z as rows."""
     return torch.cat([centre.T, half.T, axes.reshape(-1, 9).T])
 
 
 def cast_boxes(boxes: Tensor, direction: Vector, origin: Vector | None = None) -> tuple[Tensor, Tensor]:
-    """First entry of each ray into its box: t (N,), inf for a miss or from inside, and the face's axis (N,) in 0..2."""
+    """Find the entry of each ray into its box: t (N,), inf for a miss or from inside, and the face's axis (N,)."""
     cx, cy, cz, hx, hy, hz, *axes = boxes
     zero = torch.zeros_like(cx)
     ox, oy, oz = (zero, zero, zero) if origin is None else origin
@@ -93,9 +93,9 @@ def cast_boxes(boxes: Tensor, direction: Vector, origin: Vector | None = None) -
         axis = (axes[3 * index], axes[3 * index + 1], axes[3 * index + 2])
         o, d = dot(axis, start), dot(axis, direction)
         d = torch.where(d.abs() < 1e-9, torch.full_like(d, 1e-9), d)
-        middle, reach = -o / d, (half / d).abs()
-        face = torch.where(middle - reach > enter, torch.full_like(face, index), face)
-        enter, leave = torch.maximum(enter, middle - reach), torch.minimum(leave, middle + reach)
+        middle, extent = -o / d, (half / d).abs()
+        face = torch.where(middle - extent > enter, torch.full_like(face, index), face)
+        enter, leave = torch.maximum(enter, middle - extent), torch.minimum(leave, middle + extent)
     hit = (enter <= leave) & (enter > NEAR)
     return torch.where(hit, enter, torch.full_like(enter, torch.inf)), face.to(torch.int32)
 
@@ -103,7 +103,7 @@ def cast_boxes(boxes: Tensor, direction: Vector, origin: Vector | None = None) -
 def leave_room(
     low: Vector, high: Vector, direction: Sequence[Tensor], origin: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Where rays from inside leave an axis-parallel room: t (N,) and the face (N,): 2 axis + (1 for the upper one)."""
+    """Find where rays from inside leave an axis-parallel room: t (N,) and face (N,), 2 axis + (1 for the upper)."""
     # Of an axis' two walls one lies behind and the other ahead; along a wall the quotients are minus and plus infinity.
     x, y, z = (torch.maximum((a - o) / d, (b - o) / d) for a, b, o, d in zip(low, high, origin, direction, strict=True))
     least = torch.minimum(torch.minimum(x, y), z)
@@ -113,7 +113,7 @@ def leave_room(
 
 
 def angular_bounds(centre: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and greatest x/z and y/z (..., 2) of balls (..., 3) in the camera frame; meaningless where z <= radius."""
+    """Return least and greatest x/z and y/z (..., 2) of balls (..., 3), camera frame; meaningless where z <= radius."""
     z = centre[..., 2:]
     across = centre[..., :2]
     distance = torch.sqrt(across**2 + z**2)

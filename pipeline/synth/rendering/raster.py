@@ -34,7 +34,7 @@ class Candidates:
 
 
 def candidates(bounds: Tensor, frames: int, width: int, height: int) -> Candidates:
-    """Every pixel of the rectangles `bounds` (frames * n, 4): left, top, right, bottom, ends excluded."""
+    """Return every pixel of the rectangles `bounds` (frames * n, 4): left, top, right, bottom, ends excluded."""
     size = (bounds[:, 2:] - bounds[:, :2]).clamp_min(0)
     area = size[:, 0] * size[:, 1]
     item = torch.repeat_interleave(torch.arange(len(bounds), device=bounds.device, dtype=torch.int32), area)
@@ -64,7 +64,7 @@ def keep_nearest(depth: Tensor, pixel: Tensor, t: Tensor) -> Tensor:
 
 
 def one_of_each(number: Tensor, limit: int) -> Tensor:
-    """(K,) indices into `number` (M,), 0 <= number < limit, that name each number that occurs exactly once."""
+    """Return (K,) indices into `number` (M,), 0 <= number < limit, that name each number that occurs exactly once."""
     order = torch.arange(len(number), device=number.device, dtype=torch.int32)
     last = torch.empty(limit, dtype=torch.int32, device=number.device)
     last.index_copy_(0, number.to(torch.int64), order)  # whichever is written last, one is
@@ -72,12 +72,12 @@ def one_of_each(number: Tensor, limit: int) -> Tensor:
 
 
 def image_bounds(ends: Tensor, radius: Tensor, width: int, height: int, intrinsics: tuple[float, ...]) -> Tensor:
-    """Pixel rectangles (N, 4) int64 - left, top, right, bottom, ends excluded - that hold N hulls of balls.
+    """Return pixel rectangles (N, 4) int64 - left, top, right, bottom, ends excluded - that hold N hulls of balls.
 
     ends  (N, K, 3) the balls' centres, camera frame; radius (N, K)
     The image of a ball is bounded by the planes through the camera that touch it; a hull's by those of its balls.
-    A hull that reaches behind the camera is bounded, with a pixel to spare, by the box about it along the camera's
-    axes: where a side of the box does not reach across the axis of sight, its farthest point is seen innermost.
+    A hull that extends behind the camera is bounded, with a pixel to spare, by the box about it along the camera's
+    axes: where a side of the box does not lie across the axis of sight, its farthest point is seen innermost.
     Empty (right <= left) when out of sight.
     """
     low, high = geometry.angular_bounds(ends, radius)

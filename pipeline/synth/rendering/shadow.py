@@ -1,4 +1,4 @@
-"""The lamp: who stands in whose shadow, looked up in depth maps drawn from where the light comes."""
+"""The lamp: which points lie in shadow, looked up in depth maps drawn from where the light comes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ShadowMap:
         self.flat, self.size, self.corner, self.half = depth.reshape(-1), depth.shape[-1], corner, half
 
     def lit(self, frame: Tensor | None, u: Tensor, v: Tensor, along: Tensor) -> Tensor:
-        """(N,) 0..1, how much of the lamp reaches points (u, v, along) in the light's frame; four texels vote.
+        """Return (N,) 0..1, the share of light at points (u, v, along) in the light's frame; four texels vote.
 
         frame  (N,) int32 which map; None: the first. Points beyond a map are lit.
         """
@@ -67,12 +67,12 @@ class Lamp:
         self.static = self._static(scene)
 
     def ambient(self, upward: Tensor) -> Tensor:
-        """(3, N) light from all round on surfaces whose unit normals have this upward part."""
+        """Return (3, N) light from all round on surfaces whose unit normals have this upward part."""
         share = upward * 0.5 + 0.5
         return torch.addcmul(self._below, self._above - self._below, share)
 
     def moving(self, crowd: Crowd) -> ShadowMap:
-        """The maps of everybody near the subject, one a frame."""
+        """Draw the maps of everybody near the subject, one a frame."""
         subject = crowd.ends[:, crowd.owner == 0].mean(axis=(1, 2))
         corner = subject @ self.frame[:2].T - self.MOVING_HALF
         depth = self._cones(crowd.ends, crowd.radius, corner, self.MOVING_SIZE, self.MOVING_HALF)

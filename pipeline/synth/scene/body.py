@@ -36,7 +36,7 @@ class Subject:
 
     @classmethod
     def draw(cls, name: str, rng: Rng, height: tuple[float, float], girth: tuple[float, float]) -> Subject:
-        """A person whose proportions are random within `height` and `girth`."""
+        """Draw a person whose proportions are random within `height` and `girth`."""
         return cls(
             name=name,
             height=between(rng, height),
@@ -72,13 +72,13 @@ class Body:
     part: tuple[str, ...]
 
     def cones(self, pose: Pose) -> tuple[Array, Array]:
-        """World ends (T, P, 2, 3) of every round cone and the orientation (T, P, 3, 3) its texture follows."""
+        """Return world ends (T, P, 2, 3) of every round cone and the orientation (T, P, 3, 3) its texture follows."""
         position, orientation = self.rig.forward(pose)
         ends = position[:, self.frame] + np.einsum("tpeab,peb->tpea", orientation[:, self.frame], self.end)
         return ends, orientation[:, self.frame[:, 0]]
 
     def landmarks(self, pose: Pose, which: tuple[Landmark, ...]) -> Array:
-        """World positions (T, J, 3) of landmarks."""
+        """Return world positions (T, J, 3) of landmarks."""
         position, orientation = self.rig.forward(pose)
         joint = [INDEX[mark.joint] for mark in which]
         scale = self.subject.height / 1.75
@@ -86,11 +86,11 @@ class Body:
         return position[:, joint] + np.einsum("tjab,jb->tja", orientation[:, joint], offset)
 
     def owned(self, which: tuple[Landmark, ...]) -> Array:
-        """(J, P) bool: the cones that are a landmark's own body part."""
+        """Return (J, P) bool: the cones that are a landmark's own body part."""
         return np.array([[part in mark.own for part in self.part] for mark in which])
 
     def depth_within(self, which: tuple[Landmark, ...]) -> Array:
-        """(J,) metres: how far inside its own body part a landmark can lie."""
+        """Return (J,) metres: how far inside its own body part a landmark can lie."""
         widest = self.radius.max(axis=1)
         surface = np.array([mark.surface for mark in which])
         inside = np.array([widest[own].max() for own in self.owned(which)])
@@ -160,7 +160,7 @@ H36M_LANDMARKS: tuple[Landmark, ...] = (
 
 
 def build_rig(subject: Subject) -> Rig:
-    """The skeleton of a subject: shares of stature times the subject's proportions."""
+    """Build the skeleton of a subject: shares of stature times the subject's proportions."""
     unit = subject.height / 1.75
     leg, arm, wide = unit * subject.legs, unit * subject.arms, unit * subject.shoulders
     trunk = unit * (1 - 0.52 * (subject.legs - 1) / 0.48)  # long legs, short trunk: stature stays
@@ -198,7 +198,7 @@ def build_rig(subject: Subject) -> Rig:
 
 
 def build_body(subject: Subject) -> Body:
-    """The round cones of a subject, about thirty."""
+    """Build the round cones of a subject, about thirty."""
     rig = build_rig(subject)
     unit = subject.height / 1.75
     rows: list[tuple] = []

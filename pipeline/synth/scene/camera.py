@@ -39,25 +39,27 @@ class Camera:
         return Camera(self.width, self.height, *self.intrinsics, self.rotation[frames], self.translation[frames])
 
     def to_camera(self, world: Array) -> Array:
-        """(T, ..., 3) world to camera frame, metres."""
+        """Transform (T, ..., 3) from the world to camera frame, metres."""
         shape = world.shape
         moved = world.reshape(shape[0], -1, 3) @ self.rotation.swapaxes(-1, -2) + self.translation[:, None]
         return moved.reshape(shape)
 
     def project(self, points: Array) -> Array:
-        """(..., 3) camera frame to (..., 2) pixels; NaN for what is not in front of the camera."""
+        """Project (..., 3) in the camera frame to (..., 2) pixels; NaN for what is not in front of the camera."""
         z = np.where(points[..., 2] > 1e-6, points[..., 2], np.nan)
         return np.stack([self.fx * points[..., 0] / z + self.cx, self.fy * points[..., 1] / z + self.cy], axis=-1)
 
     @property
     def centre(self) -> Array:
-        """(T, 3) where it is in the world."""
+        """Return (T, 3) where it is in the world."""
         return -np.einsum("tba,tb->ta", self.rotation, self.translation)
 
 
 def look_at(eye: Array, target: Array, roll: Array) -> tuple[Array, Array]:
-    """Rotation (T, 3, 3) and translation (T, 3) of a camera at `eye` (T, 3) that looks at `target` (T, 3), turned about
-    its axis by `roll` (T,) radians."""
+    """Return rotation (T, 3, 3) and translation (T, 3) of a camera at `eye` (T, 3) that looks at `target` (T, 3).
+
+    It is turned about its axis by `roll` (T,) radians.
+    """
     ahead = target - eye
     ahead = ahead / np.linalg.norm(ahead, axis=-1, keepdims=True)
     right = np.cross(ahead, np.broadcast_to([0.0, 1.0, 0.0], ahead.shape))

@@ -31,7 +31,7 @@ _CLOTH = ("plain", "plain", "plain", "noise", "stripes", "pinstripes", "checks",
 def hue(
     rng: Rng, saturation: tuple[float, float], value: tuple[float, float], avoid: tuple[float, float] = (2, 2)
 ) -> Colour:
-    """A random colour; hues between the two of `avoid` are not taken."""
+    """Draw a random colour; hues between the two of `avoid` are not taken."""
     hue = rng.random()
     while avoid[0] < hue < avoid[1]:
         hue = rng.random()
@@ -47,7 +47,7 @@ def like(rng: Rng, colour: Colour, spread: float = 0.12) -> Colour:
 
 
 def dress(rng: Rng, kind: str) -> tuple[Material, ...]:
-    """Skin, hair, top, bottom, shoe and eye materials of one person, in the order of `body.MATERIALS`."""
+    """Draw skin, hair, top, bottom, shoe and eye materials of one person, in the order of `body.MATERIALS`."""
     avoid = (0.2, 0.5) if kind == "greenscreen" else (2.0, 2.0)
     vivid = (0.5, 0.95) if kind == "gym" else (0.1, 0.75)
 
@@ -86,7 +86,7 @@ def _lamp(rng: Rng, height: tuple[float, float], strength: tuple[float, float], 
 def _along_walls(
     rng: Rng, half: tuple[float, float], count: int, kinds: tuple[int, ...], tall: tuple[float, float]
 ) -> list[Box]:
-    """Furniture against the four walls of a room that reaches from -half to +half."""
+    """Furniture against the four walls of a room that extends from -half to +half."""
     boxes = []
     for _ in range(count):
         side = int(rng.integers(4))

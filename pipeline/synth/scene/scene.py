@@ -35,7 +35,7 @@ class Box:
 
     @property
     def axes(self) -> Array:
-        """(3, 3) rows: its own x, y, z in the world."""
+        """Return (3, 3) rows: its own x, y, z in the world."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return np.array([(cos, 0, -sin), (0, 1, 0), (sin, 0, cos)])
 
@@ -69,13 +69,12 @@ class Scene:
     sky: int = 0
 
     def adding(self, boxes: tuple[Box, ...], materials: tuple[Material, ...]) -> Scene:
-        """The same scene with more boxes, whose materials count from 0 in `materials`."""
+        """Return the same scene with more boxes, whose materials count from 0 in `materials`."""
         moved = tuple(replace(box, material=box.material + len(self.materials)) for box in boxes)
         return replace(self, boxes=self.boxes + moved, materials=self.materials + materials)
 
     def clear(self, eye: Array, target: Array, width: float) -> Scene:
-        """The same scene without the boxes and poles that stand within `width` metres of the line of sight, or about
-        the camera."""
+        """Return the same scene without boxes and poles within `width` metres of the line of sight or the camera."""
 
         def away(centre: Array, size: float) -> bool:
             line, point = (target - eye)[[0, 2]], (centre - eye)[[0, 2]]

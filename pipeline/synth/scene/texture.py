@@ -151,7 +151,7 @@ class Wardrobe:
         self.glow = torch.tensor([material.glow for material in materials], dtype=torch.float32, device=device)
 
     def reflectance(self, material: Tensor, u: Tensor, v: Tensor, footprint: Tensor, smooth: bool = True) -> Tensor:
-        """Linear reflectance (3, N) where surfaces of `material` (N,) int32 are met.
+        """Return linear reflectance (3, N) where surfaces of `material` (N,) int32 are met.
 
         u, v       (N,) metres on the surface
         footprint  (N,) metres that a pixel covers there: picks the mip level

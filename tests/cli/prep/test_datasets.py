@@ -53,9 +53,9 @@ def test_an_archive_becomes_a_store_that_holds_its_truth(name, quick, tmp_path):
     joints = [joint for joint in range(17) if name != "3dpw" or joint != 10]
     seen = view(0, sizes[name]).see(walk(2))
     np.testing.assert_allclose(pose[first.start : first.start + 2][:, joints], seen[:, joints], atol=1e-4)
-    told = store.attributes["ground_truth"]
-    assert told["problems"] == []
-    assert told["median"]["reprojection"] < 0.1
+    found = store.attributes["ground_truth"]
+    assert found["problems"] == []
+    assert found["median"]["reprojection"] < 0.1
     assert first.split == "test"
 
 

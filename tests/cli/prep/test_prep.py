@@ -139,7 +139,7 @@ def test_a_truncated_video_gives_the_frames_there_are_and_counts_the_rest(trial,
         (["--detector", "rtmdet-nanno"], "did you mean rtmdet-nano"),
         (["--uadd", "papr"], "there are all, paper"),
         (["--device", "cuda:9"], "--device"),
-        (["--fps", "1000"], "asks for more than there are"),
+        (["--fps", "1000"], "is more than there are"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_2(clip, tmp_path, arguments, message):

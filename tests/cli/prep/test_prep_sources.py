@@ -122,7 +122,7 @@ def test_sources_with_too_few_frames_a_second_are_counted(odd):
     result = prep(odd, "--fps", 60, "--out", "x.zarr", "--dry-run")
     assert result.exit_code == 2
     last = result.stderr.splitlines()[-1]
-    assert "asks for more than there are, and 4 more of 5 sources" in last
+    assert "is more than there are, and 4 more of 5 sources" in last
 
 
 def test_where_nothing_can_be_read_every_reason_is_given_and_nothing_written(odd, tmp_path):

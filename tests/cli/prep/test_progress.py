@@ -1,4 +1,4 @@
-"""cli/prep/progress.py and cli/prep/report.py: what whoever watches sees, on a terminal, in a log and in a script."""
+"""cli/prep/progress.py and cli/prep/report.py: what a user sees, on a terminal, in a log and in a script."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_on_a_terminal_there_is_a_bar_and_a_line_a_worker():
         progress.begin(1000, 200)
         progress.frames(3, 40)
         progress.workers(VIEWS)
-        progress.say("worker 7 died")
+        progress.message("worker 7 died")
     shown = out.getvalue()
     assert "240/1000" in shown
     assert "worker 7 died" in shown
@@ -71,7 +71,7 @@ def test_for_scripts_there_is_one_json_line_a_shard_and_nothing_else(capsys):
         progress.frames(0, 10)
         progress.done(result(0, worker=4))
         progress.done(ShardFailure(1, "no luck", 3, ("worker 1 on beta",)))
-        progress.say("worker 1 died")
+        progress.message("worker 1 died")
     begin, shard, failed, note = map(json.loads, capsys.readouterr().out.splitlines())
     assert begin["event"] == "begin"
     assert (shard["event"], shard["shard"], shard["worker"], shard["seconds"]["depth"]) == ("shard", 0, 4, 1.5)

@@ -24,7 +24,7 @@ from ...fakes.video import write_video
 
 
 def write_checkpoint(folder: Path, name: str) -> None:
-    """Seeded weights in OpenMMLab's layout; a detector's find somebody everywhere."""
+    """Seeded weights in OpenMMLab's layout; a detector's find a person everywhere."""
     config = openmmlab.read_config(MODELS[name].config)
     state = openmmlab.build(config, "mmdet" if MODELS[name].kind == "detector" else "mmpose", seed=1).state_dict()
     for key in state:

@@ -84,10 +84,10 @@ def test_recorded_motion_is_said_to_be_recorded(shared_data, tmp_path):
     result = prep(*call, *TRUE, "--mocap", shared_data / "cmu_mocap", "--cache", tmp_path / "c", "--out", out)
     assert result.exit_code == 0, result.output
     store = FeatureStore.open(out)
-    told = {id: about["truth"]["motion"] for id, about in store.configuration["sequences"].items()}
-    assert set(told.values()) == {"recorded", "procedural"}
+    motions = {id: about["truth"]["motion"] for id, about in store.configuration["sequences"].items()}
+    assert set(motions.values()) == {"recorded", "procedural"}
     for row in store.sequences:
-        assert (told[row.id] == "recorded") == row.action.startswith("cmu:train/")
+        assert (motions[row.id] == "recorded") == row.action.startswith("cmu:train/")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def prep(*arguments: object, **environment: str):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "said"),
     [
         pytest.param(["--gpus", "2"], "no GPU was found on this machine", marks=NO_GPU),
         pytest.param(["--executor", "ray"], "no GPU was found on this machine", marks=NO_GPU),
@@ -40,8 +40,8 @@ def prep(*arguments: object, **environment: str):
         (["--calibrate"], "--dry-run"),
     ],
 )
-def test_what_cannot_be_had_is_one_line_and_exit_2(clip, tmp_path, asked, said):
-    result = prep(clip, "--out", tmp_path / "x.zarr", "--weights", "random", *asked)
+def test_what_cannot_be_had_is_one_line_and_exit_2(clip, tmp_path, options, said):
+    result = prep(clip, "--out", tmp_path / "x.zarr", "--weights", "random", *options)
     assert result.exit_code == 2
     assert said in result.output
     assert not (tmp_path / "x.zarr").exists()
@@ -54,7 +54,7 @@ def test_more_gpus_than_there_are_says_how_many_there_are(clip, tmp_path, monkey
     assert "--gpus 4 is more than the 3 there are on this machine" in result.output
 
 
-def test_an_address_in_the_environment_is_taken_and_nobody_answering_is_said(clip, tmp_path, monkeypatch):
+def test_an_address_in_the_environment_is_taken_and_one_without_a_cluster_is_an_error(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module.ray_module(), "is_initialized", lambda: False)
     result = prep(clip, "--out", tmp_path / "x.zarr", "--gpus", "0", RAY_ADDRESS="127.0.0.1:9")
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""lifters/data/batches.py: mirrored windows, and answers to both of two mirrored questions."""
+"""lifters/data/batches.py: mirrored windows, and predictions of both of two mirrored inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_flipped_windows_are_the_mirrored_world_and_flipping_twice_is_nothing():
     assert torch.equal(once.mask[0, 0, 1], batch.mask[0, 0, 4])
 
 
-def test_the_flip_test_gives_a_mirrored_answer_to_a_mirrored_question():
+def test_the_flip_test_gives_a_mirrored_pose_for_mirrored_inputs():
     inputs, model = Inputs("uadd"), build("simple_baseline", 6, 3, width=16).eval()
     given = torch.randn(4, 3, 17, 6)
     ours, mirrored = (predict(model, x, inputs, flip=True) for x in (given, inputs.flip(given)))

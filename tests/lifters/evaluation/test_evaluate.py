@@ -1,4 +1,4 @@
-"""lifters/evaluation/evaluate.py: what a trained lifter answers for whole stores, and the figures made of it."""
+"""lifters/evaluation/evaluate.py: what a trained lifter predicts for whole stores, and the figures made of it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def by_hand(model: Lifter, store: FeatureStore, inputs: Inputs, flip: bool) -> np.ndarray:
     """(F, 17, 3): a frame at a time, its window cut out with NumPy; NaN where the frame is not valid."""
-    answers = np.full((store.frames, 17, 3), np.nan, dtype=np.float32)
+    poses = np.full((store.frames, 17, 3), np.nan, dtype=np.float32)
     half = model.window // 2
     fields = {name: store.read(name) for name in inputs.fields}
     for row in store.sequences:
@@ -55,16 +55,16 @@ def by_hand(model: Lifter, store: FeatureStore, inputs: Inputs, flip: bool) -> n
             batch["frame_size"] = np.array([[row.width, row.height]], dtype=np.float32)
             given, _ = inputs(batch)
             with torch.no_grad():
-                answer = model(given)
+                pose = model(given)
                 if flip:
                     mirrored = model(inputs.flip(given))[..., H36M_17.flip, :] * torch.tensor([-1, 1, 1])
-                    answer = (answer + mirrored) / 2
-            answers[frame] = answer[0, 0]
-    return answers
+                    pose = (pose + mirrored) / 2
+            poses[frame] = pose[0, 0]
+    return poses
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_every_valid_frame_is_answered_as_its_window_alone_would_be(store: FeatureStore, flip: bool):
+def test_every_valid_frame_is_predicted_as_its_window_alone_would_be(store: FeatureStore, flip: bool):
     inputs = Inputs("uadd")
     model = build("video_pose3d", 6, 9, width=8).eval()
     found = predictions(model, store, inputs, flip=flip, batch=16)
@@ -77,7 +77,7 @@ def test_every_valid_frame_is_answered_as_its_window_alone_would_be(store: Featu
     assert all(starts[row] <= frame < starts[row + 1] for frame, row in zip(found.frame, found.row, strict=True))
 
 
-def test_a_causal_lifter_answers_the_last_frame_of_its_window(store: FeatureStore):
+def test_a_causal_lifter_predicts_the_last_frame_of_its_window(store: FeatureStore):
     inputs = Inputs("xy")
     model = build("video_pose3d", 2, 9, width=8, causal=True).eval()
     found = predictions(model, store, inputs, flip=False)
@@ -87,7 +87,7 @@ def test_a_causal_lifter_answers_the_last_frame_of_its_window(store: FeatureStor
         torch.testing.assert_close(found.pose[list(found.frame).index(40)], model(given)[0, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_lifter_of_whole_windows_answers_every_valid_frame_with_the_mean_of_its_windows(store: FeatureStore):
+def test_a_lifter_of_whole_windows_predicts_every_valid_frame_as_the_mean_of_its_windows(store: FeatureStore):
     inputs = Inputs("uadd")
     model = build("dstformer", 6, 9, width=16, representation_width=16, depth=1).eval()
     found = predictions(model, store, inputs, flip=False, batch=45)
@@ -101,18 +101,18 @@ def test_a_lifter_of_whole_windows_answers_every_valid_frame_with_the_mean_of_it
             batch = {name: values[clipped][None] for name, values in fields.items()}
             given, _ = inputs({**batch, "frame_size": np.array([[1000, 1000]], dtype=np.float32)})
             with torch.no_grad():
-                answer = model(given)[0].numpy()
-            total[window[inside]] += answer[inside]
+                pose = model(given)[0].numpy()
+            total[window[inside]] += pose[inside]
             count[window[inside]] += 1
     assert found.frame.tolist() == [f for f in range(store.frames) if f not in BAD]
     np.testing.assert_allclose(found.pose.numpy(), (total / count[:, None, None])[found.frame], rtol=1e-4, atol=1e-4)
 
 
-def test_figures_are_those_of_the_frames_answered_and_groups_are_their_parts(run: Run, store: FeatureStore):
+def test_figures_are_those_of_the_frames_predicted_and_groups_are_their_parts(run: Run, store: FeatureStore):
     (result,) = evaluate(run, [store.url], device="cpu")
-    answers = by_hand(run.model(), store, run.inputs, flip=True)
+    poses = by_hand(run.model(), store, run.inputs, flip=True)
     target = store.read("target/pose3d")
-    p, g = answers - answers[:, :1], target - target[:, :1]
+    p, g = poses - poses[:, :1], target - target[:, :1]
     error = 1000 * np.linalg.norm(p - g, axis=-1)
     assert result.frames == store.frames - len(BAD)
     assert result.left_out == len(BAD)
@@ -131,9 +131,9 @@ def test_figures_are_those_of_the_frames_answered_and_groups_are_their_parts(run
 def test_velocity_is_of_neighbours_only(run: Run, store: FeatureStore):
     """Neither over the end of a sequence nor over a frame in which nobody was found."""
     (result,) = evaluate(run, [store.url], device="cpu")
-    answers = by_hand(run.model(), store, run.inputs, flip=True)
+    poses = by_hand(run.model(), store, run.inputs, flip=True)
     target = store.read("target/pose3d")
-    p, g = answers - answers[:, :1], target - target[:, :1]
+    p, g = poses - poses[:, :1], target - target[:, :1]
     ends = set(np.cumsum(LENGTHS).tolist())
     steps = [
         np.linalg.norm((p[f] - p[f - 1]) - (g[f] - g[f - 1]), axis=-1)
@@ -143,7 +143,7 @@ def test_velocity_is_of_neighbours_only(run: Run, store: FeatureStore):
     assert result.measures["mpjve"] == pytest.approx(1000 * np.mean(steps), rel=1e-4)
 
 
-def test_the_14_joints_of_3dhp_alone_count_where_asked(run: Run, store: FeatureStore):
+def test_the_14_joints_of_3dhp_alone_count_where_chosen(run: Run, store: FeatureStore):
     (result,) = evaluate(run, [store.url], device="cpu", joints="3dhp14")
     assert list(result.by["joint"]) == [H36M_17.joints[j] for j in JOINTS_3DHP_14]
     mean = np.mean([values["mpjpe"] for values in result.by["joint"].values()])
@@ -160,7 +160,7 @@ def test_a_limit_takes_every_nth_frame(run: Run, store: FeatureStore):
     json.dumps(result.as_dict(), allow_nan=False)
 
 
-def test_the_split_is_the_one_asked_for_and_a_store_without_it_is_read_whole(run: Run, tmp_path: Path):
+def test_the_split_is_the_one_named_and_a_store_without_it_is_read_whole(run: Run, tmp_path: Path):
     made = people(tmp_path / "a.zarr", lengths=(20, 20))
     assert [r.frames for r in evaluate(run, [made.url], split="test", device="cpu")] == [40]
     assert [r.frames for r in evaluate(run, [made.url], split="train", device="cpu")] == [40]
@@ -196,7 +196,7 @@ def test_stores_that_mean_something_else_are_refused(run: Run, tmp_path: Path):
             next(iter(evaluate(run, [url], device="cpu")))
 
 
-def test_a_run_of_another_lifter_or_representation_than_asked_for_is_refused(run: Run):
+def test_a_run_of_another_lifter_or_representation_than_named_is_refused(run: Run):
     run.expect("simple_baseline", inputs_by_name("uadd"))
     with pytest.raises(InvalidValueError, match="is a simple_baseline, not a poseformer"):
         run.expect("poseformer")

@@ -27,7 +27,7 @@ def made(lengths: list[int], share: float, seed: int):
     pose = target + rng.normal(0, 0.1, target.shape).astype(np.float32)
     target[rng.random(target.shape[:2]) < share] = np.nan
     target[rng.random(len(frame)) < share] = np.nan
-    pose[rng.random(pose.shape[:2]) < share / 30] = np.nan  # an answer that is no number is infinitely wrong
+    pose[rng.random(pose.shape[:2]) < share / 30] = np.nan  # a prediction that is no number is infinitely wrong
     return torch.from_numpy(pose), torch.from_numpy(target), frame, row
 
 

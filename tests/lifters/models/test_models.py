@@ -53,7 +53,7 @@ def test_every_lifter_keeps_the_one_interface_and_learns_with_all_its_weights(na
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_sample_is_answered_alone_whatever_else_is_in_the_batch(name: str):
+def test_a_sample_is_predicted_alone_whatever_else_is_in_the_batch(name: str):
     model = shuffle_weights(small(name)).eval()
     inputs = torch.randn(5, 9, 17, 6)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_a_sample_is_answered_alone_whatever_else_is_in_the_batch(name: str):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_joint_and_frame_of_the_window_has_a_say_in_the_answer(name: str):
+def test_every_joint_and_frame_of_the_window_changes_the_output(name: str):
     model = shuffle_weights(small(name)).eval()
     inputs = torch.randn(1, 9, 17, 6, requires_grad=True)
     out = model(inputs)

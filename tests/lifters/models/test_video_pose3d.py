@@ -65,7 +65,7 @@ def test_a_causal_model_sees_no_later_frame():
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_without_its_convolutions_a_block_hands_on_the_frame_the_answer_is_about(causal: bool):
+def test_without_its_convolutions_a_block_hands_on_the_frame_that_is_predicted(causal: bool):
     model = shuffle_weights(small("video_pose3d", 3, 27, causal=causal)).eval()
     for block in model.blocks:
         nn.init.zeros_(block.mix_norm.weight)

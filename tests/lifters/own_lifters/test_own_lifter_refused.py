@@ -14,7 +14,7 @@ from auglift.lifters.own_lifters.find import find_lifter
 from auglift.lifters.own_lifters.own_lifter import OwnLifter
 from auglift.lifters.training.checkpoint import LAST, load
 from auglift.lifters.training.setup import Setup, parse_changes
-from auglift.lifters.training.train import Silent, train
+from auglift.lifters.training.train import NoWatcher, train
 from auglift.stores.errors import AugliftError, InvalidValueError, MissingExtraError, MissingFileError
 from tests.fakes.own import TOY, toy_with, write
 from tests.fakes.people import people
@@ -123,8 +123,8 @@ def test_trying_a_batch_leaves_weights_and_statistics_as_they_were(store: str, t
 def test_weights_that_are_not_used_are_named(store: str, tmp_path: Path):
     source = TOY.replace("self.head = ", "self.spare = nn.Linear(3, 4)\n        self.head = ")
     said: list[str] = []
-    watcher = Silent()
-    watcher.say = said.append  # type: ignore[method-assign]
+    watcher = NoWatcher()
+    watcher.message = said.append  # type: ignore[method-assign]
     train(
         Setup((store,), f"{write(tmp_path, source=source)}:Toy", window=3, epochs=1, limit=64),
         tmp_path / "run",

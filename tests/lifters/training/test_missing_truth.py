@@ -20,7 +20,7 @@ from auglift.lifters.evaluation.evaluate import evaluate
 from auglift.lifters.inputs import Inputs
 from auglift.lifters.training.checkpoint import BEST, LAST, Run
 from auglift.lifters.training.setup import Setup, parse_changes
-from auglift.lifters.training.train import Silent, train
+from auglift.lifters.training.train import NoWatcher, train
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.format.skeleton import H36M_17
 from auglift.stores.reading.store import FeatureStore
@@ -199,8 +199,8 @@ def test_truth_where_nobody_was_found_is_refused_for_that(tmp_path: Path):
 def test_frames_without_truth_are_counted_and_said(tmp_path: Path):
     said: list[str] = []
 
-    class Notes(Silent):
-        def say(self, message: str) -> None:
+    class Notes(NoWatcher):
+        def message(self, message: str) -> None:
             said.append(message)
 
     train(setup_of(store_of(tmp_path, where(1))), tmp_path / "run", Notes())

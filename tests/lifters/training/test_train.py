@@ -17,7 +17,7 @@ from auglift.lifters.evaluation.evaluate import evaluate
 from auglift.lifters.inputs import Inputs
 from auglift.lifters.training.checkpoint import BEST, LAST, Run
 from auglift.lifters.training.setup import Setup
-from auglift.lifters.training.train import Silent, train
+from auglift.lifters.training.train import NoWatcher, train
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.reading.store import FeatureStore
 from tests.fakes.people import PeopleStore, people
@@ -158,7 +158,7 @@ def test_several_stores_are_trained_on_together_and_each_holds_out_its_own(tmp_p
 # Beginning with other weights -----------------------------------------------------------------------------------------
 
 
-def test_a_wider_training_begins_with_the_answers_of_the_narrow_one(store: str, tmp_path: Path):
+def test_a_wider_training_begins_with_the_predictions_of_the_narrow_one(store: str, tmp_path: Path):
     from auglift.lifters.training.start import starting_model
 
     train(setup_of(store, inputs="xy", epochs=1), tmp_path / "xy")
@@ -192,7 +192,7 @@ def test_a_run_on_scaled_inputs_is_evaluated_on_scaled_inputs(store: str, tmp_pa
 
 
 def test_a_limit_shortens_epochs_and_few_windows_shrink_the_batch(store: str, tmp_path: Path):
-    class Steps(Silent):
+    class Steps(NoWatcher):
         def begin(self, epochs: int, steps: int, epoch: int, step: int) -> None:
             self.steps = steps
 

@@ -76,7 +76,7 @@ def test_a_training_of_many_short_sequences_is_validated_on_as_many_windows_as_t
     assert sum(counted) == 8
 
 
-def test_an_answer_that_is_no_number_on_the_held_out_frames_stops_the_training(
+def test_a_prediction_that_is_no_number_on_the_held_out_frames_stops_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Where none of the epochs has a figure, none could be the best."""

@@ -10,7 +10,7 @@ import torch
 from auglift.lifters.training.checkpoint import BEST, load
 from auglift.lifters.training.log import read_log
 from auglift.lifters.training.setup import Setup, inputs_by_name, parse_changes
-from auglift.lifters.training.train import Silent
+from auglift.lifters.training.train import NoWatcher
 
 TINY = {
     "simple_baseline": ["width=16", "blocks=1"],
@@ -55,9 +55,9 @@ class StopAfter:
         return self.left == 0
 
 
-class Notes(Silent):
+class Notes(NoWatcher):
     def __init__(self):
         self.said: list[str] = []
 
-    def say(self, message: str) -> None:
+    def message(self, message: str) -> None:
         self.said.append(message)

@@ -14,7 +14,7 @@ from auglift.lifters.models import build
 from auglift.lifters.training.checkpoint import Run
 from auglift.lifters.training.setup import Setup
 from auglift.lifters.training.start import starting_model
-from auglift.lifters.training.train import Silent, train
+from auglift.lifters.training.train import NoWatcher, train
 from auglift.lifters.widening.first_weights import begin_with
 from auglift.stores.errors import InvalidValueError, MissingFileError
 from auglift.stores.reading.store import FeatureStore
@@ -191,7 +191,7 @@ def test_a_training_goes_on_though_the_weights_it_began_with_are_gone(tmp_path: 
     assert not train(setup, tmp_path / "run", stop=lambda: next(stop)).finished
     train(setup, tmp_path / "undisturbed")
     (tmp_path / "weights.pth").unlink()
-    assert train(setup, tmp_path / "run", Silent()).finished
+    assert train(setup, tmp_path / "run", NoWatcher()).finished
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("run", "undisturbed")]
     losses = [[json.loads(line)["loss"] for line in log.splitlines()] for log in logs]
     assert losses[0] == losses[1]

@@ -56,13 +56,13 @@ def with_channels(narrow: Tensor, new: int, axis: int, kept: list[int]) -> Tenso
     return wide
 
 
-def flat(answer: Any) -> Tensor:
-    return answer["pose"][0] if isinstance(answer, dict) else answer
+def flat(output: Any) -> Tensor:
+    return output["pose"][0] if isinstance(output, dict) else output
 
 
 @pytest.mark.parametrize("case", FOREIGN)
 @pytest.mark.parametrize("kept", [[0, 1], [3, 1]])
-def test_a_foreign_lifter_takes_more_channels_and_answers_as_before(case: str, kept: list[int]):
+def test_a_foreign_lifter_takes_more_channels_and_its_output_stays(case: str, kept: list[int]):
     make, shape, rest, options = FOREIGN[case]
     torch.manual_seed(0)
     model, x = settle(make()), torch.randn(shape)
@@ -152,7 +152,7 @@ def test_a_widened_tcn_keeps_its_two_forms_together():
     st.randoms(use_true_random=False),
 )
 def test_any_layout_any_layer_any_number_of_channels(kind, old, more, joints, channel_major, random):
-    """The layout is never told: it is seen."""
+    """The layout is never given: it is seen."""
     inputs = joints * old
     layer = {
         "linear": lambda: nn.Linear(inputs, 5),
@@ -238,7 +238,7 @@ def test_without_an_example_a_wide_input_is_too_little_to_go_by():
     assert widen(Flattened(), 6, old_channels=2).new == 6
 
 
-def test_a_layout_that_was_told_is_used_where_none_is_seen():
+def test_a_layout_that_was_given_is_used_where_none_is_seen():
     torch.manual_seed(0)
     model, x = ChannelMajor(), torch.randn(2, 5, 17, 2)
     before = model(x)

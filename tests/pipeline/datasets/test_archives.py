@@ -226,7 +226,7 @@ def test_a_tree_of_ten_thousand_files_is_checked_whole(tmp_path):
     truncate(tmp_path / "sequenceFiles/test/street_11.pkl", 0.5)
     found = threedpw(tmp_path, "test")
     report = check(found.clips)
-    assert found.expected == 119  # how many actors there are in a damaged pickle cannot be told
+    assert found.expected == 119  # how many actors there are in a damaged pickle cannot be known
     assert len(found.clips) == 118
     assert "street_11" in found.damaged[0]
     assert any("166 frames, ground truth for 167" in note for note in found.notes)

@@ -172,8 +172,8 @@ def as_ordinary_user(call: Callable[[], Any]) -> Any:
         finally:
             os._exit(status)
     os.close(theirs)
-    with os.fdopen(ours, "rb") as answer:
-        data = answer.read()
+    with os.fdopen(ours, "rb") as result:
+        data = result.read()
     os.waitpid(child, 0)
     return pickle.loads(data)
 

@@ -16,7 +16,7 @@ from auglift.pipeline.plan import Clip, clip_of
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.format.skeleton import H36M_17
 
-# Somebody 1.7 m tall who faces +z, their left to +x; metres, y up; knees bent a little.
+# A person 1.7 m tall who faces +z, their left to +x; metres, y up; knees bent a little.
 STANDING = {
     "pelvis": (0, 0.95, 0),
     "right_hip": (-0.13, 0.95, 0),

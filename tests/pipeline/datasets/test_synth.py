@@ -151,8 +151,8 @@ def test_resampled_frames_have_the_truth_of_those_frames(folder, tmp_path):
 def test_undrawn_clips_make_the_plan_that_drawn_ones_make(folder):
     undrawn = undrawn_clips(OPTIONS.plan(), Path("nowhere"), depth=True)
     drawn = store_clips(OPTIONS.plan(), folder, depth=True)
-    told = [(clip.id, clip.count, clip.fps, clip.info.width) for clip in undrawn]
-    assert told == [(clip.id, clip.count, clip.fps, clip.info.width) for clip in drawn]
+    known = [(clip.id, clip.count, clip.fps, clip.info.width) for clip in undrawn]
+    assert known == [(clip.id, clip.count, clip.fps, clip.info.width) for clip in drawn]
     assert Plan(tuple(undrawn), {}, ("paper",)).fields == Plan(tuple(drawn), {}, ("paper",)).fields
 
 

@@ -1,4 +1,4 @@
-"""device_errors.py: full memory in all the words it is told in, and what takes the GPU from the process."""
+"""device_errors.py: full memory in all its error messages, and errors that take the GPU from the process."""
 
 from __future__ import annotations
 

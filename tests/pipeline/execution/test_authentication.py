@@ -48,7 +48,7 @@ def home(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(authentication, "_refresh", lambda: None)  # another test's Ray may run in this process
+    monkeypatch.setattr(authentication, "refresh", lambda: None)  # another test's Ray may run in this process
     return tmp_path
 
 

@@ -23,10 +23,10 @@ class SmallDepth(FakeDepth):
     def __init__(self, holds: int, error: Exception | None = None):
         self.holds = holds
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        self.asked: list[int] = []
+        self.batches: list[int] = []
 
     def estimate(self, frames):
-        self.asked.append(len(frames))
+        self.batches.append(len(frames))
         if len(frames) > self.holds:
             raise self.error
         return super().estimate(frames)
@@ -53,7 +53,7 @@ def test_parts_give_what_the_whole_gives(count, holds, boxed):
     assert parts.keys() == whole.keys()
     for name in whole:
         np.testing.assert_array_equal(parts[name], whole[name])
-    assert depth.asked[-1] <= holds
+    assert depth.batches[-1] <= holds
 
 
 def test_what_was_learnt_is_remembered():
@@ -62,21 +62,21 @@ def test_what_was_learnt_is_remembered():
     for _ in range(2):
         extract(extractor, frames_of(8), np.ones(8, bool), None, limit, StageTimes())
     assert limit.frames == 2
-    assert depth.asked == [8, 4, *[2] * 4, *[2] * 4]
+    assert depth.batches == [8, 4, *[2] * 4, *[2] * 4]
 
 
 def test_where_a_single_frame_does_not_fit_the_error_is_the_devices_own():
     extractor, depth = small_extractor(0)
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
         extract(extractor, frames_of(4), np.ones(4, bool), None, ForwardLimit(), StageTimes())
-    assert depth.asked == [4, 2, 1]
+    assert depth.batches == [4, 2, 1]
 
 
 def test_a_batch_that_fits_goes_through_whole():
     extractor, depth = small_extractor(8)
     limit = ForwardLimit()
     extract(extractor, frames_of(8), np.ones(8, bool), None, limit, StageTimes())
-    assert depth.asked == [8]
+    assert depth.batches == [8]
     assert limit.frames is None
 
 
@@ -94,14 +94,14 @@ def test_whoever_says_that_the_memory_is_full_and_however(error):
     limit = ForwardLimit()
     extract(extractor, frames_of(4), np.ones(4, bool), None, limit, StageTimes())
     assert limit.frames == 2
-    assert depth.asked == [4, 2, 2]
+    assert depth.batches == [4, 2, 2]
 
 
 def test_another_error_is_not_taken_for_a_full_memory():
     extractor, depth = small_extractor(2, error=RuntimeError("CUDA error: an illegal memory access was encountered"))
     with pytest.raises(RuntimeError, match="illegal memory access"):
         extract(extractor, frames_of(4), np.ones(4, bool), None, ForwardLimit(), StageTimes())
-    assert depth.asked == [4]
+    assert depth.batches == [4]
 
 
 @pytest.mark.parametrize("holds", [1, 3, 5])
@@ -117,7 +117,7 @@ def test_with_several_batches_under_way_on_a_gpu_none_is_lost_doubled_or_moved(h
     with PretendedGpu():
         extractor, depth = small_extractor(holds, "cuda:0")
         found = list(run(extractor, batches(DEVICE), ForwardLimit(), StageTimes(DEVICE)))
-        assert max(depth.asked) > holds
+        assert max(depth.batches) > holds
     assert [n for n, _ in found] == [0, 1, 2, 3]
     for n, features in found:
         for name, values in expected[n].items():

@@ -162,13 +162,15 @@ def test_a_driver_killed_then_interrupted_leaves_a_store_that_goes_on_and_no_wor
 def two_nodes(monkeypatch):
     """A Ray cluster of two nodes on this machine, connected, and a function that takes its second node away."""
     if (Path.home() / ".ray" / "auth_token").is_file():  # nodes with a token, as `ray start` would start them
-        monkeypatch.setenv("RAY_AUTH_MODE", "token")  # read when Ray is imported
+        monkeypatch.setenv("RAY_AUTH_MODE", "token")
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster as Nodes
 
+    from auglift.pipeline.execution.authentication import refresh
     from auglift.pipeline.execution.ray_cluster import Cluster
 
     ray.shutdown()  # one of another test may still run
+    refresh()  # Ray read the mode when another test imported it
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     second = nodes.add_node(num_cpus=2)
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auglift.pipeline.execution.results import ATTEMPTS, Silent
+from auglift.pipeline.execution.results import ATTEMPTS, NoProgress
 from auglift.pipeline.execution.serial import SerialExecutor, execute
 from auglift.pipeline.extract import Extractor
 from auglift.stores.errors import StoreIncompleteError, StoreWriteError
@@ -29,7 +29,7 @@ def sources(tmp_path_factory) -> list[Path]:
 
 
 class WatchedDepth(FakeDepth):
-    """Calls `before` with the number of frames it has seen so far, each time it is asked."""
+    """Calls `before` with the number of frames it has seen so far, at each call."""
 
     def __init__(self, before):
         self.before, self.frames = before, 0
@@ -75,7 +75,7 @@ def test_a_result_is_given_only_when_the_shard_is_in_the_ledger(sources, tmp_pat
     location = locate(tmp_path / "s.zarr")
     seen = []
 
-    class Checked(Silent):
+    class Checked(NoProgress):
         def done(self, result):
             seen.append((result.shard, location.exists(ledger_key(result.shard))))
 
@@ -100,10 +100,10 @@ def test_a_store_that_cannot_be_written_ends_the_job_and_keeps_what_is_there(sou
 
 
 def test_a_lost_gpu_ends_the_job_at_the_first_error_and_keeps_what_is_done(sources, tmp_path):
-    asked = []
+    calls = []
 
     def lost(frames: int) -> None:
-        asked.append(frames)
+        calls.append(frames)
         if frames >= 8:
             raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more")
 
@@ -111,16 +111,16 @@ def test_a_lost_gpu_ends_the_job_at_the_first_error_and_keeps_what_is_done(sourc
     location = locate(tmp_path / "s.zarr")
     with pytest.raises(StoreIncompleteError, match=r"the GPU is lost .* illegal memory access was encountered"):
         execute(fake_plan(sources, watched), location, SerialExecutor(lambda: watched))
-    assert asked == [0, 4, 8]
+    assert calls == [0, 4, 8]
     assert location.exists(ledger_key(0))
 
 
 def test_another_error_is_tried_again_and_costs_its_shard_alone(sources, tmp_path):
-    asked = []
+    calls = []
 
     def poisoned(frames: int) -> None:
-        asked.append(frames)
-        if frames == 8 and asked.count(8) <= ATTEMPTS:
+        calls.append(frames)
+        if frames == 8 and calls.count(8) <= ATTEMPTS:
             raise RuntimeError("no luck")
 
     watched = extractor(poisoned)

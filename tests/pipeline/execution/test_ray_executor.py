@@ -16,7 +16,7 @@ from auglift.pipeline.execution.ray_executor import RayExecutor
 from auglift.pipeline.execution.resources import WorkerGroup
 from auglift.pipeline.execution.results import ShardFailure, ShardResult
 from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler, Timeouts
-from auglift.pipeline.execution.serial import Silent
+from auglift.pipeline.execution.serial import NoProgress
 from auglift.pipeline.execution.worker import Loaded
 from auglift.stores.errors import InvalidValueError, MissingExtraError
 from auglift.stores.locations.choose import locate
@@ -38,7 +38,7 @@ def sources(tmp_path_factory) -> list[Path]:
     return [folder / "a.mp4", folder / "b.mp4"]
 
 
-class RecordingProgress(Silent):
+class RecordingProgress(NoProgress):
     def __init__(self):
         self.messages: list[str] = []
         self.views: list = []
@@ -47,7 +47,7 @@ class RecordingProgress(Silent):
     def frames(self, shard, count):
         self.counted += count
 
-    def say(self, message):
+    def message(self, message):
         self.messages.append(message)
 
     def workers(self, workers):
@@ -76,7 +76,7 @@ def run_scheduler(cluster, scheduler: Scheduler, shards: int, progress=None) -> 
 
     scheduler.start()
     job = Job(cluster.ray.put(pickle.dumps((None, None))), lambda shard: None)
-    return list(scheduler.run(job, range(shards), progress or Silent()))
+    return list(scheduler.run(job, range(shards), progress or NoProgress()))
 
 
 def test_a_worker_that_hangs_is_killed_and_its_shard_done_by_another(cluster, tmp_path):
@@ -117,7 +117,7 @@ def test_a_plan_of_other_networks_is_refused(cluster, sources, tmp_path):
     executor.scheduler.first = Loaded({"batch": 5}, {}, "here", 0, 0.0)
     plan = fake_plan(sources, fake_extractor())
     with pytest.raises(InvalidValueError, match="batch: 4 here, 5"):
-        list(executor.run(plan, locate(tmp_path / "s.zarr"), [0], Silent()))
+        list(executor.run(plan, locate(tmp_path / "s.zarr"), [0], NoProgress()))
 
 
 # Errors before anything is started ---------------------------------------------------------------------------

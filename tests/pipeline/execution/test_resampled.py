@@ -41,7 +41,7 @@ def test_frames_taken_twice_are_in_the_store_twice(tmp_path):
 
 @pytest.mark.parametrize("kind", ["video", "images"])
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
-def test_a_frame_asked_for_several_times_is_given_as_often(tmp_path, kind, batch):
+def test_a_frame_wanted_several_times_is_given_as_often(tmp_path, kind, batch):
     frames = number_frames(8, 48, 96)
     source = write_video(tmp_path / "a.mp4", frames) if kind == "video" else write_images(tmp_path / "a", frames)
     wanted = [0, 1, 1, 2, 5, 5, 5, 7, 7]
@@ -50,7 +50,7 @@ def test_a_frame_asked_for_several_times_is_given_as_often(tmp_path, kind, batch
     assert [read_number(frame) for frame in got] == wanted
 
 
-def test_a_damaged_frame_asked_for_twice_is_damaged_twice(tmp_path):
+def test_a_damaged_frame_wanted_twice_is_damaged_twice(tmp_path):
     video = write_video(tmp_path / "a.avi", number_frames(6, 48, 96), codec="mjpeg", pix_fmt="yuvj420p")
     corrupt_packet(video, 3)
     _, ok, reasons = read_all(video, [2, 3, 3, 4], 2)

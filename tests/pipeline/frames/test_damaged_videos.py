@@ -38,7 +38,7 @@ from .video_cases import FRAMES
         ("mkv, FFV1", 17, 24),
     ],
 )
-def test_a_damaged_frame_is_told_and_what_hangs_on_it_and_nothing_else(
+def test_a_damaged_frame_is_reported_with_all_that_depend_on_it_and_nothing_else(
     videos, tmp_path, name, packet, next_keyframe, share
 ):
     sound, plain = videos(name)
@@ -69,11 +69,11 @@ def test_frames_predicted_from_a_damaged_one_name_it(videos, tmp_path):
     assert reasons[18:24] == ["predicted from damaged frame 17"] * 6
     info = probe(path)
     assert summary(info, range(FRAMES), reasons) == (
-        "a.mp4: 40 frames promised, 40 asked for, 33 sound; 17 cannot be decoded; 18-23 predicted from a damaged one"
+        "a.mp4: 40 frames promised, 40 wanted, 33 sound; 17 cannot be decoded; 18-23 predicted from a damaged one"
     )
 
 
-def test_every_packet_damaged_is_every_frame_told(videos, tmp_path):
+def test_with_every_packet_damaged_every_frame_is_reported(videos, tmp_path):
     path = Path(shutil.copy(videos("mp4")[0], tmp_path / "a.mp4"))
     for packet in range(len(packet_places(path))):
         corrupt_packet(path, packet)
@@ -100,7 +100,7 @@ def test_a_video_cut_off_in_the_middle_gives_what_is_there_under_its_right_numbe
         assert any("cut off" in warning for warning in info.warnings)
 
 
-def test_a_size_that_changes_on_the_way_is_told(tmp_path):
+def test_a_size_that_changes_on_the_way_is_reported(tmp_path):
     small = write_video(tmp_path / "small.h264", number_frames(12, 48, 96))
     large = write_video(tmp_path / "large.h264", number_frames(12, 64, 96, first=12))
     path = tmp_path / "both.h264"

@@ -24,7 +24,7 @@ def test_a_folder_of_images_is_read_in_natural_order(tmp_path, suffix):
     assert (read_all(folder, [3, 7], threads=1)[0] == frames[[3, 7]]).all()
 
 
-def test_one_damaged_image_is_told_and_stops_nothing(tmp_path):
+def test_one_damaged_image_is_reported_and_stops_nothing(tmp_path):
     folder = write_images(tmp_path / "images", number_frames(6, 48, 96), "jpg")
     truncate(folder / "3.jpg", 0.5)
     (folder / "5.jpg").write_bytes(b"no image")

@@ -106,7 +106,7 @@ def test_the_file_s_own_word_counts_where_its_values_bear_it_out(tmp_path):
     assert (shown(tmp_path / "all") == of_eight(dark, 16)).all()
     write_png(tmp_path / "twelve" / "1.png", dark, significant=12)  # of 12 bits, and dark
     assert (shown(tmp_path / "twelve") == of_eight(dark, 12)).all()
-    scaled = (values(12) * 16).astype(np.uint16)  # of 12 bits, scaled up to 16 as the specification asks
+    scaled = (values(12) * 16).astype(np.uint16)  # of 12 bits, scaled up to 16 as the specification says
     write_png(tmp_path / "scaled" / "1.png", scaled, significant=12)
     assert (shown(tmp_path / "scaled") == of_eight(values(12), 12)).all()
 

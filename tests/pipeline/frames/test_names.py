@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auglift.pipeline.frames.names import natural, on_disk, readable, unique_ids
@@ -65,6 +65,8 @@ def test_ids_of_distinct_sources_are_distinct_text(parts):
 
 
 @given(st.binary(max_size=40).filter(lambda name: b"\\" not in name))
+@example(b"\xc2\x85.mp4")  # a control character, in UTF-8
+@example(b"\x85.mp4")  # the byte of the same number, in Latin-1
 def test_any_file_name_becomes_text_and_can_be_found_again(name):
     text = os.fsdecode(name)
     readable(text).encode()  # no surrogate is left

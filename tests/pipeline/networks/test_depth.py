@@ -263,8 +263,8 @@ def test_any_model_that_transformers_loads_can_be_named_by_its_folder(relative_m
 
 
 def test_a_repository_is_looked_for_in_the_folder_of_weights_by_its_own_name(relative_model):
-    found = build_depth(f"somebody/{relative_model.name}", relative_model.parent)
-    assert found.name == f"somebody/{relative_model.name}"
+    found = build_depth(f"an-owner/{relative_model.name}", relative_model.parent)
+    assert found.name == f"an-owner/{relative_model.name}"
     assert found.describe()["weights"] == build_depth(str(relative_model)).describe()["weights"]
 
 

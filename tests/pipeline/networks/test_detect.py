@@ -126,7 +126,7 @@ def test_a_frame_gets_the_same_boxes_alone_and_in_company(nano, frames):
         torch.testing.assert_close(alone, boxes, rtol=1e-3, atol=0.05)
 
 
-def test_random_weights_tell_frames_apart_and_find_somebody_in_each(nano, frames):
+def test_random_weights_distinguish_frames_and_find_a_person_in_each(nano, frames):
     found = nano.detect(torch.from_numpy(frames))
     assert all(len(boxes) for boxes in found)
     assert not torch.equal(found[0][0], found[2][0])
@@ -142,7 +142,7 @@ def test_no_frames_no_boxes(nano):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (7, 3), (3840, 2160), (2160, 3840)])
-def test_every_frame_size_has_an_answer(nano, size):
+def test_every_frame_size_has_a_result(nano, size):
     frames = torch.full((1, *size, 3), 90, dtype=torch.uint8)
     (boxes,) = nano.detect(frames)
     assert boxes.shape[1] == 5

@@ -117,7 +117,7 @@ def test_the_papers_networks_are_the_defaults():
         ("zoe", "depth", "or a Hugging Face repository, owner/name"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest_and_the_list(name, kind, message):
+def test_the_error_for_an_unknown_name_has_the_nearest_and_the_list(name, kind, message):
     with pytest.raises(InvalidValueError) as error:
         models.resolve(name, kind)
     assert message in str(error.value)

@@ -206,7 +206,7 @@ def test_a_crop_is_the_bilinear_value_at_each_of_its_points(frame, box, seed):
 
 
 def test_a_joint_is_put_back_where_the_crop_showed_it():
-    """A network that answers with the brightest column and row of its input: the answer is where the dot is."""
+    """A network that returns the brightest column and row of its input, which is where the dot is."""
     pose = build_pose("rtmpose-t", "random")
     dots = torch.tensor([[400.0, 300.0], [452.0, 340.0], [371.0, 211.0]])
     frames = torch.zeros(3, 600, 800, 3, dtype=torch.uint8)
@@ -254,7 +254,7 @@ def test_boxes_may_come_in_any_order_and_several_to_a_frame(small, frames):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (2160, 3840), (3840, 2160)])
-def test_every_frame_size_and_degenerate_box_has_an_answer(small, size):
+def test_every_frame_size_and_degenerate_box_has_a_result(small, size):
     height, width = size
     frames = torch.full((1, height, width, 3), 200, dtype=torch.uint8)
     boxes = torch.tensor([[0, 0, width, height], [width, height, width, height], [-5, -5, -1, -1]])

@@ -78,7 +78,7 @@ def test_boxes_are_those_of_onnxruntime(checkpoint, run_graph, scenes, threshold
         expected = expected[expected[:, 4] > threshold] / [*scale, *scale, 1]
         ours = detector.detect(frames)[0].numpy()
         assert len(ours) == len(expected), name
-        # Inside the frame: ours may reach into the padding, the graph's end at the network's input.
+        # Inside the frame: ours may extend into the padding, the graph's end at the network's input.
         limit = [frame.shape[1], frame.shape[0]] * 2
         inside, expected_inside = (np.clip(boxes[:, :4], 0, limit) for boxes in (ours, expected))
         nearest = np.abs(inside[:, None] - expected_inside).max(axis=2).argmin(axis=0)

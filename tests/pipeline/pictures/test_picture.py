@@ -72,7 +72,7 @@ def test_chosen_frames_show_a_person_and_are_spread(store):
     assert min(chosen) < 12 <= max(chosen)
 
 
-def test_a_video_is_found_below_the_folder_and_told_from_another_of_its_name(store, footage, tmp_path):
+def test_a_video_is_found_below_the_folder_also_beside_another_of_its_name(store, footage, tmp_path):
     row = store.sequences[0]
     digest = probe(footage / "first.mp4").digest
     (tmp_path / "a").mkdir()

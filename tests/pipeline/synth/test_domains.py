@@ -26,7 +26,7 @@ def plan(domain: str, split: str, count: int = 40, **options: object) -> tuple[C
 @pytest.mark.parametrize(
     ("typed", "meant"), [("studoi", "studio"), ("Greenscreen", "greenscreen"), ("jim", "gym"), ("streets", "street")]
 )
-def test_a_mistyped_domain_is_answered_with_the_nearest(typed: str, meant: str) -> None:
+def test_the_error_for_a_mistyped_domain_has_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(InvalidValueError, match=f"{typed!r}; did you mean {meant!r}"):
         plan_clips(typed, 3)
 

@@ -59,7 +59,7 @@ def test_processes_draw_the_same_bytes(drawn, tmp_path):
     assert sum(counted) == 20
 
 
-def test_depth_that_is_asked_for_later_joins_the_same_video(drawn, tmp_path):
+def test_depth_that_is_drawn_later_joins_the_same_video(drawn, tmp_path):
     render_clips(CLIPS, tmp_path, depth=False)
     before = [(tmp_path / clip.id / VIDEO).stat().st_mtime_ns for clip in CLIPS]
     assert not any(is_drawn(clip, tmp_path, depth=True) for clip in CLIPS)

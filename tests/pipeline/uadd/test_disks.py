@@ -13,7 +13,7 @@ from auglift.pipeline.uadd.descriptor import PRESETS, Preset, compute
 from .uadd_oracle import JOINTS
 
 
-def test_of_equally_near_pixels_the_first_in_row_major_order_is_told():
+def test_of_equally_near_pixels_the_first_in_row_major_order_is_reported():
     depth = torch.zeros(1, 9, 9)
     depth[0, 2:, :] = 1.0
     depth[0, 5, 3] = depth[0, 6, 1] = 3.0  # beyond the 90th percentile
@@ -25,7 +25,7 @@ def test_of_equally_near_pixels_the_first_in_row_major_order_is_told():
     assert u.stats[0, 0].tolist() == [1.0, low, high, *first[0], *first[1]]
 
 
-def test_half_way_between_two_depths_the_first_in_row_major_order_of_either_is_told():
+def test_half_way_between_two_depths_the_first_in_row_major_order_of_either_is_reported():
     # Six pixels: the 10th percentile is half-way between the first and the second smallest, the 90th likewise.
     depth = torch.tensor([[[5.0, 2.0, 6.0, 3.0, 1.0, 4.0]]])
     preset = Preset("six", PRESETS["fixed"].replace(r=10).radius, d=50, low=10, high=90, positions=True)
@@ -81,7 +81,7 @@ def test_a_hole_does_not_spread_to_pixels_that_take_nothing_from_it():
     assert found.isnan().nonzero().tolist() == [[0, 12, 0]]
 
 
-def test_a_preset_of_the_own_pixel_alone_is_told_too():
+def test_a_preset_of_the_own_pixel_alone_works_too():
     preset = Preset("own", PRESETS["fixed"].radius, d="pixel")
     depth = torch.arange(16.0).view(1, 4, 4)
     found = compute(depth, torch.tensor([[[2.9, 1.2], [-1.0, 9.0]]]), torch.ones(1, 2), (4, 4), [preset])["own"]

@@ -25,7 +25,7 @@ def test_a_selection_is_exported_alone(store, tmp_path, format):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_twice_gives_the_same_bytes_and_nothing_is_replaced_unasked(store, tmp_path, format):
+def test_twice_gives_the_same_bytes_and_nothing_is_replaced_without_force(store, tmp_path, format):
     export(store, format, tmp_path / "a")
     first = digest_of_folder(tmp_path / "a")
     with pytest.raises(InvalidValueError, match=r"is there already.*--force"):

@@ -113,7 +113,7 @@ def test_names_that_it_would_cut_wrongly_are_changed_and_stay_apart(tmp_path):
     ],
 )
 def test_frames_without_truth_go_as_the_user_says(tmp_path, missing, sequences):
-    """With zeros for truth its losses would pull poses to a point, unless they are told to look at visibility."""
+    """With zeros for truth its losses would pull poses to a point, unless they are set to look at visibility."""
     truth = np.random.default_rng(0).normal(0, 1, (16, 17, 3))
     truth[[2, 3, 15]] = np.nan
     rows = [row("a", 9), row("b", 7, action="run")]

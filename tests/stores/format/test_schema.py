@@ -61,7 +61,7 @@ def test_empty_is_nan_for_numbers_and_zero_for_counts(spec):
     assert (np.isnan(empty) if empty.dtype.kind == "f" else empty == 0).all()
 
 
-def test_fields_come_in_one_order_whatever_is_asked_first():
+def test_fields_come_in_one_order_in_whatever_order_they_are_named():
     forwards = fields_for(["paper", "spatial"], ["target/pose3d", "feature/pose"])
     backwards = fields_for(["spatial", "paper"], ["feature/pose", "target/pose3d"])
     assert forwards == backwards

@@ -21,8 +21,8 @@ from ...fakes.stores import MadeStore
 pytestmark = pytest.mark.usefixtures("environment")
 
 
-def test_a_lock_whose_answer_was_lost_is_ours_all_the_same(location, server, monkeypatch):
-    """The put arrived, its answer did not; the repeated put finds the lock there."""
+def test_a_lock_whose_response_was_lost_is_ours_all_the_same(location, server, monkeypatch):
+    """The put arrived, its response did not; the repeated put finds the lock there."""
     proxy = CuttingProxy(server, lambda number: (None, 10) if number == 1 else (None, None))
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     with StoreLock(locate(location.url)):
@@ -32,7 +32,7 @@ def test_a_lock_whose_answer_was_lost_is_ours_all_the_same(location, server, mon
 
 
 @pytest.mark.parametrize("passed", [0, 100, 5_000, 100_000])
-def test_an_answer_that_breaks_off_once_is_asked_for_again(location, server, monkeypatch, passed):
+def test_a_response_that_breaks_off_once_is_requested_again(location, server, monkeypatch, passed):
     data = np.random.default_rng(0).bytes(300_000)
     location.write("shard", data)
     proxy = CuttingProxy(server, lambda number: (None, passed) if number == 1 else (None, None))

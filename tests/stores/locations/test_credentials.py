@@ -37,13 +37,13 @@ def test_a_bucket_that_is_not_there_is_named(monkeypatch):
 def test_no_credentials_is_said_with_what_to_set(monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    # The machine's role would be asked next: nobody answers there.
+    # The machine's role would be tried next: no server is there.
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9/169.254.169.254")
     with pytest.raises(StoreReadError, match=r"no credentials were found; set AWS_ACCESS_KEY_ID .*AWS_SKIP_SIGNATURE"):
         FeatureStore.open("s3://bucket/s.zarr")
 
 
-def test_credentials_that_may_not_are_told_from_a_lost_connection(location, monkeypatch):
+def test_denied_access_is_another_error_than_a_lost_connection(location, monkeypatch):
     location.write("zarr.json", b"{}")
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
     with pytest.raises(StoreReadError, match=r"access is denied.*check the credentials"):

@@ -1,4 +1,4 @@
-"""stores/locations/local.py: a folder keeps the promises of a location, also when the disk does not play along."""
+"""stores/locations/local.py: a folder keeps the promises of a location, also when the disk fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def without_rights() -> Iterator[None]:
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Path]:
-    """A folder that can be reached but not written to."""
+    """A folder that can be opened but not written to."""
     folder = tmp_path / "guarded"
     folder.mkdir()
     (folder / "closed").write_bytes(b"1")

@@ -128,7 +128,7 @@ def test_a_store_travels_to_another_process(location, url):
 # --- the lock
 
 
-def test_two_jobs_on_one_bucket_are_told_apart(location, url):
+def test_a_second_job_on_one_bucket_is_refused(location, url):
     with StoreLock(location):
         with pytest.raises(StoreLockedError, match=r"s3://.* is being written by process \d+"):
             StoreLock(locate(url)).acquire()

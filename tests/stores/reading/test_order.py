@@ -1,4 +1,4 @@
-"""stores/reading/order.py: the order of an epoch is a pure function, whatever is asked of it."""
+"""stores/reading/order.py: the order of an epoch is a pure function, for all arguments."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_shares_are_equal_disjoint_and_complete_longer_ones_first(count, world):
 
 @st.composite
 def epochs(draw_from):
-    """Blocks of random lengths, none empty, and whatever an epoch may be asked with."""
+    """Blocks of random lengths, none empty, and any arguments of an epoch."""
     lengths = draw_from(st.lists(st.integers(1, 40), min_size=1, max_size=20))
     of = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     world = draw_from(st.integers(1, 5))

@@ -222,7 +222,7 @@ def test_a_zarr_json_that_says_nothing_is_an_error(copy, content):
         FeatureStore.open(copy)
 
 
-def test_somebody_elses_group_is_refused(tmp_path):
+def test_a_group_of_other_software_is_refused(tmp_path):
     zarr.create_group(tmp_path / "s", attributes={"a": 1})
     with pytest.raises(InvalidValueError, match="not one that auglift-prep wrote"):
         FeatureStore.open(tmp_path / "s")
@@ -270,7 +270,7 @@ def test_a_damaged_array_is_an_error(copy):
 # --- a store that is being written
 
 
-def test_a_store_that_is_not_complete_is_refused_unless_asked_for(tmp_path):
+def test_a_store_that_is_not_complete_is_refused_unless_allowed(tmp_path):
     MadeStore().run(tmp_path / "s", shards=2)
     with pytest.raises(StoreIncompleteError, match=r"run the auglift-prep command that began it.*allow_incomplete"):
         FeatureStore.open(tmp_path / "s")

@@ -92,7 +92,7 @@ def test_checksums_that_do_not_name_the_table_stop_nothing(copy, text):
     assert any(finding.key == "SHA256SUMS" for finding in verify(copy))
 
 
-def test_whoever_means_the_edit_renews_the_digest(copy):
+def test_an_edit_with_a_new_digest_is_accepted(copy):
     """What `sha256sum` prints, also in its binary mode, is taken."""
     data = written(EDITS["another split"])
     (copy / "sequences.parquet").write_bytes(data)

@@ -22,7 +22,7 @@ def change_attributes(path, **changes) -> None:
 
 
 class TestBadInput:
-    def test_a_missing_field_is_told_what_there_is(self, stores):
+    def test_the_error_for_a_missing_field_lists_the_fields(self, stores):
         with pytest.raises(MissingFieldError, match=r"has no uadd/fixed; it holds keypoints, score"):
             WindowLoader(stores[0], ["keypoints", "uadd/fixed"], 9)
 
@@ -99,7 +99,7 @@ class TestBadInput:
         with pytest.raises(InvalidValueError, match=message):
             WindowLoader(stores, ["score"], 3, **options)
 
-    def test_the_least_memory_that_is_asked_for_is_enough(self, stores):
+    def test_the_least_memory_that_an_error_names_is_enough(self, stores):
         with pytest.raises(InvalidValueError) as refused:
             WindowLoader(stores, ["score"], 9, memory=1000)
         megabytes = float(str(refused.value).split("at least ")[1].split(" MB")[0])

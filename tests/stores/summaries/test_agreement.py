@@ -29,10 +29,10 @@ class Replaced:
         return self.store.read("target/keypoints", start, stop)[:, self.order] + np.float32(self.move)
 
 
-def told_of(store: Any) -> dict[str, float]:
-    told = agreement(store)
-    assert told is not None
-    return told
+def found_of(store: Any) -> dict[str, float]:
+    found = agreement(store)
+    assert found is not None
+    return found
 
 
 def swapped(joints: tuple[str, ...]) -> np.ndarray:
@@ -48,22 +48,22 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("stores") / "x.zarr")
 
 
-def test_what_was_moved_and_exchanged_is_told(store):
-    told = told_of(Replaced(store, 3.0, np.arange(17)))
-    assert told["distance"] == pytest.approx(3 * 2**0.5, rel=1e-4)
-    assert (told["legs"], told["arms"]) == (1.0, 1.0)
-    assert "EXCHANGED" not in in_words(told)
-    told = told_of(Replaced(store, 0.0, swapped(("hip", "knee", "ankle"))))
-    assert (told["legs"], told["arms"]) == (0.0, 1.0)
-    assert "OF THE LEGS LOOK EXCHANGED" in in_words(told)
+def test_what_was_moved_and_exchanged_is_reported(store):
+    found = found_of(Replaced(store, 3.0, np.arange(17)))
+    assert found["distance"] == pytest.approx(3 * 2**0.5, rel=1e-4)
+    assert (found["legs"], found["arms"]) == (1.0, 1.0)
+    assert "EXCHANGED" not in in_words(found)
+    found = found_of(Replaced(store, 0.0, swapped(("hip", "knee", "ankle"))))
+    assert (found["legs"], found["arms"]) == (0.0, 1.0)
+    assert "OF THE LEGS LOOK EXCHANGED" in in_words(found)
 
 
 def test_frames_without_a_person_or_truth_do_not_count(store):
-    told = told_of(store)
+    found = found_of(store)
     valid = store.read("valid", 0, store.frames) > 0
     true = np.isfinite(store.read("target/keypoints", 0, store.frames)).all((1, 2))
-    assert told["frames"] == int((valid & true).sum())
-    assert summary(store)["agreement"] == told
+    assert found["frames"] == int((valid & true).sum())
+    assert summary(store)["agreement"] == found
 
 
 def test_without_truth_or_a_detector_there_is_nothing_to_tell(tmp_path):

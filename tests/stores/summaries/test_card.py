@@ -1,4 +1,4 @@
-"""stores/summaries/card.py and summary.py: a card that hubs can read, figures that are those of the store."""
+"""stores/summaries/card.py and info.py: a card that hubs can read, figures that are those of the store."""
 
 from __future__ import annotations
 
@@ -130,5 +130,5 @@ def test_the_report_of_a_half_built_store_counts_finished_frames_only(tmp_path):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, ""), (1.0, "1.0 seconds"), (600, "10.0 minutes"), (9000, "2.5 hours")]
 )
-def test_a_duration_is_told_in_a_unit_that_fits(seconds, text):
+def test_a_duration_has_a_unit_that_fits(seconds, text):
     assert duration(seconds) == text

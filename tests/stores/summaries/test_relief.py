@@ -44,38 +44,38 @@ def store(tmp_path_factory):
     ],
 )
 def test_it_is_the_order_that_counts(store, of, expected: float):
-    told = relief(Seen(store, of))  # pyright: ignore[reportArgumentType]
-    assert told is not None
-    assert [of["rank"] for of in told.values()] == pytest.approx([expected] * len(told), abs=1e-4)
-    assert all(f"{preset}: rank correlation {expected:.2f}" in in_words(told) for preset in told)
+    found = relief(Seen(store, of))  # pyright: ignore[reportArgumentType]
+    assert found is not None
+    assert [of["rank"] for of in found.values()] == pytest.approx([expected] * len(found), abs=1e-4)
+    assert all(f"{preset}: rank correlation {expected:.2f}" in in_words(found) for preset in found)
 
 
 def test_it_is_spearmans_with_equal_values_too(store):
     def steps(z: np.ndarray) -> np.ndarray:
         return np.round(3 * z)
 
-    told = relief(Seen(store, steps))  # pyright: ignore[reportArgumentType]
+    found = relief(Seen(store, steps))  # pyright: ignore[reportArgumentType]
     z = store.read("target/pose3d", 0, store.frames)[..., 2].astype(np.float64)
     z = z[np.isfinite(z).all(1)]
     d = steps(z.astype(np.float32)).astype(np.float64)
     expected = spearmanr((d - d[:, :1])[:, 1:].ravel(), (z - z[:, :1])[:, 1:].ravel()).statistic  # pyright: ignore
-    assert told is not None
-    assert [of["rank"] for of in told.values()] == pytest.approx([expected] * len(told), abs=1e-6)
+    assert found is not None
+    assert [of["rank"] for of in found.values()] == pytest.approx([expected] * len(found), abs=1e-6)
     assert abs(expected) < 0.999
 
 
 @pytest.mark.parametrize(("away", "expected"), [(0.4, 0.0), (0.6, 1 / 8), (-0.6, 0.0)])
 def test_joints_that_see_the_background_are_counted(store, away: float, expected: float):
     wrists = np.isin(np.arange(17), [13, 16])
-    told = relief(Seen(store, lambda z: z + away * wrists))  # pyright: ignore[reportArgumentType]
-    assert told is not None
-    assert [of["behind"] for of in told.values()] == pytest.approx([expected] * len(told))
+    found = relief(Seen(store, lambda z: z + away * wrists))  # pyright: ignore[reportArgumentType]
+    assert found is not None
+    assert [of["behind"] for of in found.values()] == pytest.approx([expected] * len(found))
 
 
 def test_info_has_it(store):
-    told = relief(store)
-    assert told is not None
-    assert summary(store)["relief"] == told
+    found = relief(store)
+    assert found is not None
+    assert summary(store)["relief"] == found
 
 
 def test_without_truth_there_is_nothing_to_tell(tmp_path):

@@ -1,4 +1,4 @@
-"""stores/writing/lock.py: one job at a time, the second is told who has it, and the dead lose it."""
+"""stores/writing/lock.py: one job at a time; a second is refused with the holder's name, and a dead one loses it."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_another_machine_that_gave_a_sign_of_life_lately_is_alive(location):
     begin = time.monotonic()
     with pytest.raises(StoreLockedError, match=r"process 4711 on node17, begun 2 h ago, .* 1\d\d s ago"):
         StoreLock(location).acquire()
-    assert time.monotonic() - begin < 5, "it watched, though the answer was plain"
+    assert time.monotonic() - begin < 5, "it watched, though the result was clear"
 
 
 def test_another_machine_silent_for_long_is_dead(location):

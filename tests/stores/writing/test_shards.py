@@ -226,7 +226,7 @@ def test_a_disk_that_gives_back_something_else_gets_no_record(tmp_path):
 
 
 def test_every_chunk_is_stored_also_one_that_holds_nothing(tmp_path):
-    """Zarr leaves empty chunks out by default, and then a lost one could not be told from an empty one."""
+    """Zarr leaves empty chunks out by default, and then a lost one would look like an empty one."""
     layout = StoreLayout(fields_for(()), 10, 4)
     made = MadeStore(lengths=(10,), shard_frames=4, presets=(), optional=())
     location = LocalLocation(tmp_path / "s")

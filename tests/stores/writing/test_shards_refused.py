@@ -46,7 +46,7 @@ def test_a_checked_out_hub_repository_may_take_a_store(tmp_path):
     assert FeatureStore.open(tmp_path).frames == 50
 
 
-def test_somebody_elses_zarr_group_is_refused(tmp_path):
+def test_a_zarr_group_of_other_software_is_refused(tmp_path):
     zarr.create_group(tmp_path / "s")
     with pytest.raises(InvalidValueError, match="did not begin"):
         MadeStore().run(tmp_path / "s")

@@ -182,7 +182,7 @@ def test_plan_and_metadata_both_lost_are_written_again_by_the_same_plan_only(cop
 # --- what does not belong there
 
 
-def test_strays_among_our_files_are_deleted_others_are_only_told(copy, whole):
+def test_foreign_files_among_ours_are_deleted_others_are_only_reported(copy, whole):
     ours = ("keypoints/c/99/0/0", "ledger/00000099.json", "ledger/notes.txt", "valid/c/0.old")
     for key in (*ours, "thesis/chapter.tex"):
         (copy / key).parent.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ def test_strays_among_our_files_are_deleted_others_are_only_told(copy, whole):
     assert found_in(copy) == ["thesis/chapter.tex"]
 
 
-def test_a_card_and_a_hubs_hidden_files_are_no_strays(copy):
+def test_a_card_and_a_hubs_hidden_files_belong_to_the_store(copy):
     (copy / "README.md").write_text("# card")
     (copy / ".gitattributes").write_text("")
     (copy / ".cache").mkdir()
@@ -267,7 +267,7 @@ def test_every_remedy_is_explained(whole):
 # --- no store
 
 
-def test_nothing_somebody_elses_and_the_future_are_refused(tmp_path, copy):
+def test_no_store_other_groups_and_later_versions_are_refused(tmp_path, copy):
     with pytest.raises(MissingFileError, match="there is no store"):
         verify(tmp_path / "nowhere")
     text = (copy / "zarr.json").read_text()

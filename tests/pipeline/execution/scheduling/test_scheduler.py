@@ -16,7 +16,7 @@ from auglift.pipeline.execution.results import ShardFailure, ShardResult
 from auglift.pipeline.execution.scheduling import placement as placement_module
 from auglift.pipeline.execution.scheduling import scheduler as scheduler_module
 from auglift.pipeline.execution.scheduling.scheduler import Job, Scheduler, Timeouts
-from auglift.pipeline.execution.serial import ATTEMPTS, Silent
+from auglift.pipeline.execution.serial import ATTEMPTS, NoProgress
 from auglift.stores.errors import InvalidValueError, StoreIncompleteError, StoreWriteError
 
 from ....fakes.thread_backend import FRAMES, ScriptedWork, ThreadBackend
@@ -28,7 +28,7 @@ def short_ticks(monkeypatch):
     monkeypatch.setattr(placement_module, "REFRESH_SECONDS", 0.02)
 
 
-class RecordingProgress(Silent):
+class RecordingProgress(NoProgress):
     def __init__(self):
         self.counted: Counter[int] = Counter()
         self.messages: list[str] = []
@@ -36,7 +36,7 @@ class RecordingProgress(Silent):
     def frames(self, shard, count):
         self.counted[shard] += count
 
-    def say(self, message):
+    def message(self, message):
         self.messages.append(message)
 
 
@@ -47,7 +47,7 @@ TIMEOUTS = Timeouts(heartbeat=20, loading=20, nodes=0.2)
 def run(work: ScriptedWork, shards: int, backend: ThreadBackend | None = None, timeouts=TIMEOUTS, progress=None):
     scheduler = Scheduler(backend or ThreadBackend(work), timeouts)
     scheduler.start()
-    return list(scheduler.run(Job(NOTHING, work.recorded), range(shards), progress or Silent()))
+    return list(scheduler.run(Job(NOTHING, work.recorded), range(shards), progress or NoProgress()))
 
 
 def test_every_shard_is_done_once():
@@ -138,7 +138,7 @@ def test_closing_the_results_stops_every_worker():
     backend = ThreadBackend(work)
     scheduler = Scheduler(backend)
     scheduler.start()
-    results = scheduler.run(Job(NOTHING, work.recorded), range(20), Silent())
+    results = scheduler.run(Job(NOTHING, work.recorded), range(20), NoProgress())
     next(results)
     results.close()
     assert all(handle.dead for _, handle in backend.started.values())

@@ -73,7 +73,7 @@ def test_weights_are_fetched_checked_and_kept(server, published, tmp_path, monke
     assert kept.read_bytes() == content
     assert list(kept.parent.iterdir()) == [kept]
     (folder / spec.file).unlink()
-    assert weights.load_state(spec)[0] is not None  # not asked for again
+    assert weights.load_state(spec)[0] is not None  # not requested again
 
 
 @pytest.mark.parametrize(

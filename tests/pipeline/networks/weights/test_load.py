@@ -1,4 +1,4 @@
-"""pipeline/networks/weights/load.py: where weights come from."""
+"""pipeline/networks/weights/load.py: where weights come from, and what may be in a checkpoint."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def test_a_folder_of_weights_that_is_none_is_an_error(tmp_path):
         load.load_state(spec, tmp_path / "file.pth")
 
 
-@pytest.mark.parametrize(("asked", "seed"), [("random", 0), ("random:7", 7), (None, None), ("randomised", None)])
-def test_random_weights_are_asked_for_by_name_and_seed(asked, seed):
-    assert load.random_seed(asked) == seed
+@pytest.mark.parametrize(("weights", "seed"), [("random", 0), ("random:7", 7), (None, None), ("randomised", None)])
+def test_random_weights_have_a_name_and_a_seed(weights, seed):
+    assert load.random_seed(weights) == seed
 
 
 def test_random_weights_load_nothing_and_say_so():

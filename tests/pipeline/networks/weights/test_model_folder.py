@@ -18,7 +18,7 @@ from auglift.stores.errors import InvalidValueError, MissingFileError
 
 from ....fakes.published import PROCESSOR
 
-SPEC = resolve("somebody/some-depth-hf", "depth")
+SPEC = resolve("an-owner/some-depth-hf", "depth")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def write(folder: Path, *, weights: bool = True) -> Path:
 
 
 @pytest.mark.parametrize(
-    "place", ["some-depth-hf", "somebody/some-depth-hf", "models--somebody--some-depth-hf/snapshots/0a1b"]
+    "place", ["some-depth-hf", "an-owner/some-depth-hf", "models--an-owner--some-depth-hf/snapshots/0a1b"]
 )
 def test_a_repository_is_found_in_the_folder_of_weights_as_the_hubs_tools_lay_it_out(tmp_path, place):
     folder = write(tmp_path / "mine" / place)
@@ -58,7 +58,7 @@ def test_a_repository_is_found_in_the_folder_of_weights_as_the_hubs_tools_lay_it
 def test_a_cached_configuration_without_its_weights_is_not_the_model(tmp_path, cached):
     cached.append(write(tmp_path / "cache", weights=False))
     assert find_repository(SPEC, "random") == cached[0]
-    with pytest.raises(MissingFileError, match=r"no depth model somebody/.* \(no network in this test\)"):
+    with pytest.raises(MissingFileError, match=r"no depth model an-owner/.* \(no network in this test\)"):
         find_repository(SPEC, None)
     save_file({"x": torch.ones(1)}, cached[0] / "model.safetensors")
     assert find_repository(SPEC, None) == cached[0]

@@ -247,7 +247,7 @@ def test_a_missing_or_damaged_archive_says_what_to_do(tmp_path: Path) -> None:
         MocapArchive(tmp_path, tmp_path / "cache")
 
 
-def test_an_unknown_name_in_the_archive_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_name_in_the_archive_has_the_nearest(tmp_path: Path) -> None:
     small_archive(tmp_path, {"train/walking/walking_1": poses(3)})
     with pytest.raises(AugliftError, match="did you mean 'train/walking/walking_1'"):
         MocapArchive(tmp_path, tmp_path / "cache").read("train/walking/waking_1")

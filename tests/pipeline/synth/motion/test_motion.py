@@ -161,7 +161,7 @@ def test_lying_and_crouching_are_low() -> None:
         assert pose.root[:, 1].min() < 0.75 * body.rig.standing < pose.root[:, 1].max()
 
 
-def test_a_mistyped_motion_is_answered_with_the_nearest() -> None:
+def test_the_error_for_a_mistyped_motion_has_the_nearest() -> None:
     with pytest.raises(InvalidValueError, match="'wlak'; did you mean 'walk'"):
         make_motion("wlak", person(0).rig, 0)
     with pytest.raises(AugliftError):
