@@ -148,6 +148,8 @@ class BucketLocation(Location):
 class WebLocation(BucketLocation):
     """A finished store on a web server that answers range requests. To read only, and it cannot list."""
 
+    lists = False
+
     def _connect(self) -> Any:
         options = CLIENT | {"allow_http": True}
         return self._obstore.store.HTTPStore.from_url(self.url, client_options=options, retry_config=RETRY)
