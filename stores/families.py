@@ -24,5 +24,7 @@ def published(store: Location) -> dict[str, str]:
 
 
 def begun(store: Location) -> list[str]:
-    """Families that have a folder, complete or not, sorted."""
+    """Families that have a folder, complete or not, sorted; none where folders cannot be listed."""
+    if not store.lists:
+        return []
     return [name for name in store.below(FAMILIES).top() if is_family_name(name)]

@@ -10,19 +10,23 @@ FAMILIES = "families"
 AT = "@"
 # Small letters: no two names are one folder on a file system that takes `Base` and `base` for the same.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# Where fields are named, these words after an @ mean something else: `--inputs uadd@root`.
+TAKEN = ("root", "nearest", "scaled", "joints")
 
 
 def require_family_name(name: str) -> str:
     """The name itself; InvalidValueError where no family can be called that."""
-    if not is_family_name(name):
+    if _NAME.fullmatch(name) is None:
         raise InvalidValueError(
             f"'{name}' is no name for new fields: take small letters, digits, '-' and '_', at most 64, as in 'base'"
         )
+    if name in TAKEN:
+        raise InvalidValueError(f"new fields cannot be called '{name}': --inputs has an option @{name}")
     return name
 
 
 def is_family_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+    return _NAME.fullmatch(name) is not None and name not in TAKEN
 
 
 def folder_of(family: str) -> str:

@@ -17,6 +17,7 @@ class Location(ABC):
     """A folder of keys (`ledger/00000042.json`). A reader sees the old bytes of a key or the new, never a part."""
 
     url: str
+    lists = True  # False: what is there cannot be listed, only looked for by name
 
     @abstractmethod
     def read(self, key: str) -> bytes:

@@ -148,6 +148,8 @@ class BucketLocation(Location):
 class WebLocation(BucketLocation):
     """A finished store on a web server with range requests. It can only be read, and not listed."""
 
+    lists = False
+
     def _connect(self) -> Any:
         options = CLIENT | {"allow_http": True}
         return self._obstore.store.HTTPStore.from_url(self.url, client_options=options, retry_config=RETRY)

@@ -58,8 +58,8 @@ def remove_family(store: Location, family: str, progress: Callable[[int, int], N
     StoreLockedError where a job is writing it.
     """
     require_family_name(family)
-    there = begun(store)
-    if family not in there and family not in _listed(store):
+    there = sorted({*begun(store), *_listed(store)})
+    if family not in there:
         raise InvalidValueError(f"{store.url} has no family '{family}'; it has {', '.join(there) or 'none'}")
     location = family_location(store, family)
     with StoreLock(location):

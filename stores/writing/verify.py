@@ -48,9 +48,10 @@ def _families(store: FeatureStore, deep: bool, progress: Progress | None) -> Ite
     except CorruptStoreError:
         listed = {}
         yield Finding(INDEX, "cannot be read", "publish")
-    for finding in unfinished(index, {key: 0 for key in index.top() if "/" not in key}):
+    there = index.top() if index.lists else []
+    for finding in unfinished(index, dict.fromkeys(there, 0)):
         yield replace(finding, key=f"{FAMILIES}/{finding.key}")
-    for name in index.top():
+    for name in there:
         if not is_family_name(name) and name not in (LOCK, CHECKSUMS) and PARTIAL not in name:
             yield Finding(f"{FAMILIES}/{name}", "does not belong to the store", "none")
     for name in sorted({*begun(store.location), *listed}):
