@@ -1,7 +1,7 @@
 """Exact decoding of one video: any of its frames by number, and for each that is damaged a reason.
 
-Frame n is the n-th in order of display among those the container delivers. A decoder can start at keyframes only, and
-what is predicted from a damaged frame is wrong without FFmpeg saying so again. Hence three rules:
+Frame n is the n-th in order of display among those that a decoder gives (packets.py). A decoder can start at keyframes
+only, and what is predicted from a damaged frame is wrong without FFmpeg saying so again. Hence three rules:
 
 1. To show frame n, decoding starts at the last keyframe that is shown no later than n. Frames that an open group shows
    before its keyframe are thus decoded from the group before, as a full decode would.
@@ -15,7 +15,8 @@ what is predicted from a damaged frame is wrong without FFmpeg saying so again. 
 A seek is believed when the packets that come are those that the index has there, by their contents, one after another.
 
 What FFmpeg does not notice stays hidden: H.264, MPEG-4, MJPEG and AV1 decoders notice most damage inside a packet; the
-VP9 and HEVC decoders often turn noise into a wrong picture and call it good.
+VP9 and HEVC decoders often turn noise into a wrong picture and call it good. With several threads, the H.264 decoder
+may still overlook what one would see: about one in a thousand damaged frames, on a busy machine.
 """
 
 from __future__ import annotations

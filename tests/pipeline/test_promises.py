@@ -40,9 +40,9 @@ def test_empty_chunks_of_an_avi_are_no_frames(tmp_path, codec, bframes):
     """What `-c copy` makes of 120 frames at 30 a second, of which the header says 600 and 2,880."""
     if codec == "mjpeg" and bframes:
         pytest.skip("MJPEG has no B-frames")
-    options = {"pix_fmt": "yuvj420p" if codec == "mjpeg" else "yuv420p", "codec": codec, "bframes": bframes}
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     source = tmp_path / f"plain.{'h264' if codec == 'libx264' else 'mkv'}"  # AVI wants start codes
-    plain = write_video(source, number_frames(120, 48, 96), fps=30, **options)
+    plain = write_video(source, number_frames(120, 48, 96), 30, codec, bframes=bframes, pix_fmt=pix_fmt)
     path = copied_to_avi(plain, tmp_path / "copied.avi", [20 * i for i in range(120)])
     with av.open(str(path)) as container:
         assert container.streams.video[0].frames > 2000
@@ -206,8 +206,8 @@ def large(tmp_path) -> Path:
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])
 @pytest.mark.parametrize("marked", [True, False], ids=["marked as a cover", "not marked"])
 def test_a_picture_before_the_video_is_not_the_video(tmp_path, large, ending, marked):
-    options = {"codec": "mjpeg", "pix_fmt": "yuvj420p"}
-    cover = write_video(tmp_path / "cover.mov", number_frames(1, 240, 480, first=77), **options)
+    picture = number_frames(1, 240, 480, first=77)
+    cover = write_video(tmp_path / "cover.mov", picture, codec="mjpeg", pix_fmt="yuvj420p")
     dispositions = (int(Disposition.attached_pic if marked else Disposition.default), int(Disposition.default))
     info = probe(path := joined(tmp_path / f"both.{ending}", cover, large, dispositions=dispositions))
     assert (info.width, info.height, info.frame_count) == (192, 96, 30)
