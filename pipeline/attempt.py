@@ -44,7 +44,7 @@ class Attempt:
         self.from_number, self.from_packet = int(index.group_first[start]), int(index.group_start[start])
         self.settled = index.number < self.from_number
         self.settled[: self.from_packet] = True
-        self.settled_below = 0
+        self.settled_below = self.from_packet
         self.due = self.from_number  # the number expected next
         self.failed: set[int] = set()
         self.late: dict[int, int] = {}  # numbers that later ones have overtaken, and by how many

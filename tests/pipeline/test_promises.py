@@ -164,11 +164,10 @@ def test_sound_that_goes_on_behind_the_last_frame_is_no_cut(tmp_path):
     assert probe(path).warnings == ()
 
 
-@pytest.mark.parametrize("ending", ["mkv", "ts", "m2ts", "avi"])
+@pytest.mark.parametrize("ending", ["mkv", "ts", "m2ts", "avi", "mp4"])
 def test_a_file_that_ends_before_its_own_parts_do_is_cut_off(tmp_path, ending):
-    path = write_video(
-        tmp_path / f"a.{ending}", number_frames(40, 48, 96), codec="mpeg4" if ending == "avi" else "libx264"
-    )
+    codec, options = "mpeg4" if ending == "avi" else "libx264", {"movflags": "faststart"} if ending == "mp4" else {}
+    path = write_video(tmp_path / f"a.{ending}", number_frames(40, 48, 96), codec=codec, container_options=options)
     assert not any("cut off" in warning for warning in probe(path).warnings)
     path.write_bytes(path.read_bytes()[:-1000])
     assert any("cut off" in warning for warning in probe(path).warnings)
