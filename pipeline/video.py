@@ -109,12 +109,11 @@ class _Decoder:
 
     def careful_attempts(self, spoiled: int) -> Generator[tuple[int, av.VideoFrame | str]]:
         """Once more, with care, up to the end of the group that was found damaged; at last without a seek."""
-        first = self.wanted[0]
-        last = max([*self.index.group_first[spoiled + 1 : spoiled + 2].tolist(), self.index.frame_count][0] - 1, first)
-        group = self.index.starting_group(first)
-        start = max(group - 2, self.index.first_group_of_segment(group))
+        index, first = self.index, self.wanted[0]
+        group = index.starting_group(first)
+        start = max(group - 2, index.independent_group(group))
         for seek in (True, False):
-            run = yield from self._run(start, last, 1, careful=True, seek=seek)
+            run = yield from self._run(start, max(index.last_of_group(spoiled), first), 1, careful=True, seek=seek)
             self.touchy &= run.faults.group is not None  # if there is no damage, what it fails at is no damage
             if not self.wanted or self.wanted[0] != first:
                 return
@@ -132,13 +131,15 @@ class _Decoder:
     def _run(
         self, start: int, last: int, threads: int, *, careful: bool = False, seek: bool = True
     ) -> Generator[tuple[int, av.VideoFrame | str], None, Attempt]:
-        """The same; `careful` goes on behind damage."""
+        """The same; `careful` goes on behind damage, as far as what hangs on it may reach."""
         run = Attempt(self.index, self.ever_wanted, start, threads, careful)
         try:
             for event in self._events(int(self.index.group_start[start]), threads, seek):
                 run.take(event)
-                if run.faults.group is not None and not careful:
-                    break
+                if run.faults.group is not None:
+                    if not careful:
+                        break
+                    last = min(last, self.index.last_before_independent(run.faults.group))
                 while self.wanted and self.wanted[0] <= last and run.is_settled(self.wanted[0]):
                     number = self.wanted.popleft()
                     yield number, self._sized(run.result(number))
@@ -147,6 +148,8 @@ class _Decoder:
         except _LostTrack:
             self.changed |= not seek
             run.lost_track = True
+        if run.faults.group is not None:
+            self.close()  # what damage leaves behind in a decoder can spoil even what does not hang on it
         return run
 
     def _sized(self, frame: av.VideoFrame | str) -> av.VideoFrame | str:
