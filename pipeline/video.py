@@ -7,10 +7,11 @@ only, and what is predicted from a damaged frame is wrong without FFmpeg saying 
    before its keyframe are thus decoded from the group before, as a full decode would.
 2. A frame passes as sound when all that was decoded before it in its group came out without an error. So the verdict
    does not depend on where decoding began. Each segment of a file is decoded for itself.
-3. A group with damage is decoded again, from two groups earlier and with one thread: one to come into step where
-   pictures are refreshed bit by bit (intra refresh) instead of by whole keyframes, one to see what the group hangs on.
-   So neither bytes nor verdicts depend on the number of threads. Where that brings nothing either, it is decoded from
-   the file's beginning, and then its first frame is given up: each round settles at least one frame, so all end.
+3. A group with damage is decoded again with one thread: from its own keyframe where that needs nothing from before it,
+   else from up to two groups earlier, one to come into step where pictures are refreshed bit by bit (intra refresh)
+   instead of by whole keyframes, one to see what the group hangs on. Behind damage a new decoder begins. So neither
+   bytes nor verdicts depend on the number of threads. Where that brings nothing, it is decoded from the file's
+   beginning, and then its first frame is given up: each round settles at least one frame, so all end.
 
 A seek is believed when the packets that come are those that the index has there, by their contents, one after another.
 
