@@ -79,13 +79,14 @@ def write_video(
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pix_fmt
         context = stream.codec_context
-        context.gop_size, context.max_b_frames = gop, bframes
+        context.gop_size, context.max_b_frames, context.thread_count = gop, bframes, 1
         if times is not None or first_pts:
             context.time_base = tick
         if rotation:
             stream.set_display_rotation(rotation)
         for i, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame = frame.reformat(format=pix_fmt, threads=1)  # with more it is not always the same to the byte
             if times is not None or first_pts:
                 frame.time_base, frame.pts = tick, first_pts + (100 * i if times is None else times[i])
             else:

@@ -38,13 +38,13 @@ class Attempt:
     def __init__(self, index: PacketIndex, wanted: Container[int], start: int, threads: int, careful: bool) -> None:
         self.index, self.wanted, self.careful = index, wanted, careful
         self.delay = max(threads, _MOST_THREADS)
-        ignored = start if careful and start != index.first_group_of_segment(start) else None
+        ignored = start if careful and not index.closed[start] else None
         self.faults = Faults(index, ignored)
         # What is shown before the start is not looked at.
         self.from_number, self.from_packet = int(index.group_first[start]), int(index.group_start[start])
         self.settled = index.number < self.from_number
         self.settled[: self.from_packet] = True
-        self.settled_below = 0
+        self.settled_below = self.from_packet
         self.due = self.from_number  # the number expected next
         self.failed: set[int] = set()
         self.late: dict[int, int] = {}  # numbers that later ones have overtaken, and by how many

@@ -28,6 +28,7 @@ class StoredPackets(NamedTuple):
     position     (P,) int64    byte of the file; -1 where it is unknown
     identity     (P, 2) int64  `identity_of` each
     key          (P,) bool     begins with a keyframe
+    resets       (P,) bool     and, if it does, a decoder needs nothing from before it
     discarded    (P,) bool     an edit list hides its frame
     corrupt      (P,) bool     the container calls it damaged
     gives        (P,)          what `pictures` says of it
@@ -47,6 +48,7 @@ class StoredPackets(NamedTuple):
     position: np.ndarray
     identity: np.ndarray
     key: np.ndarray
+    resets: np.ndarray
     discarded: np.ndarray
     corrupt: np.ndarray
     gives: np.ndarray
@@ -76,11 +78,12 @@ def read_packets(path: Path, limit: int | None = None) -> StoredPackets:
                 p.is_discard,
                 p.is_corrupt,
                 reader(p),
+                reader.resets,
             )
             for p in itertools.islice(packets_of(container, stream), limit)
         ]
         kind, flags = container.format.name, container.format.flags
-        table = np.array(rows, np.int64).reshape(-1, 9)
+        table = np.array(rows, np.int64).reshape(-1, 10)
         gives = table[:, 8]
         return StoredPackets(
             pts=table[:, 0],
@@ -88,6 +91,7 @@ def read_packets(path: Path, limit: int | None = None) -> StoredPackets:
             position=table[:, 2],
             identity=table[:, 3:5],
             key=(table[:, 5] > 0) & np.isin(gives, (FRAME, UNSURE)),
+            resets=table[:, 9] > 0,
             discarded=table[:, 6] > 0,
             corrupt=table[:, 7] > 0,
             gives=gives,

@@ -36,7 +36,7 @@ class Faults:
             return
         self.reasons.setdefault(ordinal, reason)
         self.first[group, leading] = min(ordinal, self.first.get((group, leading), ordinal))
-        self.group = group if self.group is None else self.group
+        self.group = group if self.group is None else min(group, self.group)
 
     def lost(self, ordinal: int) -> None:
         """Note that a packet's frame did not come."""

@@ -45,6 +45,7 @@ class PacketIndex:
     group_place  (G,)   int64  where to seek for a group: a time in the stream's time base, or a byte; NONE: nowhere
     by_byte      `group_place` are bytes
     segment_start (S,)  int64  a segment's first packet
+    closed       (G,)   bool   a decoder needs nothing from before the group; so it is for a segment's first
     primed       the decoder must have seen the first packet, which says that others hold two pictures (MPEG-4)
     frame_count  frames delivered
     promised     frames the header promises, or delivered where it promises none or fewer
@@ -67,6 +68,7 @@ class PacketIndex:
     group_place: np.ndarray
     by_byte: bool
     segment_start: np.ndarray
+    closed: np.ndarray
     primed: bool
     frame_count: int
     promised: int
@@ -91,10 +93,18 @@ class PacketIndex:
         """Return the group at which decoding must start to show frame `number`."""
         return max(int(np.searchsorted(self.group_first, number, side="right")) - 1, 0)
 
-    def first_group_of_segment(self, group: int) -> int:
-        """Return the first group of the segment that a group lies in."""
-        starts = self.segment_start[self.segment_start <= self.group_start[group]]
-        return int(self.group[starts[-1]])
+    def independent_group(self, group: int) -> int:
+        """Return the last group up to this one that needs nothing from before it."""
+        return int(np.flatnonzero(self.closed[: group + 1])[-1])
+
+    def last_of_group(self, group: int) -> int:
+        """Return the number of the last frame that is decoded in a group, but for such as the next one shows."""
+        return (int(self.group_first[group + 1]) if group + 1 < len(self.group_first) else self.frame_count) - 1
+
+    def last_before_independent(self, group: int) -> int:
+        """Return the number of the last frame before the next group that needs nothing from before it."""
+        following = np.flatnonzero(self.closed[group + 1 :])
+        return self.last_of_group(group + int(following[0])) if len(following) else self.frame_count - 1
 
 
 def packet_index(path: Path) -> PacketIndex:
@@ -149,6 +159,8 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
     key[starts] = True
     group, group_start = np.cumsum(key) - 1, np.flatnonzero(key)
     group_first = _first_frames(group_start, starts, segment, shown, order)
+    leading = (owner >= 0) & (number[owner] < group_first[group])
+    open_groups = np.bincount(group[leading], minlength=len(group_start))
     return PacketIndex(
         identity=packets.identity,
         position=packets.position,
@@ -158,12 +170,13 @@ def _packet_index(path: Path, size: int, modified: int) -> PacketIndex:
         owner=owner,
         defect=defect,
         group=group,
-        leading=(owner >= 0) & (number[owner] < group_first[group]),
+        leading=leading,
         group_start=group_start,
         group_first=group_first,
         group_place=_places(packets, group_start),
         by_byte=packets.by_byte,
         segment_start=np.array(starts),
+        closed=np.isin(group_start, starts) | (key & packets.resets)[group_start] & (open_groups == 0),
         primed=bool((packets.gives == UNSURE).any()),
         frame_count=len(order),
         promised=max(_promised(packets, len(order) + int(unplaced.sum()), broken), len(order)),

@@ -27,12 +27,14 @@ class PictureReader:
     """Reads packets of one stream, in order. This class counts one frame for each packet.
 
     trusts_header   nothing in the stream's header says otherwise either, so that packets need not be looked at
+    resets          a decoder needs nothing from before the packet that was read last, if that is a keyframe
     may_reorder     frames may be shown in another order than they are stored, as far as is known so far
     """
 
     def __init__(self, stream: VideoStream) -> None:
         self.trusts_header = True
         self.may_reorder = stream.codec_context.codec.reorder
+        self.resets = stream.codec_context.codec.canonical_name != "hevc"  # whose keyframes may be refreshed bit by bit
 
     def __call__(self, packet: av.Packet) -> int:
         return FRAME
@@ -161,6 +163,7 @@ class _H264(PictureReader):
         if not packet.is_keyframe and self.sequences and not self.interlaced:
             return FRAME
         units = list(_split(bytes(packet), self.length))
+        self.resets = any(unit[0] & 0x1F == 5 for unit in units)  # else what is called a keyframe may only begin one
         self._parameters(units)
         fields = {field for unit in units if unit[0] & 0x1F in (1, 5) for field in [self._field(unit)]}
         if len(fields) != 1 or None in fields:  # a frame, or both of its fields

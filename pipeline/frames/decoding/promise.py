@@ -47,18 +47,19 @@ def promise_of(path: Path) -> Promise:
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         tick, aspect, note = float(stream.time_base or 0), stream.sample_aspect_ratio, choice_of_stream(path, container)
         is_avi = container.format.name == "avi"
+        broken = cut_off(path, container.format.name)
         listed = _listed(path, container, stream)
-    if listed is not None:
+    if listed:
         count, times = listed
     else:
         index = packet_index(path)
-        count, times = index.promised, index.times
-        if index.is_cut_off:
-            warnings.append("the file is cut off: its own headers say that there is more of it")
+        count, times, broken = index.promised, index.times, index.is_cut_off
         if index.unplaced:
             warnings.append(f"cut off: its last {index.unplaced} frames belong behind missing ones and are left out")
         if len(index.segment_start) > 1:
             warnings.append(f"time falls back: it seems to be {len(index.segment_start)} files glued together")
+    if broken:
+        warnings.insert(0, "the file is cut off: its own headers say that there is more of it")
     uneven = is_uneven(times, 0.0 if is_avi else tick)  # AVI counts in frames, and rounds nothing
     if uneven:
         spacing = 1000 * np.diff(times)

@@ -162,7 +162,7 @@ def _matroska_ends_early(path: Path) -> bool:
 
 def _mp4_ends_early(path: Path) -> bool:
     """MP4 is a row of boxes, each with its size (ISO/IEC 14496-12, section 4.2)."""
-    return _boxes(path)[1]
+    return _boxes(path)[1] in (b"mdat", b"moov", b"moof")
 
 
 _ENDS_EARLY: dict[str, Callable[[Path], bool]] = {
@@ -173,8 +173,8 @@ _ENDS_EARLY: dict[str, Callable[[Path], bool]] = {
 }
 
 
-def _boxes(path: Path) -> tuple[set[bytes], bool]:
-    """The kinds of an MP4's complete boxes, and whether the last one goes past the end of the file."""
+def _boxes(path: Path) -> tuple[set[bytes], bytes | None]:
+    """The kinds of an MP4's complete boxes, and that of one that goes past the end of the file."""
     whole: set[bytes] = set()
     end, offset = path.stat().st_size, 0
     with path.open("rb") as file:
@@ -184,13 +184,14 @@ def _boxes(path: Path) -> tuple[set[bytes], bool]:
             if size == 1:
                 size = int.from_bytes(file.read(8))
             if size == 0:  # up to the end of the file, wherever that is
-                return whole | {kind}, False
+                return whole | {kind}, None
             if size < 8:
-                return whole, False
+                break
             offset += size
-            if offset <= end:
-                whole.add(kind)
-    return whole, offset > end
+            if offset > end:
+                return whole, kind
+            whole.add(kind)
+    return whole, None
 
 
 def _lost_its_index(path: Path) -> bool:

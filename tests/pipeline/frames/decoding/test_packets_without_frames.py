@@ -28,8 +28,8 @@ def numbers(path: Path) -> list[int | str]:
     frames, ok, reasons = read_all(path, range(count))
     found = [read_number(f) if o else str(r) for f, o, r in zip(frames, ok, reasons, strict=True)]
     for index in range(0, count, 3):
-        frame, sound, reason = (part[0] for part in read_all(path, [index], threads=1))
-        assert found[index] == (read_number(frame) if sound else reason)
+        alone, sound, (reason,) = read_all(path, [index], threads=1)
+        assert found[index] == (read_number(alone[0]) if sound[0] else reason)
     return found
 
 
