@@ -3,7 +3,8 @@
 Depth Anything V2 small on a square frame, 518 x 518, two threads, each candidate in turn with torch's float32 as we run
 it, which is the reference. What a candidate's results are off is measured on the shipped small network, whose weights
 are trained, on rendered frames: random weights would say nearly the same depth everywhere. Built in is what is at least
-1.3 times as fast with an error of at most 1 % of the depth: `--depth-backend openvino` and `--precision bfloat16`.
+1.3 times as fast with an error of at most 1 % of the depth: `--depth-backend openvino` and `--precision bfloat16`. ONNX
+Runtime is tried where onnxruntime and onnxscript are installed.
 """
 
 from __future__ import annotations

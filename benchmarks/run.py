@@ -24,7 +24,13 @@ INTRODUCTION = """# Performance
 Written by `make bench`, never by hand. Figures are medians; a ratio is the median over pairs that ran one after the
 other in one process, so that it holds on a machine that does other things too. Figures of different machines have
 sections of their own and are not to be compared.
-"""
+
+**Not measured: a GPU.** None was at hand. What is wanted of the depth pass on one H100 or H200 is Depth Anything V2
+large at 250 square frames a second or 120 of 16:9, small at 1,000, the whole pass at 90 % of that, detector and pose
+in less than a tenth of the depth network's time. `python -m benchmarks.extract` measures all of it on a machine that
+has one; as long as no section with a GPU's name stands below, nobody has. What can be held without one is tested on a
+pretended GPU: how often the host waits, how many operations a batch starts, that copies and work are in order
+([speed](speed.md)). """
 
 
 def names() -> list[str]:

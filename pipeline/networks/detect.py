@@ -121,8 +121,9 @@ class RTMDet:
         if self._device.type == "cuda":
             fold_norms(self._model)
             self._model.to(memory_format=torch.channels_last)
-        exact_layers(self._model.bbox_head, ("rtm_cls", "rtm_reg"), self._device)
-        precision.prepare(self._model)
+        if precision.half is not None:
+            exact_layers(self._model.bbox_head, ("rtm_cls", "rtm_reg"), self._device)
+            precision.prepare(self._model)
 
     def run_by(self, run: Callable[[Tensor], Any], how: str) -> None:
         """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`."""
