@@ -12,11 +12,11 @@ import torch
 
 from ..stores.errors import InvalidValueError
 from .extract import Extractor, describe
-from .networks.depth import build_depth
-from .networks.detect import build_detector
+from .networks.depth import DepthEstimator, build_depth
+from .networks.families import load_detector, load_pose, require
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
-from .networks.pose import build_pose
+from .networks.no_depth import NoDepth, is_none
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
 from .uadd.descriptor import PRESETS, Preset
@@ -27,7 +27,7 @@ class NetworkOptions:
     """The options of a user; each changes the bytes of a store.
 
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
-    depth      `ground-truth`: the depth maps of the dataset
+    depth      `ground-truth`: the depth maps of the dataset; `none`: 2D alone, without descriptors
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass
     threads    CPU threads of a worker; they decide the order of sums
@@ -53,28 +53,35 @@ class NetworkOptions:
         device = pick_device(self.device)
         torch.set_num_threads(self.threads)
         return Extractor(
-            detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
-            pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
-            depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
-            presets=self.presets,
+            detector=FromTruth() if is_truth(self.pose) else load_detector(self.detector, self.weights, device),
+            pose=FromTruth() if is_truth(self.pose) else load_pose(self.pose, self.weights, device),
+            depth=self._depth(device),
+            presets=() if is_none(self.depth) else self.presets,
             device=device,
         )
+
+    def _depth(self, device: torch.device) -> DepthEstimator | FromTruth | NoDepth:
+        if is_none(self.depth):
+            return NoDepth()
+        return FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device)
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.
 
-        Raises MissingFileError, InvalidValueError (names, digests).
+        Raises MissingFileError, InvalidValueError (names, digests), MissingExtraError.
         """
         wanted: dict[Kind, str] = {} if is_truth(self.pose) else {"detector": self.detector, "pose": self.pose}
-        if not is_truth(self.depth) and Path(self.depth).is_dir():
-            open_folder(Path(self.depth), self.weights)
-        elif not is_truth(self.depth):
-            wanted["depth"] = self.depth
+        if not is_truth(self.depth) and not is_none(self.depth):
+            if Path(self.depth).is_dir():
+                open_folder(Path(self.depth), self.weights)
+            else:
+                wanted["depth"] = self.depth
         for kind, name in wanted.items():
             spec = resolve(name, kind)
+            require(name, kind)
             if spec.config is None:
                 open_folder(find_repository(spec, self.weights), self.weights)
-            elif random_seed(self.weights) is None:
+            elif random_seed(self.weights) is None or not spec.has_random_weights:
                 locate(spec, self.weights)
 
     def settings(self, extractor: Extractor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..stores.format.skeleton import H36M_FROM_COCO
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector, choose_person
 from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.no_depth import NoDepth
 from .networks.pose import PoseEstimator
 from .uadd.descriptor import Preset, compute
 
@@ -48,13 +49,14 @@ class Extractor:
     """The three networks and the descriptor.
 
     max_people   the boxes of highest score that are tried, a frame
-    `FromTruth` in a network's place: what it would estimate is read from the ground truth.
+    `FromTruth` in a network's place: what it would estimate is read from the ground truth. `NoDepth` goes with no
+    presets: there are joints alone then.
     Every frame is treated by itself, so that the work can be cut anywhere.
     """
 
     detector: Detector | FromTruth
     pose: PoseEstimator | FromTruth
-    depth: DepthEstimator | FromTruth
+    depth: DepthEstimator | FromTruth | NoDepth
     presets: tuple[Preset, ...]
     device: torch.device
     max_people: int = 8
@@ -95,17 +97,18 @@ class Extractor:
             return out
         found, keypoints, score, bbox = people
         rows = rows[found.cpu().numpy()]
-        with times.stage("depth"):
-            if isinstance(self.depth, FromTruth):
-                depth = torch.from_numpy(told[DEPTH]).to(self.device, torch.float32)[found]
-            else:
-                depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
+        values = {"keypoints": keypoints, "score": score, "bbox": bbox}
+        if not isinstance(self.depth, NoDepth):
+            with times.stage("depth"):
+                if isinstance(self.depth, FromTruth):
+                    depth = torch.from_numpy(told[DEPTH]).to(self.device, torch.float32)[found]
+                else:
+                    depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
+            with times.stage("uadd"):
+                size = (frames.shape[2], frames.shape[1])
+                for name, uadd in compute(depth, keypoints, score.clamp(0, 1), size, self.presets).items():
+                    values |= {f"uadd/{name}": uadd.stats, f"radius/{name}": uadd.radius}
         with times.stage("uadd"):
-            size = (frames.shape[2], frames.shape[1])
-            described = compute(depth, keypoints, score.clamp(0, 1), size, self.presets)
-            values = {"keypoints": keypoints, "score": score, "bbox": bbox}
-            for name, uadd in described.items():
-                values |= {f"uadd/{name}": uadd.stats, f"radius/{name}": uadd.radius}
             for name, value in values.items():
                 out[name][rows] = value.cpu().numpy().astype(FIELDS[name].dtype, copy=False)
         out["valid"][rows] = 1
