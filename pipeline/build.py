@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.no_depth import NoDepth, is_none
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
+from .plan import Clip
 from .uadd.descriptor import PRESETS, Preset
 
 
@@ -94,16 +95,19 @@ class NetworkOptions:
         }
 
 
-def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a reader of a store with these settings must know."""
-    random = [
-        settings[kind]["name"]
-        for kind in ("detector", "pose", "depth")
-        if str(settings[kind].get("weights", "")).startswith("random")
+def warnings(settings: Mapping[str, Any], clips: Iterable[Clip] = ()) -> tuple[str, ...]:
+    """Return what a reader of a store with these settings, made from these clips, must know."""
+    kinds = [settings[kind] for kind in ("detector", "pose", "depth")]
+    random = [each["name"] for each in kinds if str(each.get("weights", "")).startswith("random")]
+    own = [each["name"] for each in kinds if _is_own(each)]
+    tiny = [each["name"] for each in kinds if each["name"].startswith("tiny-") and each["name"] not in random]
+    filmed = any(not clip.dataset.startswith("synth-") for clip in clips)
+    found = [
+        (random, "RANDOM WEIGHTS in {}: THE FEATURES ARE NOISE"),
+        (own, "weights of one's own, not the published ones, in {}"),
+        (tiny if filmed else [], "{} KNOWS RENDERED PEOPLE ONLY: OF FILMED ONES EXPECT LITTLE"),
     ]
-    own = [settings[kind]["name"] for kind in ("detector", "pose", "depth") if _is_own(settings[kind])]
-    noise = (f"RANDOM WEIGHTS in {', '.join(random)}: THE FEATURES ARE NOISE",) if random else ()
-    return noise + ((f"weights of one's own, not the published ones, in {', '.join(own)}",) if own else ())
+    return tuple(text.format(", ".join(names)) for names, text in found if names)
 
 
 def _is_own(network: Mapping[str, Any]) -> bool:

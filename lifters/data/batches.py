@@ -49,7 +49,7 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
         if missing:
             raise MissingFieldError(
                 f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
-                f"{', '.join(held(store)) or 'no representation'} needs"
+                f"{', '.join(held(store)) or 'no representation'} needs{store.without_depth}"
             )
     return stores
 

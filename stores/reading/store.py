@@ -29,12 +29,6 @@ from ..locations.base import Location
 from ..locations.checksums import is_as_written, read_checksums
 from ..locations.choose import locate
 
-# For whoever wants depth of a store of 2D alone.
-NO_DEPTH_YET = (
-    "It was made without depth (--depth none): train with --inputs xy or xyc, or make another store of the same videos "
-    "with a depth network (auglift-prep ... --depth NETWORK --out ANOTHER)"
-)
-
 
 class FeatureStore:
     """A store opened for reading. What is not written yet, or was lost, is an error, never NaN.
@@ -135,9 +129,19 @@ class FeatureStore:
         there = self.attributes["fields"]
         missing = [name for name in names if name not in there]
         if missing:
-            flat = missing[0].startswith(("uadd/", "radius/")) and not any(name.startswith("uadd/") for name in there)
-            hint = f". {NO_DEPTH_YET}" if flat else ""
-            raise MissingFieldError(f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}{hint}")
+            raise MissingFieldError(
+                f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}{self.without_depth}"
+            )
+
+    @property
+    def without_depth(self) -> str:
+        """What an error about a missing field adds where the store holds 2D alone; else nothing."""
+        if any(name.startswith("uadd/") for name in self.attributes["fields"]):
+            return ""
+        return (
+            ". It is a store of 2D alone; to add depth, make another of the same videos with auglift-prep and a depth "
+            "network (--depth NAME --out ANOTHER)"
+        )
 
     def ledger(self) -> dict[int, ShardRecord]:
         """The records of the shards that are finished now."""

@@ -50,7 +50,7 @@ def require_litert() -> None:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
-            f"BlazePose needs ai-edge-litert ({reason(error)}): pip install 'auglift[blazepose]', or make install"
+            f"BlazePose needs ai-edge-litert ({reason(error)}): pip install 'auglift[prep,blazepose]', or make install"
         ) from error
 
 

@@ -86,16 +86,25 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
         cache = "Hugging Face's cache" if spec.repository else str(torch_cache())
         places = cache if folder is None else f"{folder} or {cache}"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        trial = "give --weights random for a trial that only shows that everything runs, or "
         raise MissingFileError(
             f"no weights for {spec.name}: {wanted(spec)} ({spec.note}) is not in {places} and could not be fetched "
             f"from {spec.address} ({reason}). Fetch it elsewhere, put it in a folder and give that with --weights "
-            f"FOLDER; or {trial if spec.has_random_weights else ''}--{spec.kind} tiny, which is shipped and knows "
-            "rendered people only"
+            f"FOLDER; or take {_instead(spec)}"
         ) from error
 
 
+def _instead(spec: ModelSpec) -> str:
+    """What runs without the weights of that model."""
+    choices = [f"--{spec.kind} tiny, which is shipped and knows rendered people only"]
+    if spec.kind != "depth" and spec.wheel is None:
+        choices.insert(0, f"--{spec.kind} blazepose, whose weights come with a Python package")
+    if spec.has_random_weights:
+        choices.insert(0, "--weights random, for a trial that only shows that everything runs")
+    return ", or ".join(choices)
+
+
 def _fetch(spec: ModelSpec) -> Path:
+    """From wherever the origin says, into the usual cache."""
     if spec.repository:
         return fetch_from_hub(spec)
     return fetch_from_wheel(spec) if spec.wheel else download(spec)

@@ -117,7 +117,9 @@ def _pip() -> list[str]:
             return [found]
     if found := shutil.which("uv"):
         return [found, "tool", "run", "pip"]
-    raise FileNotFoundError("there is no pip here: pip install 'auglift[blazepose]' or python -m ensurepip brings it")
+    raise FileNotFoundError(
+        "there is no pip here: python -m ensurepip brings it, or pip install 'auglift[prep,blazepose]'"
+    )
 
 
 def _why(said: str) -> str:
