@@ -19,7 +19,6 @@ from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.no_depth import NoDepth, is_none
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
-from .plan import Clip
 from .uadd.descriptor import PRESETS, Preset
 
 
@@ -95,13 +94,13 @@ class NetworkOptions:
         }
 
 
-def warnings(settings: Mapping[str, Any], clips: Iterable[Clip] = ()) -> tuple[str, ...]:
-    """Return what a reader of a store with these settings, made from these clips, must know."""
+def warnings(settings: Mapping[str, Any], datasets: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what a reader of a store with these settings, made from clips of these datasets, must know."""
     kinds = [settings[kind] for kind in ("detector", "pose", "depth")]
     random = [each["name"] for each in kinds if str(each.get("weights", "")).startswith("random")]
     own = [each["name"] for each in kinds if _is_own(each)]
     tiny = [each["name"] for each in kinds if each["name"].startswith("tiny-") and each["name"] not in random]
-    filmed = any(not clip.dataset.startswith("synth-") for clip in clips)
+    filmed = any(not dataset.startswith("synth-") for dataset in datasets)
     found = [
         (random, "RANDOM WEIGHTS in {}: THE FEATURES ARE NOISE"),
         (own, "weights of one's own, not the published ones, in {}"),

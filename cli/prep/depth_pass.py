@@ -154,7 +154,8 @@ def run(
         presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
     )
     with ready(options, networks) as loaded:
-        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, warnings(loaded.settings, clips), truth or {})
+        known = warnings(loaded.settings, {clip.dataset for clip in clips})
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, known, truth or {})
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):

