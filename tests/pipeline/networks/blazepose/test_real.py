@@ -8,16 +8,16 @@ import torch
 
 from auglift.pipeline.datasets.calibrated import calibrated
 from auglift.pipeline.frames.sources import read
-from auglift.pipeline.networks.blazepose import landmarks, regions
+from auglift.pipeline.networks.blazepose import regions
 from auglift.pipeline.networks.blazepose.estimators import BlazePose, BlazePoseDetector
 from auglift.pipeline.networks.blazepose.litert import Graph
 from auglift.pipeline.networks.families import load_detector, load_pose
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.format.skeleton import COCO_17, H36M_17
 
+from .accuracy import COMPARED
+
 FRAMES = (0, 8, 16, 24)
-# Joints that mean the same to MediaPipe and to the markers.
-COMPARED = [j for j in H36M_17.joints if j.endswith(("hip", "knee", "ankle", "shoulder", "elbow", "wrist", "nose"))]
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,15 @@ def scenes(shared_data) -> dict[str, tuple[torch.Tensor, np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def detector(weights) -> BlazePoseDetector:
-    found = load_detector("blazepose", weights, "cpu")
+def detector(blazepose_weights) -> BlazePoseDetector:
+    found = load_detector("blazepose", blazepose_weights, "cpu")
     assert isinstance(found, BlazePoseDetector)
     return found
 
 
 @pytest.fixture(scope="module")
-def pose(weights) -> BlazePose:
-    found = load_pose("blazepose", weights, "cpu")
+def pose(blazepose_weights) -> BlazePose:
+    found = load_pose("blazepose", blazepose_weights, "cpu")
     assert isinstance(found, BlazePose)
     return found
 
@@ -116,14 +116,17 @@ def test_a_picture_turned_has_the_joints_turned(detector, pose, scenes):
     assert np.median(np.linalg.norm(found[1] - expected, axis=1)) < 20
 
 
-def test_bytes_do_not_depend_on_batch_and_threads(weights, scenes):
+def test_bytes_do_not_depend_on_batch_and_threads(blazepose_weights, scenes):
     frames, _, boxes = scenes["cam_02"]
     given = torch.from_numpy(boxes)
     index = torch.arange(len(frames))
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        detector, pose = load_detector("blazepose", weights, "cpu"), load_pose("blazepose", weights, "cpu")
+        detector, pose = (
+            load_detector("blazepose", blazepose_weights, "cpu"),
+            load_pose("blazepose", blazepose_weights, "cpu"),
+        )
         results.append((torch.cat(detector.detect(frames)), *pose.estimate(frames, given, index)))
     torch.set_num_threads(1)
     alone = [pose.estimate(frames[i : i + 1], given[i : i + 1], index[:1]) for i in range(len(frames))]
@@ -145,11 +148,7 @@ def test_the_store_is_told_which_files_it_were(pose, detector):
     assert pose.describe()["finder"] == detector.describe()["weights"]
 
 
-def test_what_is_no_network_is_an_error_in_one_line(tmp_path, weights):
+def test_what_is_no_network_is_an_error_in_one_line(tmp_path, blazepose_weights):
     (tmp_path / "x.tflite").write_bytes(b"no network at all")
     with pytest.raises(InvalidValueError, match=r"x\.tflite is not a network that LiteRT can load"):
         Graph(tmp_path / "x.tflite")
-
-
-def test_landmark_indices_reach_no_further_than_the_network(pose, scenes):
-    assert max(landmarks.COCO_FROM_MEDIAPIPE) < 33 <= landmarks.ALIGNMENT.start
