@@ -1,4 +1,4 @@
-"""How far BlazePose's joints lie from the markers' in Pose2Sim's recording, by camera: a table for docs/networks.md.
+"""How far BlazePose's joints lie from the markers' in Pose2Sim's recording, by camera: tables for docs/networks.md.
 
 python -m tests.pipeline.networks.blazepose.accuracy ../shared/data/pose2sim [--mediapipe PYTHON]
 
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,11 +22,14 @@ from auglift.pipeline.datasets.calibrated import calibrated
 from auglift.pipeline.frames.sources import read
 from auglift.pipeline.networks.blazepose import landmarks, regions
 from auglift.pipeline.networks.blazepose.estimators import BlazePose
+from auglift.pipeline.networks.detect import Detector
 from auglift.pipeline.networks.families import load_detector, load_pose
 from auglift.stores.format.skeleton import COCO_17, H36M_17
 
 # Joints that mean the same to MediaPipe and to the markers: not pelvis, spine, thorax and head.
 COMPARED = [j for j in H36M_17.joints if j.endswith(("hip", "knee", "ankle", "shoulder", "elbow", "wrist", "nose"))]
+FIRSTS = range(-4, 9, 2)
+SMALLER = (1, 1.5, 2, 2.5, 3, 4)
 _LEGS = [n for n, joint in enumerate(COMPARED) if joint.endswith(("hip", "knee", "ankle"))]
 _MIRRORED = [COMPARED.index(H36M_17.joints[H36M_17.flip[H36M_17.index(joint)]]) for joint in COMPARED]
 
@@ -44,14 +48,15 @@ numpy.save(sys.argv[2], found)
 """
 
 
-def recording(folder: Path) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray]]]:
-    """Name, frames and truth of each camera, every second frame."""
+def recording(folder: Path) -> Iterator[tuple[str, np.ndarray, dict[str, np.ndarray], dict[int, np.ndarray]]]:
+    """Of each camera its name, every second frame, their truth, and true joints by the frame of the first markers."""
     videos = sorted((folder / "single").glob("*.mp4"))
     for clip in calibrated(videos, folder / "Calib_qualisys.toml", folder / "balancing_0-100.trc").clips:
         wanted = np.arange(0, clip.info.frame_count, 2)
         frames = np.concatenate([batch.frames for batch in read(clip.info.path, wanted, 8, 1)])
         assert clip.truth is not None
-        yield clip.camera, frames, clip.truth.read(wanted)
+        shifted = {first: clip.truth.read(wanted - first)["target/keypoints"] for first in FIRSTS}
+        yield clip.camera, frames, clip.truth.read(wanted), shifted
 
 
 def refined_again(pose: BlazePose, frame: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -78,11 +83,29 @@ def compared(coco: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return distance, exchanged[:, _LEGS].sum(1) < distance[:, _LEGS].sum(1)
 
 
+def shares_found(detector: Detector, frames: np.ndarray, truth: np.ndarray) -> list[tuple[float, float]]:
+    """The person's height over the frame's longer side and the share that is found, of frames made smaller on grey."""
+    shares = []
+    for times in SMALLER:
+        found, heights = [], []
+        for frame, joints in zip(frames[::5], truth[::5], strict=True):
+            small = cv2.resize(frame, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
+            picture = np.full_like(frame, 110)
+            top, left = (frame.shape[0] - small.shape[0]) // 2, (frame.shape[1] - small.shape[1]) // 2
+            picture[top : top + small.shape[0], left : left + small.shape[1]] = small
+            found.append(len(detector.detect(torch.from_numpy(picture)[None])[0]) > 0)
+            heights.append(np.ptp(joints[:, 1]) / times / max(frame.shape[:2]))
+        shares.append((float(np.mean(heights)), float(np.mean(found))))
+    return shares
+
+
 def main(folder: Path, python: str | None) -> None:
     detector, pose = load_detector("blazepose", None, "cpu"), load_pose("blazepose", None, "cpu")
     assert isinstance(pose, BlazePose)
     found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for camera, frames, truth in recording(folder):
+    small = []
+    by_first: dict[str, list[float]] = {}
+    for camera, frames, truth, shifted in recording(folder):
         images, index = torch.from_numpy(frames), torch.arange(len(frames))
         boxes = torch.stack([each[0, :4] for each in detector.detect(images)])
         joints = {
@@ -96,6 +119,9 @@ def main(folder: Path, python: str | None) -> None:
             joints["mediapipe's own API"] = mediapipe(python, frames)
         for name, each in joints.items():
             found.setdefault(name, {})[camera] = compared(each, truth["target/keypoints"])
+        small.append(shares_found(detector, frames, truth["target/keypoints"]))
+        ours = joints["blazepose, blazepose"]
+        by_first[camera] = [float(np.nanmedian(compared(ours, shifted[first])[0])) for first in FIRSTS]
     cameras = list(next(iter(found.values())))
     print("| detector, pose |", *(f"{camera} |" for camera in cameras), "all | legs exchanged, share of frames |")
     print("|---|" + "---|" * (len(cameras) + 2))
@@ -104,6 +130,14 @@ def main(folder: Path, python: str | None) -> None:
         figures = [f"{np.nanmedian(each):.1f} |" for each in (*distances, np.concatenate(distances))]
         exchanged = np.concatenate([legs for _, legs in by_camera.values()])
         print(f"| {name} |", *figures, f"{exchanged.mean():.1%} |")
+    print("\n| `--first` |", *(f"{first} |" for first in FIRSTS))
+    print("|---|" + "---|" * len(FIRSTS))
+    for camera, medians in by_first.items():
+        print(f"| {camera} |", *(f"{median:.1f} |" for median in medians))
+    heights, shares = np.mean(small, axis=0).T
+    print("\n| height of the person, of the frame's longer side |", *(f"{height:.2f} |" for height in heights))
+    print("|---|" + "---|" * len(heights))
+    print("| found |", *(f"{share:.0%} |" for share in shares))
 
 
 if __name__ == "__main__":
