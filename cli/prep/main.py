@@ -23,7 +23,7 @@ def main() -> None:
     """Run the depth pass: video in, one feature store out.
 
     Every frame goes through a person detector (RTMDet), a 2D pose network (RTMPose) and a monocular depth network
-    (Depth Anything V2); the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of
+    (Depth Anything V2), or others in their place; the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of
     trainings can read the store. A job that was stopped goes on where it was when the same command is run again.
     """
 
@@ -38,6 +38,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     auglift-prep video walk.mp4 run.mp4 --out mine.zarr
     auglift-prep video clip.mp4 --detector rtmdet-nano --pose rtmpose-s \\
         --depth depth-anything-v2-small --out quick.zarr
+    auglift-prep video clip.mp4 --detector blazepose --pose blazepose --depth none --out joints.zarr
 
     A folder stands for the images or the videos in it, and must not hold both; one with neither, for the folders in
     it. What is left out is named. A source that cannot be read is left out too, and the exit code is then 1.

@@ -22,7 +22,8 @@ from .regions import Region
 # MediaPipe's.
 SCORE_THRESHOLD = 0.5
 
-_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class _PersonNetwork:
