@@ -23,8 +23,9 @@ def main() -> None:
     """Run the depth pass: video in, one feature store out.
 
     Every frame goes through a person detector (RTMDet), a 2D pose network (RTMPose) and a monocular depth network
-    (Depth Anything V2), or others in their place; the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of
-    trainings can read the store. A job that was stopped goes on where it was when the same command is run again.
+    (Depth Anything V2), or others in their place; the depth around each joint becomes its Uncertainty-Aware Depth
+    Descriptor. Any number of trainings can read the store. A job that was stopped goes on where it was when the same
+    command is run again.
     """
 
 
