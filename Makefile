@@ -20,7 +20,7 @@ install: $(VENV)/.installed  ## Install auglift, the depth pass and the develope
 
 $(VENV)/.installed: pyproject.toml Makefile | $(filter .tools/bin/uv,$(UV))
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[prep,remote,train]' --group dev
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[prep,blazepose,remote,train]' --group dev
 	@touch $@
 
 DEMO         ?= build/demo

@@ -127,9 +127,11 @@ def _fields(about: dict[str, Any]) -> Table:
 
 
 def _joints(joints: dict[str, dict[str, Any]]) -> Table:
-    table = Table("joint", "score: min", "mean", "max", "depth, m: min", "mean", "max")
+    titles = {"score": "score: min", "depth": "depth, m: min"}
+    kinds = [kind for kind in titles if any(kind in ranges for ranges in joints.values())]
+    table = Table("joint", *(title for kind in kinds for title in (titles[kind], "mean", "max")))
     for joint, ranges in joints.items():
-        cells = [ranges.get(kind, {}).get(key) for kind in ("score", "depth") for key in ("min", "mean", "max")]
+        cells = [ranges.get(kind, {}).get(key) for kind in kinds for key in ("min", "mean", "max")]
         table.add_row(joint, *("-" if value is None else f"{value:.3g}" for value in cells))
     return table
 

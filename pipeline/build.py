@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +13,11 @@ from ..stores.errors import InvalidValueError
 from .computing import Computing, default_batch
 from .device.cores import usable_cores
 from .extract import Extractor, describe
-from .networks.depth import build_depth
-from .networks.detect import build_detector
+from .networks.depth import DepthEstimator, build_depth
+from .networks.families import load_detector, load_pose, require
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
-from .networks.pose import build_pose
+from .networks.no_depth import NoDepth, is_none
 from .networks.stored import STORED, FromStore
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
@@ -30,7 +30,7 @@ class NetworkOptions:
 
     detector   `stored`: the boxes of a finished store, which is extended; likewise pose
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
-    depth      `ground-truth`: the depth maps of the dataset
+    depth      `ground-truth`: the depth maps of the dataset; `none`: 2D alone, without descriptors
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass; None: 8, and 16 on a GPU
     threads    CPU threads of a worker; they decide the order of sums
@@ -59,10 +59,10 @@ class NetworkOptions:
         self.computing.check(device)
         torch.set_num_threads(self.threads)
         extractor = Extractor(
-            detector=self._instead("detector") or build_detector(self.detector, self.weights, device),
-            pose=self._instead("pose") or build_pose(self.pose, self.weights, device),
-            depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
-            presets=self.presets,
+            detector=self._instead("detector") or load_detector(self.detector, self.weights, device),
+            pose=self._instead("pose") or load_pose(self.pose, self.weights, device),
+            depth=self._depth(device),
+            presets=() if is_none(self.depth) else self.presets,
             device=device,
         )
         self.computing.set_up(extractor, self.batch or default_batch(device), self.threads)
@@ -74,25 +74,32 @@ class NetworkOptions:
             return FromTruth()
         return FromStore() if getattr(self, kind) == STORED else None
 
+    def _depth(self, device: torch.device) -> DepthEstimator | FromTruth | NoDepth:
+        if is_none(self.depth):
+            return NoDepth()
+        return FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device)
+
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.
 
-        Raises MissingFileError, InvalidValueError (names, digests).
+        Raises MissingFileError, InvalidValueError (names, digests), MissingExtraError.
         """
         wanted: dict[Kind, str] = {}
         if self._instead("detector") is None:
             wanted["detector"] = self.detector
         if self._instead("pose") is None:
             wanted["pose"] = self.pose
-        if not is_truth(self.depth) and Path(self.depth).is_dir():
-            open_folder(Path(self.depth), self.weights)
-        elif not is_truth(self.depth):
-            wanted["depth"] = self.depth
+        if not is_truth(self.depth) and not is_none(self.depth):
+            if Path(self.depth).is_dir():
+                open_folder(Path(self.depth), self.weights)
+            else:
+                wanted["depth"] = self.depth
         for kind, name in wanted.items():
             spec = resolve(name, kind)
+            require(name, kind)
             if spec.config is None:
                 open_folder(find_repository(spec, self.weights), self.weights)
-            elif random_seed(self.weights) is None:
+            elif random_seed(self.weights) is None or not spec.has_random_weights:
                 locate(spec, self.weights)
 
     def settings(self, extractor: Extractor) -> dict[str, Any]:
@@ -105,16 +112,19 @@ class NetworkOptions:
         }
 
 
-def warnings(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a reader of a store with these settings must know."""
-    random = [
-        settings[kind]["name"]
-        for kind in ("detector", "pose", "depth")
-        if str(settings[kind].get("weights", "")).startswith("random")
+def warnings(settings: Mapping[str, Any], datasets: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what a reader of a store with these settings, made from clips of these datasets, must know."""
+    kinds = [settings[kind] for kind in ("detector", "pose", "depth")]
+    random = [each["name"] for each in kinds if str(each.get("weights", "")).startswith("random")]
+    own = [each["name"] for each in kinds if _is_own(each)]
+    tiny = [each["name"] for each in kinds if each["name"].startswith("tiny-") and each["name"] not in random]
+    filmed = any(not dataset.startswith("synth-") for dataset in datasets)
+    found = [
+        (random, "RANDOM WEIGHTS in {}: THE FEATURES ARE NOISE"),
+        (own, "weights of one's own, not the published ones, in {}"),
+        (tiny if filmed else [], "{} KNOWS RENDERED PEOPLE ONLY: OF FILMED ONES EXPECT LITTLE"),
     ]
-    own = [settings[kind]["name"] for kind in ("detector", "pose", "depth") if _is_own(settings[kind])]
-    noise = (f"RANDOM WEIGHTS in {', '.join(random)}: THE FEATURES ARE NOISE",) if random else ()
-    return noise + ((f"weights of one's own, not the published ones, in {', '.join(own)}",) if own else ())
+    return tuple(text.format(", ".join(names)) for names, text in found if names)
 
 
 def _is_own(network: Mapping[str, Any]) -> bool:

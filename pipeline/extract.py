@@ -16,6 +16,7 @@ from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, uplo
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector
 from .networks.ground_truth import BBOX, DEPTH, FromTruth
+from .networks.no_depth import NoDepth
 from .networks.people import NOBODY, choose_people
 from .networks.pose import PoseEstimator
 from .networks.stored import FromStore
@@ -57,6 +58,7 @@ class Extractor:
 
     max_people   the boxes of highest score that are tried, a frame
     `FromTruth` in a network's place: what it would estimate is read from the ground truth; `FromStore`: from a store.
+    `NoDepth` goes with no presets: there are joints alone then.
     Every frame is treated by itself, so that the work can be cut anywhere.
 
     A batch goes through four steps, `begin`, `find_people`, `describe_people` and `end`. On a GPU each gives it work
@@ -66,7 +68,7 @@ class Extractor:
 
     detector: Detector | FromTruth | FromStore
     pose: PoseEstimator | FromTruth | FromStore
-    depth: DepthEstimator | FromTruth
+    depth: DepthEstimator | FromTruth | NoDepth
     presets: tuple[Preset, ...]
     device: torch.device
     max_people: int = 8
@@ -118,7 +120,7 @@ class Extractor:
             truth={name: values[rows] for name, values in (truth or {}).items()},
             frame_size=(frames.shape[2], frames.shape[1]),
         )
-        if len(rows) == 0 or (self.known and isinstance(self.depth, FromTruth)):
+        if len(rows) == 0 or (self.known and isinstance(self.depth, (FromTruth, NoDepth))):
             return batch
         with times.stage("detect"):
             batch.images = self.uplink.send(frames if len(rows) == len(frames) else frames[rows])
@@ -212,15 +214,12 @@ class Extractor:
         """Estimate depth, and describe the joints by it."""
         if batch.people is None or len(batch.rows) == 0:
             return
-        with times.stage("depth"):
-            if isinstance(self.depth, FromTruth):
-                depth = upload(batch.truth[DEPTH].astype(np.float32, copy=False), self.device)
-            else:
-                assert batch.images is not None
-                depth = self.depth.estimate(batch.images if batch.found is None else batch.images[batch.found])
+        depth = self._depth(batch, times)
         batch.images = batch.found = None
         people = batch.people.wait() if isinstance(batch.people, Arriving) else batch.people
         batch.joints = people
+        if depth is None:
+            return
         places = people[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3)
         with times.stage("uadd"):
             keypoints, score = np.ascontiguousarray(places[..., :2]), np.ascontiguousarray(places[..., 2])
@@ -228,14 +227,24 @@ class Extractor:
             batch.stats = download(torch.cat([stats for stats, _ in described.values()], dim=-1))
         batch.radii = {name: radius for name, (_, radius) in described.items()}
 
+    def _depth(self, batch: Batch, times: StageTimes) -> Tensor | None:
+        """Depth maps (rows, h, w) in metres, on the device; None where no network estimates any."""
+        if isinstance(self.depth, NoDepth):
+            return None
+        with times.stage("depth"):
+            if isinstance(self.depth, FromTruth):
+                return upload(batch.truth[DEPTH].astype(np.float32, copy=False), self.device)
+            assert batch.images is not None
+            return self.depth.estimate(batch.images if batch.found is None else batch.images[batch.found])
+
     def end(self, batch: Batch) -> dict[str, np.ndarray]:
         """Wait for the features, and return them."""
         out, rows = batch.out, batch.rows
-        if batch.stats is None or batch.joints is None:
+        if batch.joints is None:
             return out
         places = batch.joints[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3)
         values = {"keypoints": places[..., :2], "score": places[..., 2], "bbox": batch.joints[:, 3 * _JOINTS :]}
-        stats, start = batch.stats.wait(), 0
+        stats, start = np.empty(0) if batch.stats is None else batch.stats.wait(), 0
         for preset in self.presets:
             stop = start + len(preset.stats)
             values |= {f"uadd/{preset.name}": stats[..., start:stop], f"radius/{preset.name}": batch.radii[preset.name]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,3 +45,20 @@ def published_depth() -> Path:
     if not path.is_file():
         pytest.skip(f"needs the list of a published file's tensors at {path}, which is not here")
     return path
+
+
+@pytest.fixture(scope="session")
+def blazepose_weights(tmp_path_factory) -> Path:
+    """A folder with BlazePose's two files; they come from the cache or, once, out of MediaPipe's wheel."""
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert: pip install 'auglift[prep,blazepose]'")
+    from auglift.pipeline.networks.models import resolve
+    from auglift.pipeline.networks.weights.load import locate
+    from auglift.stores.errors import MissingFileError
+
+    folder = tmp_path_factory.mktemp("blazepose")
+    try:
+        for kind in ("detector", "pose"):
+            shutil.copy(locate(resolve("blazepose", kind)), folder)
+    except MissingFileError as error:
+        pytest.skip(f"needs MediaPipe's wheel: {error}")
+    return folder

@@ -22,6 +22,7 @@ from .workers import WORKER_OPTIONS
 
 if TYPE_CHECKING:
     from ...pipeline.plan import Clip
+    from ...pipeline.uadd.descriptor import Preset
 
 # A small job is cut into about this many shards, so that little is lost when it is stopped.
 SHARDS_OF_A_SMALL_JOB = 8
@@ -60,13 +61,20 @@ MACHINE_OPTIONS = [
 
 _OPTIONS = [
     click.option("--out", metavar="STORE", callback=_needed, help="The store to write or to continue.  [required]"),
-    click.option("--detector", default="rtmdet-m", show_default=True, metavar="NAME", help="Person detector."),
+    click.option(
+        "--detector",
+        default="rtmdet-m",
+        show_default=True,
+        metavar="NAME",
+        help="Person detector. `blazepose` needs no weights but those in MediaPipe's Python package.",
+    ),
     click.option(
         "--pose",
         default="rtmpose-l",
         show_default=True,
         metavar="NAME",
-        help="2D pose network; `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
+        help="2D pose network, after any detector; `blazepose`, as above. `ground-truth`: the dataset's own joints, "
+        "with confidence 1 and without a detector.",
     ),
     click.option(
         "--depth",
@@ -74,7 +82,7 @@ _OPTIONS = [
         show_default=True,
         metavar="NAME",
         help="Depth network: a name, a Hugging Face repository (owner/name) or a folder with a model in it; "
-        "`ground-truth`: the dataset's own depth maps.",
+        "`ground-truth`: the dataset's own depth maps; `none`: joints and scores alone, for trainings on xy and xyc.",
     ),
     WEIGHTS_OPTION,
     click.option(
@@ -129,12 +137,12 @@ def run(
     truth      what was found about the ground truth, for the store's attributes
     left_out   sources that cannot be read; skipped: files that are no sources. Both were shown, and are in the JSON too
     """
-    from ...pipeline.build import NetworkOptions, choose_presets, warnings
+    from ...pipeline.build import NetworkOptions, warnings
     from ...pipeline.networks.ground_truth import require_truth
     from ...pipeline.plan import Plan, warnings_of
 
     require_truth(clips, options)
-    chosen = choose_presets(options["uadd"])
+    chosen = _presets(options)
     presets = tuple(preset.name for preset in chosen)
     shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))
     if options["calibrate"] and not options["dry_run"]:
@@ -158,7 +166,8 @@ def run(
         **({"threads": options["threads"]} if options["threads"] else {}),
     )
     with ready(options, networks) as loaded:
-        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, warnings(loaded.settings), truth or {})
+        known = warnings(loaded.settings, {clip.dataset for clip in clips})
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, known, truth or {})
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):
@@ -174,6 +183,18 @@ def run(
         checks = {"agreement": agreement(store), "relief": relief(store)}
     show_outcome(plan, outcome, options["out"], options["json"], {**checks, **beside})
     return 1 if outcome.failures else 0
+
+
+def _presets(options: Mapping[str, Any]) -> tuple[Preset, ...]:
+    """The descriptors that were chosen; none without depth."""
+    from ...pipeline.build import choose_presets
+    from ...pipeline.networks.no_depth import is_none
+
+    if not is_none(options["depth"]):
+        return choose_presets(options["uadd"])
+    if options["uadd"] != "all":
+        raise InvalidValueError(f"--uadd {options['uadd']} needs depth, and --depth none makes none: leave one out")
+    return ()
 
 
 def _shard_frames(frames: int) -> int:

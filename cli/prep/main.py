@@ -24,8 +24,9 @@ def main() -> None:
     """Run the depth pass: video in, one feature store out.
 
     Every frame goes through a person detector (RTMDet), a 2D pose network (RTMPose) and a monocular depth network
-    (Depth Anything V2); the depth around each joint becomes its Uncertainty-Aware Depth Descriptor. Any number of
-    trainings can read the store. To continue a job that was stopped, run the same command again.
+    (Depth Anything V2), or others in their place; the depth around each joint becomes its Uncertainty-Aware Depth
+    Descriptor. Any number of trainings can read the store. To continue a job that was stopped, run the same command
+    again.
     """
 
 
@@ -39,6 +40,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
     auglift-prep video walk.mp4 run.mp4 --out mine.zarr
     auglift-prep video clip.mp4 --detector rtmdet-nano --pose rtmpose-s \\
         --depth depth-anything-v2-small --out quick.zarr
+    auglift-prep video clip.mp4 --detector blazepose --pose blazepose --depth none --out joints.zarr
 
     A folder holds images or videos, not both; if it holds neither, the folders in it are read. The command names what
     it leaves out. It also leaves out a source that cannot be read; the exit code is then 1.

@@ -97,7 +97,7 @@ def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: 
     for name in ("valid", "nobody", "unreadable"):
         written.add_row(name, str(outcome.counts.get(name, "?")))
     written.add_row("shards", f"{len(plan.shards)} ({outcome.resumed} from an earlier run)")
-    written.add_row("descriptors", ", ".join(plan.presets))
+    written.add_row("descriptors", ", ".join(plan.presets) or "none: joints and scores alone")
     show_checks(written, checks)
     stdout.print(written)
     _show_times(outcome)

@@ -50,7 +50,7 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
         if missing:
             raise MissingFieldError(
                 f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
-                f"{', '.join(held(store)) or 'no representation'} needs"
+                f"{', '.join(held(store)) or 'no representation'} needs{store.without_depth}"
             )
         _require_one_set_of_joints(store, inputs)
     return stores

@@ -223,11 +223,27 @@ def decode_segments(plan: Plan, segments: Iterable[Segment], times: StageTimes) 
         yield given
 
 
+_LIBRARIES = (
+    "auglift", "torch", "numpy", "zarr", "numcodecs", "transformers", "mmdet", "mmpose", "av", "ai-edge-litert",
+)  # fmt: skip
+
+
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that compute a shard, for its record."""
     found = {"python": platform.python_version()}
-    for name in ("auglift", "torch", "numpy", "zarr", "numcodecs", "transformers", "mmdet", "mmpose", "av"):
+    for name in (
+        "auglift",
+        "torch",
+        "numpy",
+        "zarr",
+        "numcodecs",
+        "transformers",
+        "mmdet",
+        "mmpose",
+        "av",
+        "ai-edge-litert",
+    ):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -184,6 +184,14 @@ def build_detector(
     return RTMDet(model, config, identity, torch.device(device), score_threshold)
 
 
+def tabulate(found: Sequence[Tensor], most: int, device: torch.device) -> Tensor:
+    """Return boxes (n, 5) of each frame, best first, as a `Detector` gives them: (B, most, 5), NaN behind the last."""
+    table = torch.full((len(found), most, 5), torch.nan)
+    for row, boxes in zip(table, found, strict=True):
+        row[: len(boxes)] = boxes[:most]
+    return table.to(device)
+
+
 def fit_size(size: tuple[int, int], scale: tuple[int, ...]) -> tuple[int, int]:
     """Return the largest (width, height) of the same aspect whose sides are within `scale`, as mmcv rounds it."""
     factor = min(max(scale) / max(size), min(scale) / min(size))

@@ -5,72 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from ...stores.errors import InvalidValueError
 from . import tiny as tiny
+from .model_spec import WHEEL, Family, Kind, ModelSpec, digest_in_name
 
-Kind = Literal["detector", "pose", "depth"]
+__all__ = ["ALIASES", "DEFAULTS", "MODELS", "Family", "Kind", "ModelSpec", "digest_in_name", "names", "resolve"]
 
 _APACHE = "Apache-2.0"
 _NON_COMMERCIAL = "CC-BY-NC-4.0"
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One named model.
-
-    config      an official configuration file, as a path from the folder that holds the installed packages
-                (`mmdet/.mim/configs/...`), or our own as plain data; None: whatever lies at the origin
-    origin      `https://...`, `hf://owner/repository/file`, or `package://file` for weights inside this package
-    sha256      of the weights' file: all 64 hex digits where they are known, else the first 8, from its name; empty:
-                not known
-    megabytes   (10^6 bytes) of the file, where that is known; else of the weights in float32, which it holds at least
-    input_size  (width, height) of the network's input in px; for depth, the length of the short side, twice
-    max_depth   metres at which a metric depth network saturates; None for other kinds
-    """
-
-    name: str
-    kind: Kind
-    config: str | dict[str, Any] | None = field(hash=False)
-    origin: str
-    sha256: str
-    licence: str
-    megabytes: float
-    input_size: tuple[int, int]
-    max_depth: int | None = None
-    is_size_known: bool = True
-
-    @property
-    def file(self) -> str:
-        """Return the name of the weights' file at its origin."""
-        return self.origin.rsplit("/", 1)[-1]
-
-    @property
-    def repository(self) -> str | None:
-        """Return `owner/name` on the Hugging Face hub, or None."""
-        return self.origin[len("hf://") :].rsplit("/", 1)[0] if self.origin.startswith("hf://") else None
-
-    @property
-    def address(self) -> str:
-        """Return the origin as a person would open it."""
-        return f"https://huggingface.co/{self.repository}/blob/main/{self.file}" if self.repository else self.origin
-
-    @property
-    def note(self) -> str:
-        """Return one line for a list of choices."""
-        terms = "not for commercial use" if "NC" in self.licence else ""
-        size = f"{self.megabytes} MB" + ("" if self.is_size_known else " or more") if self.megabytes else ""
-        return ", ".join(part for part in (size, self.licence, terms) if part)
-
-
-def digest_in_name(file: str) -> str:
-    """Return 8 hex digits of a digest in an OpenMMLab file name (`...-229f527c.pth`, `...-026a1439_20230504.pth`)."""
-    found = re.search(r"-([0-9a-f]{8})(?:_\d{8})?\.pth$", file)
-    return found[1] if found else ""
-
 
 _OPENMMLAB = "https://download.openmmlab.com"
 _PERSON = "mmpose/.mim/demo/mmdetection_cfg"
@@ -179,6 +125,7 @@ def _depth_anything(scene: str, size: str, max_depth: int) -> ModelSpec:
         megabytes=shape.megabytes,
         input_size=(518, 518),
         max_depth=max_depth,
+        family="transformers",
     )
 
 
@@ -194,7 +141,18 @@ def _tiny(kind: Kind, config: dict[str, Any], sha256: str, megabytes: float, siz
         megabytes=megabytes,
         input_size=size,
         max_depth=config.get("max_depth"),
+        family="transformers" if kind == "depth" else "openmmlab",
     )
+
+
+# One of the wheels of that version; the files in it are the same in all.
+_MEDIAPIPE = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"
+
+
+def _blazepose(name: str, kind: Kind, file: str, side: int, sha256: str, megabytes: float) -> ModelSpec:
+    """MediaPipe's, as its package carries them: graph and weights in one file."""
+    origin = f"{WHEEL}{_MEDIAPIPE}/mediapipe/modules/{file}.tflite"
+    return ModelSpec(name, kind, {}, origin, sha256, _APACHE, megabytes, (side, side), family="blazepose")
 
 
 # Addresses: RTMDet from mmdet's metafile.yml, RTMPose from mmpose's rtmpose_body8-coco.yml, rtmdet-m-person from
@@ -251,6 +209,22 @@ _ROWS: tuple[ModelSpec, ...] = (
     _rtmpose("rtmpose-l-384x288", "l", "384x288", "3f5a1437", 113),
     *(_depth_anything("Indoor", size, 20) for size in _DEPTH_ANYTHING),
     *(_depth_anything("Outdoor", size, 80) for size in _DEPTH_ANYTHING),
+    _blazepose(
+        "blazepose-detector",
+        "detector",
+        "pose_detection/pose_detection",
+        224,
+        "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+        3.0,
+    ),
+    _blazepose(
+        "blazepose-full",
+        "pose",
+        "pose_landmark/pose_landmark_full",
+        256,
+        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+        6.4,
+    ),
     _tiny("detector", tiny.DETECTOR, "fb60d483755e142c", 2.2, (tiny.DETECTOR_SIDE, tiny.DETECTOR_SIDE)),
     _tiny("pose", tiny.POSE, "2a160a3e936a3cf9", 5.6, tiny.POSE_SIZE),
     _tiny("depth", tiny.DEPTH, "d6165a15e6b94cc9", 4.25, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
@@ -272,6 +246,12 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# One name for a network of each kind.
+_FAMILIES: Mapping[str, Mapping[str, str]] = {
+    "tiny": {"detector": "tiny-detector", "pose": "tiny-pose", "depth": "tiny-depth"},
+    "blazepose": {"detector": "blazepose-detector", "pose": "blazepose-full"},
+}
+
 # What the paper uses (method.md, sections 1 and 2).
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {"detector": "rtmdet-m", "pose": "rtmpose-l-384x288", "depth": "depth-anything-v2-large"}
@@ -284,20 +264,22 @@ def names(kind: Kind) -> list[str]:
 
 
 def resolve(name: str, kind: Kind) -> ModelSpec:
-    """Return the row called `name`; `tiny` is one of each kind; for depth also any repository `owner/name`.
+    """Return the row called `name`; `tiny` and `blazepose` are one of each kind.
 
+    For depth it may also be any Hugging Face repository, `owner/name`.
     Raises InvalidValueError with the nearest name and the list, if there is no such model of that kind.
     """
     key = name.strip().lower()
-    key = f"tiny-{kind}" if key == "tiny" else ALIASES.get(key, key)
+    key = _FAMILIES.get(key, {}).get(kind) or ALIASES.get(key, key)
     spec = MODELS.get(key)
     if spec is not None and spec.kind == kind:
         return spec
     if spec is None and kind == "depth" and re.fullmatch(r"[\w.-]+/[\w.-]+", name.strip()):
         repository = name.strip()
         return ModelSpec(
-            repository, "depth", None, f"hf://{repository}/model.safetensors", "", "see its page", 0, (518, 518)
-        )
+            repository, "depth", None, f"hf://{repository}/model.safetensors", "", "see its page", 0, (518, 518),
+            family="transformers",
+        )  # fmt: skip
     known = names(kind)
     if spec is not None:
         raise InvalidValueError(f"{name} is a {spec.kind} model, not a {kind} model: choose one of {', '.join(known)}")

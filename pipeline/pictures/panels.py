@@ -12,11 +12,13 @@ import torch
 
 from ...stores.errors import InvalidValueError, MissingFileError
 from ...stores.format.sequences import Sequence as SequenceRow
+from ...stores.format.skeleton import H36M_17
 from ...stores.reading.store import FeatureStore
 from ..frames.names import on_disk
 from ..frames.sources import probe, read
 from ..networks.depth import build_depth
 from ..networks.ground_truth import GROUND_TRUTH
+from ..networks.no_depth import is_none
 
 # A source lies at most so many levels below the folder that the user names: a cache has folders in folders.
 LEVELS = 4
@@ -29,7 +31,8 @@ class Panel:
     """One frame with all that a picture shows of it.
 
     image      (H, W, 3) uint8 RGB; depth (h, w) metres, of the same view, or None
-    keypoints  (17, 2) px; score (17,); radius (17,) px; stats (17, 3) metres: d, d_min, d_max
+    keypoints  (17, 2) px; score (17,)
+    radius     (17,) px, and stats (17, 3) metres: d, d_min, d_max; of a store without depth NaN and None
     bbox       (4,) px; depth_of_joints (17,) metres, the truth, or None
     """
 
@@ -39,7 +42,7 @@ class Panel:
     keypoints: np.ndarray
     score: np.ndarray
     radius: np.ndarray
-    stats: np.ndarray
+    stats: np.ndarray | None
     bbox: np.ndarray
     depth_of_joints: np.ndarray | None
 
@@ -60,15 +63,19 @@ def panels(
     """Read frames, by their index in the store; their pixels come from videos below the folder `videos`.
 
     Raises MissingFileError if a video is not there, InvalidValueError for a frame that is not in the store or has no
-    person, MissingFieldError if the store has no descriptor of that preset with three statistics.
+    person, MissingFieldError if the store has descriptors, but none of that preset with three statistics.
     """
+    if not any(name.startswith("uadd/") for name in store.fields):
+        return [_panel(store, frame, videos, depth_map, None) for frame in frames]
     store.require([f"uadd/{preset}", f"radius/{preset}"])
     if store.fields[f"uadd/{preset}"].shape[-1] < 3:
         raise InvalidValueError(f"the descriptor '{preset}' has no minimum and maximum to draw; choose another")
     return [_panel(store, frame, videos, depth_map, preset) for frame in frames]
 
 
-def _panel(store: FeatureStore, frame: int, videos: Path | None, depth_map: DepthMap | None, preset: str) -> Panel:
+def _panel(
+    store: FeatureStore, frame: int, videos: Path | None, depth_map: DepthMap | None, preset: str | None
+) -> Panel:
     if not 0 <= frame < store.frames:
         raise InvalidValueError(f"frame {frame} of {store.url}, which has frames 0 to {store.frames - 1}")
 
@@ -92,8 +99,8 @@ def _panel(store: FeatureStore, frame: int, videos: Path | None, depth_map: Dept
         depth=None if depth_map is None else depth_map(source, number, image),
         keypoints=value("keypoints"),
         score=value("score"),
-        radius=value(f"radius/{preset}"),
-        stats=value(f"uadd/{preset}")[:, :3],
+        radius=np.full(len(H36M_17), np.nan) if preset is None else value(f"radius/{preset}"),
+        stats=None if preset is None else value(f"uadd/{preset}")[:, :3],
         bbox=value("bbox")[:4],
         depth_of_joints=value("target/pose3d")[:, 2] if known else None,
     )
@@ -130,14 +137,16 @@ def _candidates(root: Path, name: Path) -> Iterator[Path]:
             yield folder / name
 
 
-def depth_maps(configuration: dict[str, Any], weights: str | Path | None) -> DepthMap:
+def depth_maps(configuration: dict[str, Any], weights: str | Path | None) -> DepthMap | None:
     """Return a function that computes the depth maps of a store again, with its network or its ground truth.
 
-    MissingFileError if the network's weights are not here.
+    None of a store without depth. MissingFileError if the network's weights are not here.
     """
     described = configuration["depth"]
     if described["name"] == GROUND_TRUTH:
         return _true_depth
+    if is_none(described["name"]):
+        return None
     if weights is None and str(described.get("weights", "")).startswith("random"):
         weights = str(described["weights"])
     network = build_depth(described["name"], weights)

@@ -43,7 +43,9 @@ def draw(panels: Sequence[Panel], out: Path, preset: str) -> None:
         raise InvalidValueError(f"--out {out}: a picture ends in {', '.join(_NO_DATE)}")
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.1 * len(panels) + 1.1, 9.4), layout="constrained", facecolor=PAPER)
-        rows = ["frame", "depth", "bars"] if any(panel.depth is not None for panel in panels) else ["frame", "bars"]
+        there = {"frame": True, "depth": any(panel.depth is not None for panel in panels)}
+        there["bars"] = any(panel.stats is not None for panel in panels)
+        rows = [row for row, is_there in there.items() if is_there]
         heights = [1.0 if row != "bars" else 0.8 for row in rows]
         grid = figure.subplots(len(rows), len(panels), squeeze=False, height_ratios=heights)
         figure.set_size_inches(3.1 * len(panels) + 1.1, 3.15 * sum(heights))
@@ -53,13 +55,15 @@ def draw(panels: Sequence[Panel], out: Path, preset: str) -> None:
             confidence = _frame(axes["frame"], panel)
             if "depth" in axes:
                 depth = _depth(axes["depth"], panel, low, high)
-            _bars(axes["bars"], panel, low, high, column == 0)
+            if "bars" in axes:
+                _bars(axes["bars"], panel, low, high, column == 0)
         figure.colorbar(confidence, ax=grid[0], label="confidence", pad=0.01, aspect=25).outline.set_visible(False)
         if "depth" in rows:
             bar = figure.colorbar(depth, ax=grid[1], label="depth, m", pad=0.01, aspect=25, extend="max")
             bar.outline.set_visible(False)
             bar.ax.invert_yaxis()
-        _legend(grid[-1, -1], panels, preset)
+        if "bars" in rows:
+            _legend(grid[-1, -1], panels, preset)
         try:
             figure.savefig(out, dpi=125, metadata=_NO_DATE[out.suffix.lower()])
         except OSError as error:
@@ -69,8 +73,8 @@ def draw(panels: Sequence[Panel], out: Path, preset: str) -> None:
 def view(panel: Panel) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom px of a square about the person and the disks, inside the frame if it fits."""
     height, width = panel.image.shape[:2]
-    low = np.nanmin(panel.keypoints - panel.radius[:, None], axis=0)
-    high = np.nanmax(panel.keypoints + panel.radius[:, None], axis=0)
+    radius = np.nan_to_num(panel.radius)[:, None]
+    low, high = np.nanmin(panel.keypoints - radius, axis=0), np.nanmax(panel.keypoints + radius, axis=0)
     low, high = np.fmin(low, panel.bbox[:2]), np.fmax(high, panel.bbox[2:])
     low, high = np.clip(low, 0, (width, height)), np.clip(high, 0, (width, height))
     side = min(1.12 * float((high - low).max()), max(width, height))
@@ -84,9 +88,12 @@ def view(panel: Panel) -> tuple[float, float, float, float]:
 
 def _depth_range(panels: Sequence[Panel]) -> tuple[float, float]:
     """Return the range of colours and bars: from the nearest depth to a little behind the farthest person."""
-    nearest = min(float(np.nanmin(panel.stats)) for panel in panels)
-    person = max(float(np.nanmedian(panel.stats[:, 0])) for panel in panels)
-    farthest = max(float(np.nanmax(panel.stats)) for panel in panels)
+    known = [panel.stats for panel in panels if panel.stats is not None]
+    if not known:
+        return 0.0, 1.0
+    nearest = min(float(np.nanmin(stats)) for stats in known)
+    person = max(float(np.nanmedian(stats[:, 0])) for stats in known)
+    farthest = max(float(np.nanmax(stats)) for stats in known)
     low, high = nearest - 0.15, min(farthest + 0.15, person + BEHIND)
     return low, max(high, low + 0.5)
 
@@ -144,6 +151,9 @@ def _depth(axes: Any, panel: Panel, low: float, high: float) -> Any:
 
 def _bars(axes: Any, panel: Panel, low: float, high: float, first: bool) -> None:
     """Draw for every joint a bar from d_min to d_max, with d as a line across it; nearer is lower."""
+    if panel.stats is None:
+        axes.set_axis_off()
+        return
     place = np.arange(len(H36M_17.joints))
     d, d_min, d_max = panel.stats.T
     axes.bar(place, np.minimum(d_max, high + 1) - d_min, bottom=d_min, width=0.72, color=_colours(panel), alpha=0.85)

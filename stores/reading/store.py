@@ -213,7 +213,19 @@ class FeatureStore:
                 raise problem
         if missing:
             there = list(self.fields)
-            raise MissingFieldError(f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}")
+            raise MissingFieldError(
+                f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}{self.without_depth}"
+            )
+
+    @property
+    def without_depth(self) -> str:
+        """What an error about a missing field adds where the store holds 2D alone; else nothing."""
+        if any(name.startswith("uadd/") for name in self.fields):
+            return ""
+        return (
+            ". It is a store of 2D alone; to add depth, make another of the same videos with auglift-prep and a depth "
+            "network (--depth NAME --out ANOTHER)"
+        )
 
     def ledger(self) -> dict[int, ShardRecord]:
         """Return the records of the shards that are finished now."""

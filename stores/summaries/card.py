@@ -34,11 +34,10 @@ def card(about: dict[str, Any], licences: dict[str, str]) -> str:
     name = about["dataset"] or "video"
     parts = [
         _front_matter(about, name),
-        f"# Depth-aware 2D pose features: {name}",
+        f"# {_title(about, name)}",
         *_warnings(about["warnings"]),
-        "2D joints of one person a frame (Human3.6M's 17), the detector's confidence, and the Uncertainty-Aware Depth "
-        "Descriptor of every joint (AugLift, arXiv 2508.07112), made from video by auglift. Lifters train on it "
-        "without the video.",
+        f"2D joints of one person a frame (Human3.6M's 17) {_beside(about)}, made from video by auglift. Lifters train "
+        "on it without the video.",
         _contents(about),
         _table(
             ("field", "a frame", "dtype", "unit", "meaning"),
@@ -53,6 +52,7 @@ def card(about: dict[str, Any], licences: dict[str, str]) -> str:
             [
                 (kind, model["name"], model["weights"], licences.get(model["name"], "see its origin"))
                 for kind, model in about["models"].items()
+                if model["name"] != "none"
             ],
         ),
         *_families(about["families"]),
@@ -93,11 +93,11 @@ def _front_matter(about: dict[str, Any], name: str) -> str:
         [
             "---",
             # JSON strings are YAML strings too, whatever is in them.
-            f"pretty_name: {json.dumps(f'Depth-aware 2D pose features: {name}')}",
+            f"pretty_name: {json.dumps(_title(about, name))}",
             "license: other",
             "task_categories:",
             "- keypoint-detection",
-            "- depth-estimation",
+            *(["- depth-estimation"] if _has_depth(about) else []),
             "tags:",
             "- human-pose-estimation",
             "- 2d-to-3d-lifting",
@@ -110,6 +110,24 @@ def _front_matter(about: dict[str, Any], name: str) -> str:
             f"  data_files: {SEQUENCES}",
             "---",
         ]
+    )
+
+
+def _has_depth(about: dict[str, Any]) -> bool:
+    return any(name.startswith("uadd/") for name in about["fields"])
+
+
+def _title(about: dict[str, Any], name: str) -> str:
+    return f"Depth-aware 2D pose features: {name}" if _has_depth(about) else f"2D poses: {name}"
+
+
+def _beside(about: dict[str, Any]) -> str:
+    """What a joint has beside its place."""
+    if not _has_depth(about):
+        return "and the detector's confidence, without depth"
+    return (
+        "with the detector's confidence and the Uncertainty-Aware Depth Descriptor of every joint (AugLift, arXiv "
+        "2508.07112)"
     )
 
 

@@ -50,12 +50,13 @@ def check_digest(spec: ModelSpec, path: Path) -> None:
     if is_pointer:
         raise InvalidValueError(f"{path} is a Git LFS pointer, not the file itself: `git lfs pull` fetches that")
     raise InvalidValueError(
-        f"{path} is not the published file, or is damaged: {_mismatch(spec, sha256(path))}. Delete it to fetch it "
+        f"{path} is not the published file, or is damaged: {mismatch(spec, sha256(path))}. Delete it to fetch it "
         f"again. To use it all the same, put it in a folder as {spec.name}{path.suffix} and give that with --weights"
     )
 
 
-def _mismatch(spec: ModelSpec, digest: str) -> str:
+def mismatch(spec: ModelSpec, digest: str) -> str:
+    """How a file differs from the published one, for a message."""
     said = f"its SHA-256 begins {digest[:8]}, not {spec.sha256[:8]}"
     if len(spec.sha256) < 64:
         said += " as its name says (OpenMMLab serves some files under the digits of an earlier upload)"
@@ -88,7 +89,7 @@ def download(spec: ModelSpec) -> Path:
                     raise ConnectionError(f"broke off after {file.tell():,} of {length:,} bytes")
             if not digest.hexdigest().startswith(spec.sha256):
                 raise InvalidValueError(
-                    f"what {spec.origin} serves is not the published file: {_mismatch(spec, digest.hexdigest())}. "
+                    f"what {spec.origin} serves is not the published file: {mismatch(spec, digest.hexdigest())}. "
                     f"To use it all the same, fetch it yourself and put it in a folder as {spec.name}"
                     f"{target.suffix} and give that with --weights"
                 )

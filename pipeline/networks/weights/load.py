@@ -18,6 +18,7 @@ from ..models import ModelSpec
 from .fetch import check_digest, download, fetch_from_hub, is_published, sha256
 from .places import in_caches, in_folder, is_there, torch_cache, wanted
 from .tensor_names import constants, match_names
+from .wheel import fetch_from_wheel, in_folder_of_wheels
 
 RANDOM = "random"
 _PACKAGE = "package://"
@@ -45,14 +46,20 @@ def seeded(seed: int) -> Iterator[None]:
 def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
     """Return the file of a model's weights: from the folder `weights`, then the usual caches, then the origin.
 
-    In the folder, `<name>.safetensors` and `<name>.pth` are the user's own and taken as they are. So is the file of a
-    Hugging Face repository, if none there is the published one: its name promises nothing, and the store says so
-    (`networks.warnings`). A file whose name has a digest must have that, wherever it lies,
-    and so must what comes from a cache or the origin.
-    Raises MissingFileError naming the file, its origin and both ways to supply it; InvalidValueError for a bad digest.
+    In the folder, `<name>.safetensors` and `<name>.pth` (`<name>.tflite` where the published file is one) are the
+    user's own and taken as they are. So is the file of a Hugging Face repository, if none there is the published one:
+    its name promises nothing, and the store is told (`networks.warnings`). A file whose name has a digest must have
+    that, wherever it lies, and so must what comes from a wheel, a cache or the origin.
+    Raises MissingFileError naming the file, its origin and both ways to supply it; InvalidValueError for a bad digest,
+    and for random weights where the file holds the network too.
     """
+    if random_seed(weights) is not None and not spec.has_random_weights:
+        raise InvalidValueError(
+            f"--weights {weights}: {spec.name} has no random weights, its file is network and weights in one; leave "
+            "--weights out"
+        )
     folder = check_folder(weights, wanted(spec))
-    for path in [] if folder is None else [folder / f"{spec.name}{end}" for end in (".safetensors", ".pth")]:
+    for path in [] if folder is None else [folder / f"{spec.name}{end}" for end in spec.endings]:
         if is_there(path):
             return path
     if spec.origin.startswith(_PACKAGE):
@@ -61,6 +68,9 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
     for path in (found := [*mine, *in_caches(spec)]):
         if is_published(spec, path):
             return path
+    unpacked = None if folder is None else in_folder_of_wheels(spec, folder)
+    if unpacked is not None:
+        return unpacked
     if found:
         if found[0] not in mine or not spec.repository:
             check_digest(spec, found[0])
@@ -69,7 +79,7 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
     if itself is not None and itself.is_file() and spec.sha256 and is_published(spec, itself):
         return itself  # the folder is the repository's own, under another name
     try:
-        return fetch_from_hub(spec) if spec.repository else download(spec)
+        return _fetch(spec)
     except (OSError, ValueError) as error:
         if isinstance(error, (InvalidValueError, StoreWriteError)):
             raise
@@ -79,9 +89,25 @@ def locate(spec: ModelSpec, weights: str | Path | None = None) -> Path:
         raise MissingFileError(
             f"no weights for {spec.name}: {wanted(spec)} ({spec.note}) is not in {places} and could not be fetched "
             f"from {spec.address} ({reason}). Fetch it elsewhere, put it in a folder and give that with --weights "
-            f"FOLDER; or give --weights random for a trial that only shows that everything runs, or --{spec.kind} "
-            "tiny, which is shipped and knows rendered people only"
+            f"FOLDER; or take {_instead(spec)}"
         ) from error
+
+
+def _instead(spec: ModelSpec) -> str:
+    """What runs without the weights of that model."""
+    choices = [f"--{spec.kind} tiny, which is shipped and knows rendered people only"]
+    if spec.kind != "depth" and spec.wheel is None:
+        choices.insert(0, f"--{spec.kind} blazepose, whose weights come with a Python package")
+    if spec.has_random_weights:
+        choices.insert(0, "--weights random, for a trial that only shows that everything runs")
+    return ", or ".join(choices)
+
+
+def _fetch(spec: ModelSpec) -> Path:
+    """From wherever the origin says, into the usual cache."""
+    if spec.repository:
+        return fetch_from_hub(spec)
+    return fetch_from_wheel(spec) if spec.wheel else download(spec)
 
 
 def check_folder(weights: str | Path | None, holding: str) -> Path | None:

@@ -67,7 +67,8 @@ def test_a_folder_of_odd_files_becomes_a_store_of_all_that_can_be_read(store):
 
 
 def test_what_is_odd_is_said_before_the_job_and_kept_in_the_store_and_shown(odd, store):
-    (warning,) = FeatureStore.open(store).attributes["warnings"]
+    rendered_only, warning = FeatureStore.open(store).attributes["warnings"]
+    assert "KNOWS RENDERED PEOPLE ONLY" in rendered_only
     assert warning.startswith("uneven: variable frame rate")
     said = plan(odd)
     assert said["warnings"] == [warning]
@@ -90,7 +91,7 @@ def test_the_end_of_a_job_tells_scripts_the_same(odd, tmp_path):
     result = prep(odd / "walk.mp4", odd / "bad.mp4", "--out", tmp_path / "x.zarr", *TINY, "--json", "--limit", 2)
     assert result.exit_code == 1
     end = json.loads(result.stdout.splitlines()[-1])
-    assert (end["event"], end["warnings"], len(end["left_out"]), end["skipped"]) == ("end", [], 1, [])
+    assert (end["event"], len(end["warnings"]), len(end["left_out"]), end["skipped"]) == ("end", 1, 1, [])
 
 
 def test_the_same_folder_gives_the_same_bytes_with_and_without_what_is_no_source(odd, store, tmp_path):
