@@ -14,6 +14,7 @@ from ..stores.errors import InvalidValueError
 from .extract import Extractor, describe
 from .networks.depth import build_depth
 from .networks.detect import build_detector
+from .networks.given import FromFile
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.pose import build_pose
@@ -27,6 +28,7 @@ class NetworkOptions:
     """The options of a user; each changes the bytes of a store.
 
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
+    given      joints of a file, in the place of both
     depth      `ground-truth`: the depth maps of the dataset
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass
@@ -37,6 +39,7 @@ class NetworkOptions:
     pose: str = DEFAULTS["pose"]
     depth: str = DEFAULTS["depth"]
     weights: str | Path | None = None
+    given: FromFile | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
     batch: int = 8
@@ -53,19 +56,25 @@ class NetworkOptions:
         device = pick_device(self.device)
         torch.set_num_threads(self.threads)
         return Extractor(
-            detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
-            pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
+            detector=self._stand_in("detector") or build_detector(self.detector, self.weights, device),
+            pose=self._stand_in("pose") or build_pose(self.pose, self.weights, device),
             depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
             presets=self.presets,
             device=device,
         )
+
+    def _stand_in(self, kind: Kind) -> FromTruth | None:
+        """What stands where detector or pose network would, if anything does."""
+        if self.given is not None:
+            return self.given if kind == "pose" else FromTruth("none")
+        return FromTruth() if is_truth(self.pose) else None
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.
 
         Raises MissingFileError, InvalidValueError (names, digests).
         """
-        wanted: dict[Kind, str] = {} if is_truth(self.pose) else {"detector": self.detector, "pose": self.pose}
+        wanted: dict[Kind, str] = {} if self._stand_in("pose") else {"detector": self.detector, "pose": self.pose}
         if not is_truth(self.depth) and Path(self.depth).is_dir():
             open_folder(Path(self.depth), self.weights)
         elif not is_truth(self.depth):

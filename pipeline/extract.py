@@ -15,7 +15,7 @@ from ..stores.format.schema import FIELDS, Field, fields_for
 from ..stores.format.skeleton import H36M_FROM_COCO
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector, choose_person
-from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.ground_truth import BBOX, DEPTH, FromTruth
 from .networks.pose import PoseEstimator
 from .uadd.descriptor import Preset, compute
 
@@ -112,9 +112,10 @@ class Extractor:
         return out
 
     def _people(self, images: Tensor, truth: Mapping[str, np.ndarray], times: StageTimes) -> _People | None:
-        """The true person; or of everybody detected the one who covers the true box best, without one scores best."""
+        """The true person, or a file's; of everybody detected the one who covers the true box best, or scores best."""
         if isinstance(self.pose, FromTruth) or isinstance(self.detector, FromTruth):
-            keypoints, score, bbox = (torch.from_numpy(part).to(self.device) for part in true_people(truth))
+            stand_in = self.pose if isinstance(self.pose, FromTruth) else FromTruth()
+            keypoints, score, bbox = (torch.from_numpy(part).to(self.device) for part in stand_in.people(truth))
             found = torch.nonzero(torch.isfinite(score).any(dim=1))[:, 0]
             return (found, keypoints[found], score[found], bbox[found]) if len(found) else None
         with times.stage("detect"):

@@ -26,11 +26,12 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Folders that are not here hold files alone; for those, and for all, there is no import cycle.
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger reading writing summaries export",
-    "pipeline": "homes frames plan uadd networks extract build synth datasets execution embedded pictures",
+    "pipeline": "homes frames plan uadd networks extract build synth datasets keypoints execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
-    "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth",
+    "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth given",
+    "pipeline/keypoints": "detections skeletons formats mapping checks matching person given",
     "pipeline/execution": "batch_memory results shard_job calibration worker scheduling resources address ray_cluster "
     "ray_executor serial",
     "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",

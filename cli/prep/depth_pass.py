@@ -16,6 +16,7 @@ from ...stores.summaries.agreement import agreement
 from ...stores.summaries.relief import relief
 from ...stores.writing.shards import SHARD_FRAMES
 from ..common import json_option, stderr, warn
+from .keypoints import KEYPOINTS_OPTIONS, given_to
 from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
 
@@ -44,6 +45,7 @@ _OPTIONS = [
         metavar="NAME",
         help="2D pose network; `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
     ),
+    *KEYPOINTS_OPTIONS,
     click.option(
         "--depth",
         default="depth-anything-v2-large",
@@ -125,15 +127,16 @@ def run(
     from ...pipeline.plan import Plan, warnings_of
 
     require_truth(clips, options)
+    clips, given, notes, absent = given_to(clips, options)
     chosen = choose_presets(options["uadd"])
     presets = tuple(preset.name for preset in chosen)
     shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
-    beside = {"left_out": list(left_out), "skipped": list(skipped)}
+    beside = {"left_out": [*left_out, *absent], "skipped": list(skipped)}
     warn(warnings_of(clips))
     if options["dry_run"] and not options["calibrate"]:
-        show_plan(Plan(tuple(clips), {}, presets, shard_frames), options["json"], beside)
+        show_plan(Plan(tuple(clips), {}, presets, shard_frames, notes), options["json"], beside)
         return 0
 
     from ...pipeline.execution.serial import execute
@@ -143,10 +146,11 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     named = {k: options[k] for k in ("detector", "pose", "depth", "weights", "device", "batch")}
     networks = NetworkOptions(
-        presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
+        presets=chosen, given=given, **named, **({"threads": options["threads"]} if options["threads"] else {})
     )
     with ready(options, networks) as loaded:
-        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, warnings(loaded.settings), truth or {})
+        told = (*warnings(loaded.settings), *notes)
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, told, truth or {})
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):
@@ -161,7 +165,7 @@ def run(
         store = FeatureStore.open(options["out"])
         checks = {"agreement": agreement(store), "relief": relief(store)}
     show_outcome(plan, outcome, options["out"], options["json"], {**checks, **beside})
-    return 1 if outcome.failures else 0
+    return 1 if outcome.failures or absent else 0
 
 
 def _shard_frames(frames: int) -> int:

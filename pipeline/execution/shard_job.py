@@ -22,6 +22,7 @@ from ...stores.reading.read_ahead import read_ahead
 from ...stores.writing.shards import ShardWriter
 from ..extract import Extractor, StageTimes
 from ..frames.sources import FrameBatch, read
+from ..networks.given import GIVEN, GIVEN_BOX
 from ..networks.ground_truth import BBOX, DEPTH, read_truth
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
@@ -31,6 +32,8 @@ __all__ = ["ShardResult", "decoded", "process_shard", "recorded", "require_visib
 
 # Unreadable frames named in a shard's record; the rest are only counted.
 PROBLEMS_LISTED = 100
+# Of what is known of a frame, what the store does not hold by that name.
+NO_FIELDS = (BBOX, DEPTH, GIVEN, GIVEN_BOX)
 
 
 @dataclass
@@ -74,7 +77,7 @@ def process_shard(
             rows = slice(row, row + len(batch.indices))
             features = limit.extract(extractor, batch.frames, batch.ok, truth, times)
             features["source_frame"] = batch.indices.astype(np.int32)
-            targets = {name: values for name, values in truth.items() if name not in (BBOX, DEPTH)}
+            targets = {name: values for name, values in truth.items() if name not in NO_FIELDS}
             for name, values in (features | targets).items():
                 arrays[name][rows] = values
             row = rows.stop
@@ -110,13 +113,15 @@ def recorded(writer: ShardWriter, shard: int) -> ShardResult | None:
 def require_visible(plan: Plan, location: Location) -> None:
     """Raise MissingFileError if this machine does not see the store or the sources.
 
-    It looks for one source of each folder: if a folder is not mounted, none of its sources is there.
+    It looks for one source of each folder: if a folder is not mounted, none of its sources is there. The same of files
+    of joints.
     """
     where = f"seen from {platform.node()}"
     if not location.exists(PLAN):
         raise MissingFileError(f"{location.url} is not there, {where}; every node needs the store under the same path")
     one_each = {Path(clip.info.path).parent: Path(clip.info.path) for clip in plan.clips}
-    for path in one_each.values():
+    given = {Path(clip.keypoints.place) for clip in plan.clips if clip.keypoints and "://" not in clip.keypoints.place}
+    for path in (*one_each.values(), *sorted(given)):
         if not path.exists():
             raise MissingFileError(f"{path} is not there, {where}; every node needs the sources under the same path")
 

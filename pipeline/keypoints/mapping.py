@@ -52,13 +52,13 @@ def mapping_of(found: Detections, told: str | None) -> Mapping:
     if told is not None and (told.endswith(".toml") or Path(told).is_file()):
         return _own(Path(told), found)
     if told is not None:
-        joints = named(told)
-        if joints is None:
+        name = named(told)
+        if name is None:
             raise InvalidValueError(
                 f"--keypoints-skeleton {told}: no such skeleton; there are {', '.join(SKELETONS)}, or a TOML of your "
                 "own (docs/keypoints.md)"
             )
-        return _checked(told.lower(), joints, count, "--keypoints-skeleton says")
+        return _checked(name, SKELETONS[name], count, "--keypoints-skeleton says")
     if found.joints:
         return _checked("by name", found.joints, count, "its names are of")
     if found.skeleton:

@@ -69,7 +69,7 @@ _CANONICAL = {other: name for name, others in _MIDDLE.items() for other in other
 
 
 def canonical(name: str) -> str:
-    """`LHip`, `left hip`, `hip_l` are all `left_hip`; a name that says nothing known stays, letters and digits alone."""
+    """`LHip`, `left hip`, `hip_l` are all `left_hip`; an unknown name stays, letters and digits alone."""
     letters = re.sub(r"[^a-z0-9]", "", name.lower())
     return _CANONICAL.get(letters, letters)
 
@@ -95,8 +95,7 @@ def rows_by_name(names: Sequence[str]) -> Rows:
     return tuple(rows)
 
 
-def named(name: str) -> tuple[str, ...] | None:
-    """The joints of a skeleton of that name, however it is written: `COCO_17`, `body25`."""
+def named(name: str) -> str | None:
+    """A key of SKELETONS, however it is written: `COCO_17`, `body25`."""
     wanted = re.sub(r"[^a-z0-9]", "", name.lower())
-    found = next((known for known in SKELETONS if known.replace("-", "") == wanted), None)
-    return None if found is None else SKELETONS[found]
+    return next((known for known in SKELETONS if known.replace("-", "") == wanted), None)
