@@ -136,6 +136,7 @@ def run(
     beside = {"left_out": [*left_out, *absent], "skipped": list(skipped)}
     warn(warnings_of(clips))
     if options["dry_run"] and not options["calibrate"]:
+        warn(notes)
         show_plan(Plan(tuple(clips), {}, presets, shard_frames, notes), options["json"], beside)
         return 0
 

@@ -62,7 +62,6 @@ def given_to(
     _require_no_network()
     told = {name: options[f"keypoints_{name}"] for name in ("skeleton", "person", "first", "slack")}
     made, stand_in, notes, absent = give(clips, KeypointOptions(options["keypoints"], **told))
-    warn(notes)
     warn(absent, "left out: ")
     return made, stand_in, tuple(notes), absent
 

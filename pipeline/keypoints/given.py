@@ -180,7 +180,7 @@ def _about(format: str, sha256: str, mapping: Mapping, found: Detections) -> dic
 
 def _notes(name: str, format: str, mapping: Mapping, found: Detections) -> list[str]:
     """What whoever uses the store must know."""
-    taken = f", taken for {mapping.skeleton} by its {mapping.joints} joints" if mapping.guessed else ""
+    taken = f", taken for {mapping.skeleton} {mapping.guessed}" if mapping.guessed else ""
     notes = [f"2D joints are those of {name} ({format}{taken}); no detector and no pose network ran"]
     some = _with_confidence(found)
     if some < len(found.sequences):

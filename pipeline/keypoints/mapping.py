@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from ...stores.format.skeleton import H36M_17
 from .detections import Detections
 from .skeletons import BY_COUNT, SKELETONS, Rows, named, rows_by_name
 
+# Sequences, and people of each, whose shape is looked at.
+_LOOKED_AT = 100
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -22,13 +25,13 @@ class Mapping:
     skeleton   its name; of a table of one's own, the file's
     joints     J
     rows       for each joint of H36M-17, the joints that it is the mean of; of none: it is never known
-    guessed    taken for that skeleton by its number of joints alone
+    guessed    how it was told where neither the user nor the file says
     """
 
     skeleton: str
     joints: int
     rows: Rows
-    guessed: bool = False
+    guessed: str = ""
 
     def describe(self) -> dict[str, Any]:
         """Plain data for the fingerprint."""
@@ -64,12 +67,40 @@ def mapping_of(found: Detections, told: str | None) -> Mapping:
     if found.skeleton:
         return _checked(found.skeleton, SKELETONS[found.skeleton], count, "it says that it has")
     if count not in BY_COUNT:
-        known = ", ".join(f"{number} ({name})" for number, name in BY_COUNT.items())
+        known = ", ".join(f"{number} ({' or '.join(names)})" for number, names in BY_COUNT.items())
         raise InvalidValueError(
             f"a skeleton of {count} joints is none that is known: {known}; say which joints are which in a TOML: "
             "--keypoints-skeleton FILE.toml (docs/keypoints.md)"
         )
-    return Mapping(BY_COUNT[count], count, rows_by_name(SKELETONS[BY_COUNT[count]]), guessed=True)
+    made = [Mapping(name, count, rows_by_name(SKELETONS[name])) for name in BY_COUNT[count]]
+    lengths = [_bone_lengths(mapping, found) for mapping in made]
+    best = int(np.argmin(lengths))
+    others = ", ".join(
+        f"{mapping.skeleton} {length:.1f}"
+        for number, (mapping, length) in enumerate(zip(made, lengths, strict=True))
+        if number != best
+    )
+    shape = (
+        f" and their shape (bones of {lengths[best]:.1f} of a person's size together; as {others})" if others else ""
+    )
+    return replace(made[best], guessed=f"by its {count} joints{shape}")
+
+
+def _bone_lengths(mapping: Mapping, found: Detections) -> float:
+    """The length of all bones over a person's size, the median over people: of the wrong skeleton they run criss-cross.
+
+    0 where no person has all joints.
+    """
+    lengths = []
+    for sequence in found.sequences[:: max(1, len(found.sequences) // _LOOKED_AT)]:
+        some = sequence.keypoints[:: max(1, len(sequence.keypoints) // _LOOKED_AT)]
+        joints = mapping(some)
+        ends = np.array(H36M_17.bones)
+        bones = np.linalg.norm(joints[:, ends[:, 0]] - joints[:, ends[:, 1]], axis=-1)
+        size = np.linalg.norm(np.ptp(joints, axis=1), axis=-1)
+        ratio = bones.sum(axis=1) / np.where(size > 0, size, np.nan)
+        lengths += ratio[np.isfinite(ratio)].tolist()
+    return float(np.median(lengths)) if lengths else 0.0
 
 
 def _checked(name: str, joints: tuple[str, ...], count: int, who: str) -> Mapping:

@@ -58,7 +58,7 @@ def _names(clip: Clip, shared: dict[str, set[str]]) -> list[str]:
         names.append(f"{clip.subject}/{shorter(clip.action)}/{CAMERAS.index(clip.camera)}")
     stem = _stem(clip)
     if len(shared[stem]) == 1:  # of clips of one video, as of 3DPW's actors, all may have it
-        names.append(stem)
+        names += [stem, PurePosixPath(clip.name).name]
     return names
 
 

@@ -18,6 +18,12 @@ BODY_25 = (
     *("right_eye", "left_eye", "right_ear", "left_ear"),
     *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
 )
+# OpenPose's experimental one: COCO's joints first.
+BODY_25B = (
+    *COCO_17.joints,
+    *("neck", "head"),
+    *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+)
 HALPE_26 = (*COCO_17.joints, "head", "neck", "hip", *_FEET)
 
 # name -> joints in order. A whole-body skeleton begins with the body's joints; what follows is not used.
@@ -25,12 +31,19 @@ SKELETONS: Mapping[str, tuple[str, ...]] = {
     "coco-17": COCO_17.joints,
     "h36m-17": H36M_17.joints,
     "body-25": BODY_25,
+    "body-25b": BODY_25B,
     "halpe-26": HALPE_26,
     "coco-wholebody-133": COCO_17.joints + tuple(f"other_{number}" for number in range(17, 133)),
     "halpe-136": HALPE_26 + tuple(f"other_{number}" for number in range(26, 136)),
 }
-# A file that tells nothing of its skeleton: what that number of joints is taken for.
-BY_COUNT = {17: "coco-17", 25: "body-25", 26: "halpe-26", 133: "coco-wholebody-133", 136: "halpe-136"}
+# A file that tells nothing of its skeleton: what that number of joints may be, the usual one first.
+BY_COUNT = {
+    17: ("coco-17", "h36m-17"),
+    25: ("body-25", "body-25b"),
+    26: ("halpe-26",),
+    133: ("coco-wholebody-133",),
+    136: ("halpe-136",),
+}
 
 # A joint is the mean of these; the first list of which all are there is taken.
 _WANTED: Mapping[str, tuple[tuple[str, ...], ...]] = {

@@ -61,9 +61,11 @@ def box_of(values: Any, corner_and_size: bool = False) -> np.ndarray | None:
 
 
 def person_of(values: Any) -> str:
-    """A person's name in a file: a number, or a list of one; -1 stands for none."""
-    while isinstance(values, list) and len(values) == 1:
+    """A person's name in a file: text, a number, or the first of a list of them; -1 stands for none."""
+    while isinstance(values, list) and values:
         values = values[0]
+    if isinstance(values, float) and values.is_integer():
+        values = int(values)
     return "" if values in (None, -1) or isinstance(values, list | dict) else str(values)
 
 
