@@ -68,7 +68,7 @@ def _require_frames(sequence: Sequence, info: SourceInfo, first: int, wanted: np
     missing = wanted[~np.isin(wanted, covered)]
     if len(missing) > slack:
         what = f"frame {missing[0]} is the first" + (
-            f"; it holds every {round(float(np.median(np.diff(covered))))}th" if _is_every_nth(covered) else ""
+            f"; it holds one frame in {np.median(np.diff(covered)):.0f}" if _is_every_nth(covered) else ""
         )
         raise InvalidValueError(
             f"it says nothing of {len(missing)} of the {len(np.unique(wanted))} frames wanted ({what}); --fps and "
