@@ -38,12 +38,11 @@ def takes(actions: Iterable[str]) -> dict[str, tuple[int, int]]:
     both have one, the smaller comes first. An action that is not of Human3.6M has act 0.
     """
     found: dict[str, tuple[int, int]] = {}
-    numbered: dict[str, int] = {}
     for action in sorted(set(actions), key=lambda name: (without_number(name), len(name), name)):
         act = without_number(shorter(action))
-        if act == shorter(action):
-            take = 2
-        else:
-            take = numbered[act] = numbered.get(act, 0) + 1
-        found[action] = _NUMBERS.get(act, 0), take
+        number = _NUMBERS.get(act, 0)
+        take = 2 if act == shorter(action) else 1
+        while (number, take) in found.values():
+            take += 1
+        found[action] = number, take
     return found
