@@ -12,8 +12,8 @@ from .detections import Sequence
 RATE = 0.01
 # Of the joints, the share that must lie in the picture.
 INSIDE = 0.5
-# Joints in normalised coordinates lie within this of 0; a person a few px tall is none.
-NORMALISED = 2.0
+# px: what is smaller is no person, but joints in normalised coordinates or metres.
+SMALLEST = 8.0
 # Confidences are 0 to 1, SimCC's a little more. A median beyond this is percent, or a sum.
 CONFIDENT = 2.0
 
@@ -93,8 +93,12 @@ def _require_picture(sequence: Sequence, info: SourceInfo) -> None:
         return
     low, high = points.min(axis=0), points.max(axis=0)
     extent = f"x {low[0]:.5g} to {high[0]:.5g}, y {low[1]:.5g} to {high[1]:.5g}"
-    if np.abs(points).max() <= NORMALISED:
-        raise InvalidValueError(f"its joints lie at {extent}: normalised coordinates, where px are wanted")
+    people = sequence.keypoints[np.isfinite(sequence.keypoints).all(axis=-1).any(axis=-1)]
+    tall = float(np.median(np.nanmax(people, axis=1)[:, 1] - np.nanmin(people, axis=1)[:, 1]))
+    if tall < SMALLEST:
+        raise InvalidValueError(
+            f"its people are {tall:.2g} px tall ({extent}): normalised coordinates or metres, where px are wanted"
+        )
     inside = 1 - outside(points, size).mean()
     if inside < INSIDE:
         raise InvalidValueError(

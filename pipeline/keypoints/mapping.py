@@ -80,9 +80,7 @@ def mapping_of(found: Detections, told: str | None) -> Mapping:
         for number, (mapping, length) in enumerate(zip(made, lengths, strict=True))
         if number != best
     )
-    shape = (
-        f" and their shape (bones of {lengths[best]:.1f} of a person's size together; as {others})" if others else ""
-    )
+    shape = f" and where they lie (bones of {lengths[best]:.1f} of a person's size; as {others})" if others else ""
     return replace(made[best], guessed=f"by its {count} joints{shape}")
 
 

@@ -135,6 +135,24 @@ def write_movement(
     return path
 
 
+def write_trc(path: Path, joints: np.ndarray, names: Sequence[str], fps: float, first: int = 0) -> Path:
+    """As Sports2D writes it: (T, J, 2) px with a z of 0, in a file that says metres."""
+    count = len(names)
+    lines = [
+        f"PathFileType\t4\t(X/Y/Z)\t{path}",
+        "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
+        f"{fps}\t{fps}\t{len(joints)}\t{count}\tm\t{fps}\t0\t{len(joints)}",
+        "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t\t",
+        "\t\t" + "\t".join(f"X{n}\tY{n}\tZ{n}" for n in range(1, count + 1)),
+    ]
+    for number, row in enumerate(joints):
+        places = [[*place.tolist(), 0.0][:3] for place in row]
+        cells = "\t".join(f"{value:.6f}" for place in places for value in place)
+        lines.append(f"{number}\t{(number + first) / fps:.6f}\t{cells}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
 def write_videopose3d(path: Path, positions: Mapping[str, Any], symmetry: Any, **metadata: Any) -> Path:
     """As its own converters write it, with NumPy."""
     about = {"layout_name": "x", "num_joints": 17, "keypoints_symmetry": symmetry, **metadata}

@@ -19,6 +19,7 @@ from .json_files import load_json, looks_like_json
 from .mmpose import is_mmpose, mmpose_people, read_mmpose
 from .movement import is_movement, read_movement
 from .openpose import openpose_people
+from .sports2d import is_trc, read_sports2d
 from .videopose3d import is_videopose3d, read_videopose3d
 
 
@@ -29,7 +30,7 @@ class Format:
 
 
 def _frames(people: Callable[[Path, Any], Any]) -> Callable[[str], Detections]:
-    return lambda place: read_frames(_json_files(Path(place)), people)
+    return lambda place: read_frames(_files(Path(place)), people)
 
 
 def _each(read: Callable[[Path], Detections]) -> Callable[[str], Detections]:
@@ -37,7 +38,7 @@ def _each(read: Callable[[Path], Detections]) -> Callable[[str], Detections]:
 
     def together(place: str) -> Detections:
         path = Path(place)
-        parts = [read(file) for file in (_json_files(path) if path.is_dir() else [path])]
+        parts = [read(file) for file in _files(path)]
         counts = {part.joint_count for part in parts}
         if len(counts) > 1:
             raise InvalidValueError(f"{path}: files of {min(counts)} and of {max(counts)} joints; keep one kind")
@@ -52,7 +53,8 @@ FORMATS: dict[str, Format] = {
     "movement": Format("a netCDF of movement", _each(read_movement)),
     "mmpose": Format("MMPose's JSON of a video's predictions, or a folder of them", _each(read_mmpose)),
     "mmpose-frames": Format("a folder of MMPose's JSON of predictions, a file a picture", _frames(mmpose_people)),
-    "openpose": Format("a folder of OpenPose's or Sports2D's JSON, a file a frame", _frames(openpose_people)),
+    "openpose": Format("a folder of OpenPose's or Pose2Sim's JSON, a file a frame", _frames(openpose_people)),
+    "sports2d": Format("Sports2D's TRC in px, or a folder of them", lambda place: read_sports2d(_files(Path(place)))),
     "coco": Format("COCO keypoint results (AlphaPose too) or a COCO data set", _each(read_coco)),
 }
 
@@ -65,11 +67,11 @@ def format_of(place: str) -> str:
     if not path.exists():
         raise MissingFileError(f"no 2D joints at {readable(place)}; check the path")
     if path.is_dir():
-        files = _json_files(path)
+        files = _files(path)
         if not files:
-            raise _unknown(path, "a folder without a JSON file, and no store")
-        return _json_format(files[0], frames=True)
-    for name, is_one in (("videopose3d", is_videopose3d), ("movement", is_movement)):
+            raise _unknown(path, "a folder without a JSON file or a TRC in px, and no store")
+        return "sports2d" if is_trc(files[0]) else _json_format(files[0], frames=True)
+    for name, is_one in (("videopose3d", is_videopose3d), ("movement", is_movement), ("sports2d", is_trc)):
         if is_one(path):
             return name
     if looks_like_json(path):
@@ -97,12 +99,14 @@ def _unknown(path: Path, what: str) -> InvalidValueError:
     return InvalidValueError(f"{readable(str(path))} is {what}; --keypoints takes {known}")
 
 
-def _json_files(folder: Path) -> list[Path]:
-    """The JSON files in a folder; where it has none, those in the folders in it."""
-    for pattern in ("*.json", "*/*.json"):
-        found = [path for path in folder.glob(pattern) if not path.name.startswith(".") and path.is_file()]
+def _files(path: Path) -> list[Path]:
+    """A file itself; of a folder its JSON files, else those in the folders in it, else its TRC files in px."""
+    if not path.is_dir():
+        return [path]
+    for pattern in ("*.json", "*/*.json", "*_px*.trc"):
+        found = [each for each in path.glob(pattern) if not each.name.startswith(".") and each.is_file()]
         if found:
-            return sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix()))
+            return sorted(found, key=lambda each: natural(each.relative_to(path).as_posix()))
     return []
 
 
@@ -129,13 +133,11 @@ def digest(place: str, format: str, found: Detections | None = None) -> str:
                     made.update(values.tobytes())
         return made.hexdigest()
     path = Path(place)
-    files = _json_files(path) if path.is_dir() else [path]
-    for file in files:
-        if path.is_dir():
-            made.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as opened:
-            made.update(hashlib.file_digest(opened, "sha256").digest() if path.is_dir() else b"")
-    return made.hexdigest() if path.is_dir() else _of_file(path)
+    if not path.is_dir():
+        return _of_file(path)
+    for file in _files(path):
+        made.update(f"{file.relative_to(path).as_posix()}\0{_of_file(file)}\0".encode())
+    return made.hexdigest()
 
 
 def _of_file(path: Path) -> str:

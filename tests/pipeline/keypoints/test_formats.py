@@ -20,6 +20,7 @@ from ...fakes.filmed import row, write_store
 from ...fakes.hostile import Hostile
 
 JOINTS = COCO_17.joints
+HALPE = ["".join(part.capitalize() for part in name.split("_")) for name in JOINTS]  # as Sports2D spells them: LeftHip
 WALK = fake.walk(6)
 OTHER = np.stack([fake.person(JOINTS, (30, 60), 40, seed) for seed in range(6)])
 # One person; then two; nobody in the fourth frame.
@@ -188,6 +189,27 @@ def test_another_store_gives_its_people_by_the_frames_of_its_source(tmp_path):
     assert a.size == (1000, 1000)
 
 
+def test_sports2d_has_a_file_a_person_in_px_and_its_first_frame_by_its_time(tmp_path):
+    fake.write_trc(tmp_path / "walk_Sports2D_px_person00.trc", WALK[..., :2], HALPE, 30, first=2)
+    fake.write_trc(tmp_path / "walk_Sports2D_px_person01.trc", OTHER[..., :2], HALPE, 30, first=2)
+    fake.write_trc(tmp_path / "walk_Sports2D_m_person00.trc", WALK[..., :2] / 100, HALPE, 30)
+    found = read(tmp_path)
+    assert format_of(str(tmp_path)) == "sports2d"
+    assert found.joints == tuple(HALPE)
+    (sequence,) = found.sequences
+    assert sequence.names == ("walk",)
+    assert sequence.fps == 30
+    assert sequence.frame.tolist() == np.repeat(np.arange(2, 8), 2).tolist()
+    assert sequence.person is not None
+    np.testing.assert_allclose(sequence.keypoints[sequence.person == "person01"], OTHER[..., :2], rtol=1e-5)
+    alone = read(tmp_path / "walk_Sports2D_px_person00.trc").sequences[0]
+    np.testing.assert_allclose(alone.keypoints, WALK[..., :2], rtol=1e-5)
+    assert alone.score is None
+    fake.write_trc(tmp_path / "solid.trc", WALK, HALPE, 30)
+    with pytest.raises(InvalidValueError, match="joints in space"):
+        read(tmp_path / "solid.trc")
+
+
 def test_joints_that_openpose_has_not_found_are_not_at_the_corner_of_the_picture(tmp_path):
     lost = WALK[0].copy()
     lost[4] = 0
@@ -277,7 +299,7 @@ def test_npz_and_netcdf_of_other_things_are_refused(tmp_path):
     with pytest.raises(MissingFileError, match="no 2D joints at"):
         read(tmp_path / "g.json")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidValueError, match="a folder without a JSON file"):
+    with pytest.raises(InvalidValueError, match="a folder without a JSON file or a TRC"):
         read(tmp_path / "empty")
 
 

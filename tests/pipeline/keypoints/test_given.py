@@ -192,7 +192,7 @@ NOT_OF_IT = {
     "normalised coordinates": (
         lambda f: fake.write_mmpose(f / "w.json", [[each / [160, 120, 1]] for each in WALK]),
         {},
-        "normalised coordinates, where px are wanted",
+        "are 0.7 px tall .*: normalised coordinates or metres, where px are wanted",
     ),
     "percent": (
         lambda f: fake.write_mmpose(f / "w.json", [[each * [1, 1, 100]] for each in WALK]),
