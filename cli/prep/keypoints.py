@@ -20,7 +20,7 @@ KEYPOINTS_OPTIONS: list[Callable] = [
         "--keypoints",
         metavar="FILE",
         help="2D joints from elsewhere, in the place of detector and pose network: VideoPose3D npz, JSON of MMPose, "
-        "OpenPose, Sports2D (a folder) or COCO results, netCDF of movement, another store (docs/keypoints.md).",
+        "OpenPose (a folder) or COCO results, Sports2D's TRC, netCDF of movement, a store (docs/keypoints.md).",
     ),
     click.option(
         "--keypoints-skeleton",

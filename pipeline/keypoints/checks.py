@@ -108,7 +108,7 @@ def _require_picture(sequence: Sequence, info: SourceInfo) -> None:
 
 def outside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(...) bool: which of (..., 2) px lie beyond the picture; NaN does not."""
-    return ((points < 0) | (points > np.array(size))).any(axis=-1)
+    return np.asarray(((points < 0) | (points > np.array(size))).any(axis=-1))
 
 
 def oddities(sequence: Sequence, info: SourceInfo, people: np.ndarray) -> list[str]:

@@ -72,7 +72,7 @@ class Given:
             return found
         rows = row[there]
         joints = self.mapping(sequence.keypoints[rows])
-        known = np.isfinite(joints).all(axis=-1)
+        known = np.asarray(np.isfinite(joints).all(axis=-1))
         score = np.ones(known.shape)
         if sequence.score is not None:
             score = self.mapping(np.nan_to_num(sequence.score[rows], nan=0.0)[..., None])[..., 0]

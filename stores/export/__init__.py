@@ -22,8 +22,8 @@ from .motionbert import write_motionbert
 from .mpi_inf_3dhp import ANNOTATIONS, write_3dhp
 from .options import JOINTS, Options
 from .parquet import write_parquet
-from .videopose3d import write_videopose3d
-from .videopose3d_custom import write_custom
+from .videopose3d.choose import write_videopose3d
+from .videopose3d.custom import write_custom
 
 __all__ = ["ANNOTATIONS", "FORMATS", "JOINTS", "MISSING", "Exported", "Format", "export", "interpolate"]
 

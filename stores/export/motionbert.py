@@ -14,12 +14,20 @@ from ..reading.by_shard import read_frames
 from ..reading.store import FeatureStore
 from .files import Exported, Files, require_some
 from .frame_sizes import fitted
-from .gaps import Parts, complete, interpolate, parts_with_truth, say_what_is_missing
+from .gaps import (
+    TRUTH,
+    Parts,
+    complete,
+    interpolate,
+    parts_with_truth,
+    people_in,
+    say_interpolated,
+    say_what_is_missing,
+)
 from .h36m_names import CAMERAS, SIZES, shorter, takes, without_number
 from .motionbert_image import factor, in_picture, normalised
 from .npz import dump
 from .options import Options
-from .videopose3d_custom import TRUTH, people_in, say_interpolated
 
 SUBSET, SOURCE = "{}-auglift", "{}_auglift_cam_source.pkl"
 SPLITS = ("train", "test")

@@ -13,10 +13,18 @@ from ..reading.by_shard import read_frames
 from ..reading.store import FeatureStore
 from .files import Exported, Files, require_some
 from .frame_sizes import fitted
-from .gaps import Parts, complete, interpolate, parts_with_truth, say_what_is_missing
+from .gaps import (
+    TRUTH,
+    Parts,
+    complete,
+    interpolate,
+    parts_with_truth,
+    people_in,
+    say_interpolated,
+    say_what_is_missing,
+)
 from .npz import Pickled, write_npz
 from .options import Options
-from .videopose3d_custom import TRUTH, people_in, say_interpolated
 
 TRAIN, TEST = "data_train_3dhp.npz", "data_test_3dhp.npz"
 DRAWN = "target/keypoints"

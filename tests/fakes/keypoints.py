@@ -123,11 +123,14 @@ def write_movement(
         for name, values in axes.items():
             kind = h5py.string_dtype() if values.dtype == object else None
             file.create_dataset(name, data=values, dtype=kind).make_scale(name)
-        file["position"] = position
-        file["confidence"] = np.full((count, len(joints), len(people)), np.nan) if confidence is None else confidence
-        for name, dimensions in (("position", axes), ("confidence", ("time", "keypoint", "individual"))):
+        none = np.full((count, len(joints), len(people)), np.nan)
+        for name, values, dimensions in (
+            ("position", position, list(axes)),
+            ("confidence", none if confidence is None else confidence, ["time", "keypoint", "individual"]),
+        ):
+            made = file.create_dataset(name, data=values)
             for place, axis in enumerate(dimensions):
-                file[name].dims[place].attach_scale(file[axis])
+                made.dims[place].attach_scale(file[axis])
         file.attrs["ds_type"] = "poses"
         file.attrs["time_unit"] = "seconds" if fps else "frames"
         if fps:

@@ -153,6 +153,6 @@ def real(content: Any, done: dict[int, tuple[Any, Any]] | None = None) -> Any:
             content[key] = real(content[key], done)
     elif isinstance(content, list):
         content[:] = [real(item, done) for item in content]
-    elif hasattr(content, "state"):
-        real(content.state, done)
+    elif hasattr(content, "state"):  # an object's stand-in
+        real(vars(content)["state"], done)
     return value

@@ -1,7 +1,7 @@
 """VideoPose3D's `-d h36m`: takes of four cameras under the names it knows, and the truth in the world it knows.
 
 Its loader holds the places of Human3.6M's cameras in its own code, wants the truth once, in the world, and takes it to
-each camera itself. A store has the truth in each camera's frame and not where the cameras stand: `videopose3d_cameras`
+each camera itself. A store has the truth in each camera's frame and not where the cameras stand: `cameras`
 finds that.
 """
 
@@ -13,18 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidValueError
-from ..format.sequences import SequenceTable
-from ..reading.by_shard import read_frames
-from ..reading.store import FeatureStore
-from .files import Exported, Files, require_some, unique
-from .frame_sizes import fitted
-from .gaps import Parts, complete, interpolate, parts_with_truth, say_what_is_missing
-from .h36m_names import shorter
-from .npz import Pickled, write_npz
-from .options import Options
-from .videopose3d_cameras import Cameras, Place, find_cameras
-from .videopose3d_custom import TRUTH, metadata, people_in, say_interpolated
+from ...errors import InvalidValueError
+from ...format.sequences import SequenceTable
+from ...reading.by_shard import read_frames
+from ...reading.store import FeatureStore
+from ..files import Exported, Files, require_some, unique
+from ..frame_sizes import fitted
+from ..gaps import (
+    TRUTH,
+    Parts,
+    complete,
+    interpolate,
+    parts_with_truth,
+    people_in,
+    say_interpolated,
+    say_what_is_missing,
+)
+from ..h36m_names import shorter
+from ..npz import Pickled, write_npz
+from ..options import Options
+from .cameras import Cameras, Place, find_cameras
+from .custom import metadata
 
 DETECTIONS = "auglift"
 KEYPOINTS, POSES = f"data_2d_h36m_{DETECTIONS}.npz", "data_3d_h36m.npz"
@@ -64,7 +73,7 @@ def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, opti
     """data_2d_h36m_auglift.npz and, where VideoPose3D's folder is known and there is ground truth, data_3d_h36m.npz.
 
     positions_2d   {subject: {action: [(T, 17, 2) float32 px, by camera]}}, four cameras a take in its own order
-    metadata       as `videopose3d_custom.metadata`. Frame sizes are in its own code: joints in frames of other sizes
+    metadata       as `custom.metadata`. Frame sizes are in its own code: joints in frames of other sizes
                    are moved, so that they are the same as before once it has normalised them
     positions_3d   {subject: {action: (T, 32, 3) float32 metres in the world of its cameras}}
 
