@@ -8,6 +8,8 @@ from ...stores.errors import InvalidValueError
 from ..frames.sources import SourceInfo
 from .detections import Sequence
 
+# Of so few frames more or fewer, programs that count frames in other ways may be the cause.
+FEW = 10
 # By what share the frame rates may differ: 29.97 for 30.
 RATE = 0.01
 # Of the joints, the share that must lie in the picture.
@@ -49,7 +51,7 @@ def require_fit(sequence: Sequence, info: SourceInfo, first: int, wanted: np.nda
 
 
 def _require_frames(sequence: Sequence, info: SourceInfo, first: int, wanted: np.ndarray, slack: int) -> None:
-    video, hint = info.frame_count, "; --keypoints-slack N takes N frames more or fewer at the end"
+    video = info.frame_count
     if sequence.covered is None:
         last = int(sequence.frame.max()) - first if len(sequence.frame) else 0
         if last >= video + slack or (len(sequence.frame) and sequence.frame.min() < first):
@@ -61,6 +63,8 @@ def _require_frames(sequence: Sequence, info: SourceInfo, first: int, wanted: np
         return
     covered = sequence.covered - first
     if sequence.whole and abs(len(covered) - video) > slack:
+        apart = abs(len(covered) - video)
+        hint = f"; --keypoints-slack {apart} if only the end differs" if apart <= FEW else ""
         raise InvalidValueError(
             f"it speaks of {len(covered)} frames ({sequence.covered[0]} to {sequence.covered[-1]}), the video has "
             f"{video}{hint}"
@@ -102,7 +106,7 @@ def _require_picture(sequence: Sequence, info: SourceInfo) -> None:
     inside = 1 - outside(points, size).mean()
     if inside < INSIDE:
         raise InvalidValueError(
-            f"only {inside:.0%} of its joints lie in the picture of {size[0]} x {size[1]}: they reach {extent}"
+            f"{inside:.0%} of its joints lie in the picture of {size[0]} x {size[1]}: they reach {extent}"
         )
 
 

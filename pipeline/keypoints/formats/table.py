@@ -76,7 +76,7 @@ def format_of(place: str) -> str:
             return name
     if looks_like_json(path):
         return _json_format(path, frames=False)
-    raise _unknown(path, "something else")
+    raise _unknown(path, "no file of 2D joints that is known")
 
 
 def _json_format(path: Path, frames: bool) -> str:

@@ -253,7 +253,7 @@ def test_a_folder_holds_several_videos_by_folder_prefix_or_file(tmp_path):
 
 
 BAD = {
-    "empty.json": ("", "is something else"),
+    "empty.json": ("", "no file of 2D joints that is known"),
     "broken.json": ('{"people": [', "is no JSON"),
     "other.json": ('{"a": 1}', "JSON of another kind"),
     "one-frame.json": ('{"people": []}', "name the folder that holds all of them"),
@@ -286,7 +286,7 @@ def test_npz_and_netcdf_of_other_things_are_refused(tmp_path):
     fake.write_movement(tmp_path / "d.nc", np.zeros((2, 2, 3, 1)), None, list("abc"), ["x"])
     (tmp_path / "e.nc").write_bytes((tmp_path / "d.nc").read_bytes()[:300])
     for name, problem in {
-        "a.npz": "is something else",
+        "a.npz": "no file of 2D joints that is known",
         "b.npz": "no pickled dictionary",
         "c.npz": r"holds \(3, 17\)",
         "e.nc": "cannot be read as netCDF",
@@ -294,7 +294,7 @@ def test_npz_and_netcdf_of_other_things_are_refused(tmp_path):
         with pytest.raises(InvalidValueError, match=problem):
             read(tmp_path / name)
     (tmp_path / "f.pkl").write_bytes(pickle.dumps({}))
-    with pytest.raises(InvalidValueError, match="something else"):
+    with pytest.raises(InvalidValueError, match="no file of 2D joints"):
         read(tmp_path / "f.pkl")
     with pytest.raises(MissingFileError, match="no 2D joints at"):
         read(tmp_path / "g.json")
