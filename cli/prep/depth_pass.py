@@ -150,8 +150,8 @@ def run(
         presets=chosen, given=given, **named, **({"threads": options["threads"]} if options["threads"] else {})
     )
     with ready(options, networks) as loaded:
-        told = (*warnings(loaded.settings), *notes)
-        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, told, truth or {})
+        lines = (*warnings(loaded.settings), *notes)
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, lines, truth or {})
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):

@@ -60,8 +60,8 @@ def given_to(
     from ...pipeline.keypoints.given import KeypointOptions, give
 
     _require_no_network()
-    told = {name: options[f"keypoints_{name}"] for name in ("skeleton", "person", "first", "slack")}
-    made, stand_in, notes, absent = give(clips, KeypointOptions(options["keypoints"], **told))
+    chosen = {name: options[f"keypoints_{name}"] for name in ("skeleton", "person", "first", "slack")}
+    made, stand_in, notes, absent = give(clips, KeypointOptions(options["keypoints"], **chosen))
     warn(absent, "left out: ")
     return made, stand_in, tuple(notes), absent
 

@@ -20,14 +20,14 @@ SMALLEST = 8.0
 CONFIDENT = 2.0
 
 
-def first_number(sequence: Sequence, frames: int, told: int | None) -> int:
+def first_number(sequence: Sequence, frames: int, given: int | None) -> int:
     """Which number the file gives to the first frame of a video of so many frames.
 
-    told   by the user; else a file that speaks of just as many frames begins with the first, and one whose last
+    given  by the user; else a file that speaks of just as many frames begins with the first, and one whose last
            number would be one too many counts from 1
     """
-    if told is not None:
-        return told
+    if given is not None:
+        return given
     if sequence.covered is not None and sequence.whole:
         first, last = int(sequence.covered[0]), int(sequence.covered[-1])
         return first if len(sequence.covered) == frames == last - first + 1 else 0
@@ -106,7 +106,7 @@ def _require_picture(sequence: Sequence, info: SourceInfo) -> None:
     inside = 1 - outside(points, size).mean()
     if inside < INSIDE:
         raise InvalidValueError(
-            f"{inside:.0%} of its joints lie in the picture of {size[0]} x {size[1]}: they reach {extent}"
+            f"{inside:.0%} of its joints lie in the picture of {size[0]} x {size[1]}: they span {extent}"
         )
 
 

@@ -29,7 +29,7 @@ class KeypointOptions:
     place      path or URL
     skeleton   a name, or a TOML; None: as the file says, else by its number of joints
     person     which of several people, by the file's name; "": chosen frame by frame
-    first      the number that the file gives to the first frame; None: told by its numbers
+    first      the number that the file gives to the first frame; None: follows from its numbers
     slack      so many frames more or fewer than the video has are taken
     """
 
@@ -165,8 +165,8 @@ def _fitted(clip: Clip, given: Given, sequence: Sequence, options: KeypointOptio
         lines.append(f"up to {people.max()} people in {int((people > 1).sum())} frames: {rule}")
     if given.first:
         lines.append(f"frames are counted from {given.first}")
-    told = [f"joints of the file: {'; '.join(lines)}"] if lines else []
-    return replace(clip, keypoints=given, warnings=(*clip.warnings, *told))
+    notes = [f"joints of the file: {'; '.join(lines)}"] if lines else []
+    return replace(clip, keypoints=given, warnings=(*clip.warnings, *notes))
 
 
 def _with_confidence(found: Detections) -> int:

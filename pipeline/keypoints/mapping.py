@@ -25,7 +25,7 @@ class Mapping:
     skeleton   its name; of a table of one's own, the file's
     joints     J
     rows       for each joint of H36M-17, the joints that it is the mean of; of none: it is never known
-    guessed    how it was told where neither the user nor the file says
+    guessed    how it was recognised where neither the user nor the file says
     """
 
     skeleton: str
@@ -45,20 +45,20 @@ class Mapping:
         return np.stack(joints, axis=-2)
 
 
-def mapping_of(found: Detections, told: str | None) -> Mapping:
+def mapping_of(found: Detections, choice: str | None) -> Mapping:
     """The mapping of a file's joints.
 
-    told   a name of SKELETONS, or the path of a TOML; None: as the file says, else by its number of joints
+    choice   a name of SKELETONS, or the path of a TOML; None: as the file says, else by its number of joints
     InvalidValueError for a skeleton that nobody knows, MissingFileError for a TOML that is not there.
     """
     count = found.joint_count
-    if told is not None and (told.endswith(".toml") or Path(told).is_file()):
-        return _own(Path(told), found)
-    if told is not None:
-        name = named(told)
+    if choice is not None and (choice.endswith(".toml") or Path(choice).is_file()):
+        return _own(Path(choice), found)
+    if choice is not None:
+        name = named(choice)
         if name is None:
             raise InvalidValueError(
-                f"--keypoints-skeleton {told}: no such skeleton; there are {', '.join(SKELETONS)}, or a TOML of your "
+                f"--keypoints-skeleton {choice}: no such skeleton; there are {', '.join(SKELETONS)}, or a TOML of your "
                 "own (docs/keypoints.md)"
             )
         return _checked(name, SKELETONS[name], count, "--keypoints-skeleton says")

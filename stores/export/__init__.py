@@ -98,7 +98,7 @@ def export(
         raise InvalidValueError(f"frames without ground truth: no choice '{missing}'; there are {', '.join(MISSING)}")
     if joints is not None and joints not in JOINTS:
         raise InvalidValueError(f"2D joints: no choice '{joints}'; there are {', '.join(JOINTS)}")
-    told: dict[str, Any] = {
+    choices: dict[str, Any] = {
         "missing": missing,
         "checkout": None if checkout is None else Path(checkout),
         "annotation": annotation,
@@ -106,7 +106,7 @@ def export(
         "clip_frames": clip_frames,
         "clip_stride": clip_stride,
     }
-    chosen = {name: value for name, value in told.items() if value is not None}
+    chosen = {name: value for name, value in choices.items() if value is not None}
     for name in chosen:
         if name not in FORMATS[format].takes:
             raise InvalidValueError(f"{format} {_UNKNOWN[name]}")

@@ -1,4 +1,4 @@
-"""The formats of 2D joints, and which of them a path holds: told by what is in it, not by its name."""
+"""The formats of 2D joints, and which of them a path holds: recognised by what is in it, not by its name."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ def _skeleton(metadata: dict[str, Any], count: int) -> str:
     symmetry = metadata.get("keypoints_symmetry")
     if count != len(H36M_17) or not symmetry:
         return ""
-    told = {frozenset(map(int, side)) for side in symmetry}
+    sides = {frozenset(map(int, side)) for side in symmetry}
     for skeleton, name in ((H36M_17, "h36m-17"), (COCO_17, "coco-17")):
-        if told == _sides(skeleton):
+        if sides == _sides(skeleton):
             return name
     return ""
 

@@ -101,11 +101,11 @@ def test_a_store_of_3dhp_says_which_truth_it_holds_and_is_exported_as_that(kind,
     result = prep(*call, "--out", tmp_path / "s.zarr", *quick)
     assert result.exit_code == 1, result.output  # five of the six subjects are not in this copy
     (other,) = {"annot3", "univ_annot3"} - {kind}
-    told = ["export", tmp_path / "s.zarr", "--format", "mpi-inf-3dhp", "--out", tmp_path / "o"]
-    refused = CliRunner().invoke(store_main, [*map(str, told), "--annotation", other])
+    command = ["export", tmp_path / "s.zarr", "--format", "mpi-inf-3dhp", "--out", tmp_path / "o"]
+    refused = CliRunner().invoke(store_main, [*map(str, command), "--annotation", other])
     assert refused.exit_code == 2
     assert f"holds {kind}, not {other}" in refused.output
-    done = CliRunner().invoke(store_main, [*map(str, told), "--annotation", kind, "--json"])
+    done = CliRunner().invoke(store_main, [*map(str, command), "--annotation", kind, "--json"])
     assert done.exit_code == 0, done.output
     assert any(f"ground truth is {kind}" in note for note in json.loads(done.stdout)["notes"])
     with np.load(tmp_path / "o" / "data_test_3dhp.npz", allow_pickle=True) as file:

@@ -1,4 +1,4 @@
-"""pipeline/keypoints/formats: the same people, whoever wrote them down; each file is told by what is in it."""
+"""pipeline/keypoints/formats: the same people, whoever wrote them down; each file is recognised by what is in it."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ NOT_OF_IT = {
     "places of a larger picture": (
         lambda f: fake.write_mmpose(f / "w.json", [[each * [8, 8, 1]] for each in WALK]),
         {},
-        r"0% of its joints lie in the picture of 160 x 120: they reach x \d+",
+        r"0% of its joints lie in the picture of 160 x 120: they span x \d+",
     ),
     "normalised coordinates": (
         lambda f: fake.write_mmpose(f / "w.json", [[each / [160, 120, 1]] for each in WALK]),
@@ -226,7 +226,7 @@ def write_results(path: Path, first: int, frames: int = 6) -> Path:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_results_that_count_from_1_are_told_by_their_last_number(tmp_path, first):
+def test_results_that_count_from_1_are_recognised_by_their_last_number(tmp_path, first):
     made, _, _ = given(write_results(tmp_path / "w.json", first))
     np.testing.assert_allclose(read(made)[GIVEN], coco_to_h36m(fake.walk(6)), rtol=1e-6)
     assert made.keypoints is not None
@@ -234,7 +234,7 @@ def test_results_that_count_from_1_are_told_by_their_last_number(tmp_path, first
     assert any("frames are counted from 1" in line for line in made.warnings) == (first == 1)
 
 
-def test_results_with_a_number_beyond_the_video_are_refused_unless_their_first_is_told(tmp_path):
+def test_results_with_a_number_beyond_the_video_are_refused_unless_their_first_is_given(tmp_path):
     path = write_results(tmp_path / "w.json", 100)
     with pytest.raises(InvalidValueError, match=r"frames 100 to 105, the video has 6.*--keypoints-first"):
         given(path)

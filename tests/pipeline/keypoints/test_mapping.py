@@ -79,7 +79,7 @@ def test_spellings_of_projects_are_one_name(spelling, name):
 
 
 @pytest.mark.parametrize("name", ["coco-17", "h36m-17", "body-25", "body-25b", "halpe-26"])
-def test_a_file_that_says_nothing_is_told_by_its_number_of_joints_and_where_they_lie(name):
+def test_a_file_that_says_nothing_is_recognised_by_its_number_of_joints_and_where_they_lie(name):
     mapping = mapping_of(detections(SKELETONS[name]), None)
     assert mapping.skeleton == name
     assert f"by its {len(SKELETONS[name])} joints" in mapping.guessed
@@ -89,9 +89,9 @@ def test_a_file_that_says_nothing_is_told_by_its_number_of_joints_and_where_they
 def test_openposes_two_skeletons_of_25_joints_are_not_mixed_up():
     """BODY_25 and BODY_25B, one said to be the other, would put the hips where the elbows are."""
     for mine, other in ((BODY_25, "body-25b"), (BODY_25B, "body-25")):
-        told = mapping_of(detections(mine), other)
-        assert told.guessed == ""
-        hips = told(fake.walk(3, mine)[..., :2])[:, 0]
+        choice = mapping_of(detections(mine), other)
+        assert choice.guessed == ""
+        hips = choice(fake.walk(3, mine)[..., :2])[:, 0]
         right = mapping_of(detections(mine), None)(fake.walk(3, mine)[..., :2])[:, 0]
         assert (np.linalg.norm(hips - right, axis=-1) > 5).all()
 
@@ -129,11 +129,11 @@ def own(tmp_path, text: str):
 
 def test_a_table_of_ones_own_maps_by_names_and_leaves_the_usual_ones_to_be_found(tmp_path):
     """MPII's 16 joints: no eyes, no nose, and names of its own for the middle ones."""
-    told = own(
+    choice = own(
         tmp_path,
         f"names = {MPII}\n[mapping]\npelvis = ['pelv']\nthorax = ['thrx']\nhead = ['top']\nnose = ['neck', 'top']\n",
     )
-    mapping = mapping_of(detections([H36M_17.joints[0]] * 16), told)
+    mapping = mapping_of(detections([H36M_17.joints[0]] * 16), choice)
     assert mapping.skeleton == "own.toml"
     assert mapping.rows[0] == (6,)
     assert mapping.rows[H36M_17.index("nose")] == (8, 9)
@@ -143,8 +143,8 @@ def test_a_table_of_ones_own_maps_by_names_and_leaves_the_usual_ones_to_be_found
 
 def test_a_table_of_numbers_needs_no_names_and_may_say_that_a_joint_is_not_there(tmp_path):
     lines = [f"{joint} = [{number}]" for number, joint in enumerate(H36M_17.joints) if joint not in ("nose", "head")]
-    told = own(tmp_path, "[mapping]\nnose = []\nhead = [9, 10]\n" + "\n".join(lines))
-    mapping = mapping_of(detections(H36M_17.joints), told)
+    choice = own(tmp_path, "[mapping]\nnose = []\nhead = [9, 10]\n" + "\n".join(lines))
+    mapping = mapping_of(detections(H36M_17.joints), choice)
     values = np.random.default_rng(0).normal(size=(2, 17, 2))
     mapped = mapping(values)
     assert np.isnan(mapped[:, H36M_17.index("nose")]).all()
