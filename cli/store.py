@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..stores.errors import InvalidValueError
-from ..stores.export import FORMATS, MISSING, export
+from ..stores.export import ANNOTATIONS, FORMATS, JOINTS, MISSING, export
 from ..stores.format.layout import CARD
 from ..stores.format.sequences import SequenceTable
 from ..stores.locations.choose import locate
@@ -295,6 +295,18 @@ def card(store: str, force: bool) -> None:
     help="VideoPose3D's folder, whose code knows where Human3.6M's cameras stand. [default: that whose data folder is "
     "--out]",
 )
+@click.option(
+    "--annotation",
+    type=click.Choice(list(ANNOTATIONS)),
+    help="mpi-inf-3dhp: the kind of ground truth that must be in the store. Figures on the two are not comparable.",
+)
+@click.option(
+    "--joints",
+    type=click.Choice(JOINTS),
+    help="motionbert, mpi-inf-3dhp: the 2D joints to learn from. [default: detected; truth, as in the papers]",
+)
+@click.option("--clip-frames", type=int, help="motionbert: frames of a clip. [default: 243]")
+@click.option("--clip-stride", type=int, help="motionbert: between clips of training. [default: a third of a clip]")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @json_option
 def export_command(
@@ -303,17 +315,33 @@ def export_command(
     out: str,
     missing: str | None,
     checkout: str | None,
+    annotation: str | None,
+    joints: str | None,
+    clip_frames: int | None,
+    clip_stride: int | None,
     force: bool,
     json: bool,
     **filters: tuple[str, ...],
 ) -> None:
     """Write a store's sequences in another project's format.
 
-    VideoPose3D reads pickled dictionaries, and MMPose pickled cameras, so that is what these files hold: load such
-    files only if you trust their source.
+    These projects read pickles, of dictionaries and plain arrays, so that is what the files hold: whoever loads them
+    must trust them.
     """
     opened = FeatureStore.open(store)
-    done = export(opened, kind, out, chosen(opened, filters), force, missing, checkout)
+    done = export(
+        opened,
+        kind,
+        out,
+        chosen(opened, filters),
+        force,
+        missing,
+        checkout,
+        annotation,
+        joints,
+        clip_frames,
+        clip_stride,
+    )
     if json:
         left_out = [{"sequence": id, "reason": why} for id, why in done.left_out]
         paths = [str(path) for path in done.paths]

@@ -15,6 +15,7 @@ from .device.cores import usable_cores
 from .extract import Extractor, describe
 from .networks.depth import DepthEstimator, build_depth
 from .networks.families import load_detector, load_pose, require
+from .networks.given import FromFile
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.no_depth import NoDepth, is_none
@@ -30,6 +31,7 @@ class NetworkOptions:
 
     detector   `stored`: the boxes of a finished store, which is extended; likewise pose
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
+    given      joints of a file, in the place of both
     depth      `ground-truth`: the depth maps of the dataset; `none`: 2D alone, without descriptors
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass; None: 8, and 16 on a GPU
@@ -41,6 +43,7 @@ class NetworkOptions:
     pose: str = DEFAULTS["pose"]
     depth: str = DEFAULTS["depth"]
     weights: str | Path | None = None
+    given: FromFile | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
     batch: int | None = None
@@ -70,6 +73,8 @@ class NetworkOptions:
 
     def _instead(self, kind: Literal["detector", "pose"]) -> FromTruth | FromStore | None:
         """What stands in the place of this network."""
+        if self.given is not None:
+            return self.given if kind == "pose" else FromTruth("none")
         if is_truth(self.pose):
             return FromTruth()
         return FromStore() if getattr(self, kind) == STORED else None

@@ -43,12 +43,34 @@ class GroundTruth(Protocol):
         ...
 
 
+class GivenKeypoints(Protocol):
+    """2D joints of a sequence that were detected elsewhere. Small and picklable, like `GroundTruth`.
+
+    place   path or URL of the file
+    """
+
+    @property
+    def place(self) -> str: ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data for the fingerprint, beside what the settings say of the file."""
+        ...
+
+    def read(self, source_frames: np.ndarray, boxes: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Arrays as `networks/given.py` names them, a row a frame.
+
+        boxes   (n, 4) px: the true one, where it is known. Of several people the one who covers it best is taken
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Clip:
     """A future sequence of the store: a source, which of its frames to take, and what is known about it.
 
     step      source frames a stored frame; frame k is source frame floor(k step + 1/2)
     count     frames stored
+    keypoints 2D joints of a file, which are used instead of networks
     warnings  what a user should know of the source and of how it is sampled, a line each
     """
 
@@ -65,6 +87,7 @@ class Clip:
     split: str = ""
     intrinsics: tuple[float, float, float, float] = (NAN, NAN, NAN, NAN)
     truth: GroundTruth | None = None
+    keypoints: GivenKeypoints | None = None
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -261,6 +284,7 @@ def _cut(clips: Sequence[Clip], layout: StoreLayout) -> list[Shard]:
 
 def _describe(clip: Clip) -> dict[str, Any]:
     described = {"source": clip.name, "digest": clip.info.digest, "count": clip.count, "step": str(clip.step)}
+    described |= {"keypoints": clip.keypoints.describe()} if clip.keypoints else {}
     return described | ({"truth": clip.truth.describe()} if clip.truth else {})
 
 

@@ -26,14 +26,15 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Folders that are not here hold files alone; for those, and for all, there is no import cycle.
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger attributes families reading writing summaries export",
-    "pipeline": "homes device frames plan uadd networks extract computing build synth datasets extension "
+    "pipeline": "homes device frames plan uadd networks extract computing build synth datasets keypoints extension "
     "execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
     "pipeline/networks": "tiny model_spec models weights openmmlab boxes detect people pose depth openvino_depth "
-    "compiled blazepose families no_depth ground_truth stored",
+    "compiled blazepose families no_depth ground_truth given stored",
     "pipeline/networks/blazepose": "litert regions people landmarks estimators",
+    "pipeline/keypoints": "detections skeletons formats mapping checks matching person given",
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
     "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",

@@ -23,6 +23,14 @@ _ROOT = click.option(
 )
 _SPLIT = click.option("--split", default="all", show_default=True, metavar="SPLIT", help="train, test or all.")
 _KEEP_BAD = click.option("--keep-bad", is_flag=True, help="Also take the sequences that are known to be bad.")
+_ANNOTATION = click.option(
+    "--annotation",
+    type=click.Choice(["annot3", "univ_annot3"]),
+    default="annot3",
+    show_default=True,
+    help="Ground truth: metric, or scaled to one size of person. Figures on the two are not comparable "
+    "(docs/datasets.md).",
+)
 _SMPL = click.option(
     "--smpl",
     type=click.Path(path_type=Path),
@@ -45,7 +53,7 @@ def _h36m(root: Path, split: str, keep_bad: bool, **options: Any) -> None:
     _go(find(root, split, options["fps"], options["limit"], keep_bad), options)
 
 
-def _mpi_inf_3dhp(root: Path, split: str, **options: Any) -> None:
+def _mpi_inf_3dhp(root: Path, split: str, annotation: str, **options: Any) -> None:
     """MPI-INF-3DHP: S*/Seq*/annot.mat with videos, TS*/annot_data.mat with images.
 
     \b
@@ -54,7 +62,7 @@ def _mpi_inf_3dhp(root: Path, split: str, **options: Any) -> None:
     require_prep()
     from ...pipeline.datasets.mpi_inf_3dhp import mpi_inf_3dhp as find
 
-    _go(find(root, split, options["fps"], options["limit"]), options)
+    _go(find(root, split, options["fps"], options["limit"], annotation), options)
 
 
 def _threedpw(root: Path, split: str, smpl: Path | None, **options: Any) -> None:
@@ -109,8 +117,8 @@ def datasets(json: bool) -> None:
 
 COMMANDS: tuple[click.Command, ...] = (
     _archive("h36m", _h36m, _KEEP_BAD),
-    _archive("mpi-inf-3dhp", _mpi_inf_3dhp),
-    _archive("3dhp", _mpi_inf_3dhp),
+    _archive("mpi-inf-3dhp", _mpi_inf_3dhp, _ANNOTATION),
+    _archive("3dhp", _mpi_inf_3dhp, _ANNOTATION),
     _archive("3dpw", _threedpw, _SMPL),
     _archive("fit3d", _fit3d),
     datasets,
@@ -130,5 +138,5 @@ def _go(found: Found, options: dict[str, Any]) -> None:
         sys.exit(code or (1 if lacking else 0))
     stderr.print(share, soft_wrap=True)
     warn(lacking, "left out: ")
-    truth = looked_at(found.clips, found.notes, accept)
+    truth = {**looked_at(found.clips, found.notes, accept), **found.about}
     sys.exit(run(found.clips, options, truth, lacking) or (1 if lacking else 0))

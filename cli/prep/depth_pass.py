@@ -17,6 +17,7 @@ from ...stores.summaries.relief import relief
 from ...stores.writing.shards import SHARD_FRAMES
 from ..common import json_option, stderr, warn
 from .computing import COMPUTING_OPTIONS, computing_of
+from .keypoints import KEYPOINTS_OPTIONS, given_to
 from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
 
@@ -76,6 +77,7 @@ _OPTIONS = [
         help="2D pose network, after any detector; `blazepose`, as above. `ground-truth`: the dataset's own joints, "
         "with confidence 1 and without a detector.",
     ),
+    *KEYPOINTS_OPTIONS,
     click.option(
         "--depth",
         default="depth-anything-v2-large",
@@ -142,15 +144,17 @@ def run(
     from ...pipeline.plan import Plan, warnings_of
 
     require_truth(clips, options)
+    clips, given, notes, absent = given_to(clips, options)
     chosen = _presets(options)
     presets = tuple(preset.name for preset in chosen)
     shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
-    beside = {"left_out": list(left_out), "skipped": list(skipped)}
+    beside = {"left_out": [*left_out, *absent], "skipped": list(skipped)}
     warn(warnings_of(clips))
     if options["dry_run"] and not options["calibrate"]:
-        show_plan(Plan(tuple(clips), {}, presets, shard_frames), options["json"], beside)
+        warn(notes)
+        show_plan(Plan(tuple(clips), {}, presets, shard_frames, notes), options["json"], beside)
         return 0
 
     from ...pipeline.execution.serial import execute
@@ -161,13 +165,14 @@ def run(
     named = {k: options[k] for k in ("detector", "pose", "depth", "weights", "device", "batch")}
     networks = NetworkOptions(
         presets=chosen,
+        given=given,
         computing=computing_of(options, clips),
         **named,
         **({"threads": options["threads"]} if options["threads"] else {}),
     )
     with ready(options, networks) as loaded:
-        known = warnings(loaded.settings, {clip.dataset for clip in clips})
-        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, known, truth or {})
+        lines = (*warnings(loaded.settings, {clip.dataset for clip in clips}), *notes)
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, lines, truth or {})
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):
@@ -182,7 +187,7 @@ def run(
         store = FeatureStore.open(options["out"])
         checks = {"agreement": agreement(store), "relief": relief(store)}
     show_outcome(plan, outcome, options["out"], options["json"], {**checks, **beside})
-    return 1 if outcome.failures else 0
+    return 1 if outcome.failures or absent else 0
 
 
 def _presets(options: Mapping[str, Any]) -> tuple[Preset, ...]:

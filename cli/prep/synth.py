@@ -77,6 +77,7 @@ def synth(
     require_prep()
     from ...pipeline.build import NetworkOptions
     from ...pipeline.datasets.synth import SynthOptions, cache_folder, store_clips, undrawn_clips
+    from ...pipeline.networks.given import FromFile
     from ...pipeline.networks.ground_truth import is_truth
     from ...pipeline.synth.motion.mocap import MocapArchive
 
@@ -90,7 +91,8 @@ def synth(
     depth = is_truth(options["depth"])
     if options["dry_run"] and not options["calibrate"]:
         sys.exit(run(undrawn_clips(drawn, folder, depth, options["fps"], options["limit"]), options))
-    networks = NetworkOptions(**{kind: options[kind] for kind in ("detector", "pose", "depth", "weights")})
+    named = {kind: options[kind] for kind in ("detector", "pose", "depth", "weights")}
+    networks = NetworkOptions(**named, given=FromFile() if options["keypoints"] else None)
     networks.find_weights()  # before the drawing, which takes longer than to find that there are none
     _draw(drawn, folder, depth, archive, renderers, quiet=options["json"])
     sys.exit(run(store_clips(drawn, folder, depth, options["fps"], options["limit"]), options))

@@ -99,6 +99,7 @@ class Found:
 
     expected   parts that should be there
     missing, damaged   a line each
+    about      what else the store should say of its ground truth, as plain data
     """
 
     expected: int
@@ -106,6 +107,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> float:

@@ -166,13 +166,15 @@ def recorded(writer: ShardWriter, shard: int) -> ShardResult | None:
 def require_visible(plan: Plan, location: Location) -> None:
     """Raise MissingFileError if this machine does not see the store or the sources.
 
-    It looks for one source of each folder: if a folder is not mounted, none of its sources is there.
+    It looks for one source of each folder: if a folder is not mounted, none of its sources is there. The same of files
+    of joints.
     """
     where = f"seen from {platform.node()}"
     if not location.exists(PLAN):
         raise MissingFileError(f"{location.url} is not there, {where}; every node needs the store under the same path")
     one_each = {Path(clip.info.path).parent: Path(clip.info.path) for clip in plan.clips}
-    for path in one_each.values():
+    given = {Path(clip.keypoints.place) for clip in plan.clips if clip.keypoints and "://" not in clip.keypoints.place}
+    for path in (*one_each.values(), *sorted(given)):
         if not path.exists():
             raise MissingFileError(f"{path} is not there, {where}; every node needs the sources under the same path")
 

@@ -30,6 +30,7 @@ class FromTruth:
         return {"name": self.name, "weights": "none"}
 
     def people(self, known: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return joints (n, 17, 2) px, scores (n, 17) and boxes (n, 5) of what is known of frames."""
         return true_people(known)
 
 
@@ -66,11 +67,14 @@ def require_truth(clips: Iterable[Clip], options: Mapping[str, Any]) -> None:
 
 
 def read_truth(clip: Clip, source_frames: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Read what is known of frames and wanted by a plan's settings: `GroundTruth.read`, and `depth` where used."""
-    if clip.truth is None:
-        return {}
-    found = dict(clip.truth.read(source_frames))
-    depth = depth_of(clip.truth)
+    """Read what is known of frames and wanted by a plan's settings.
+
+    That is `GroundTruth.read`, `depth` where it is used, and the joints of a file.
+    """
+    found = {} if clip.truth is None else dict(clip.truth.read(source_frames))
+    if clip.keypoints is not None:
+        found |= clip.keypoints.read(source_frames, found.get(BBOX))
+    depth = None if clip.truth is None else depth_of(clip.truth)
     if depth is not None and settings.get("depth", {}).get("name") == GROUND_TRUTH:
         found[DEPTH] = depth(source_frames)
     return found

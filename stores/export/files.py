@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +64,37 @@ class Files:
         except OSError as error:
             if temporary.parent.is_dir():
                 temporary.unlink(missing_ok=True)
+            raise StoreWriteError(
+                f"{path} cannot be written: {error.strerror or error}; choose another --out"
+            ) from error
+        done.paths.append(path)
+
+    def require_new_folder(self, pattern: str) -> None:
+        """As `require_new`; and where a folder is to be replaced, InvalidValueError unless an export made it."""
+        self.require_new(pattern)
+        path = self.path(pattern)
+        strange = [each for each in path.rglob("*") if each.is_file() and not re.fullmatch(r"\d{8}\.pkl", each.name)]
+        if strange:
+            raise InvalidValueError(f"{path} holds {strange[0].name}, which no export writes; choose another --out")
+
+    @contextmanager
+    def new_folder(self, pattern: str, done: Exported) -> Iterator[Path]:
+        """A folder to write numbered files into; it has its own name, and nothing of an older one, when all is well."""
+        self.require_new_folder(pattern)
+        path = self.path(pattern)
+        temporary = path.with_name(path.name + PARTIAL)
+        try:
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            temporary.mkdir(parents=True)
+            yield temporary
+            if path.is_dir():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        except (AugliftError, OSError) as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, AugliftError):
+                raise
             raise StoreWriteError(
                 f"{path} cannot be written: {error.strerror or error}; choose another --out"
             ) from error

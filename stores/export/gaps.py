@@ -10,6 +10,7 @@ import numpy as np
 from ..reading.by_shard import ranges
 from .files import Exported
 
+TRUTH = "target/pose3d"
 MISSING = {
     "split": "a sequence is split there, and each part is a sequence of its own",
     "longest": "only a sequence's longest part without such frames is kept",
@@ -50,6 +51,16 @@ class Parts:
 def complete(values: np.ndarray) -> np.ndarray:
     """Return (F,) bool: the frames of (F, ...) in which every number is finite."""
     return np.asarray(np.isfinite(values).reshape(len(values), -1).all(axis=1))
+
+
+def people_in(frames: dict[str, np.ndarray]) -> np.ndarray:
+    """(F,) bool: somebody was found, in every joint."""
+    return (frames["valid"] > 0) & complete(frames["keypoints"])
+
+
+def say_interpolated(done: Exported, nobody: int, frames: int) -> None:
+    if nobody:
+        done.notes.append(f"{nobody} of {frames} frames have nobody in them and are interpolated")
 
 
 def parts_with_truth(lengths: np.ndarray, known: np.ndarray, missing: str) -> Parts:

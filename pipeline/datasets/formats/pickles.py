@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import IO, Any
 
 from ....stores.errors import InvalidValueError
+from .pickled_arrays import STAND_INS as ARRAYS
+from .pickled_arrays import real
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -43,16 +43,7 @@ def _bare(kind: type, base: type, state: None) -> Bare:
 
 
 # What a pickle may name: NumPy's arrays and scalars, and stand-ins. The rest could run code.
-_ARRAYS: dict[tuple[str, str], Any] = {
-    **{
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)  # type: ignore[attr-defined]
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    },
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
-}
+_ARRAYS: dict[tuple[str, str], Any] = {**ARRAYS, ("_codecs", "encode"): _latin1}
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("chumpy.ch", "Ch"): Numbers,
     **{(f"scipy.sparse.{module}", "csc_matrix"): Sparse for module in ("csc", "_csc")},
@@ -80,11 +71,16 @@ def read_pickle(path: Path, stand_ins: bool = False) -> dict[str, Any]:
     stand_ins   objects of chumpy and SciPy come as `Numbers` and `Sparse`; else they are refused as all others
     InvalidValueError for a pickle that holds more: it is refused before anything of it runs.
     """
-    try:
-        with path.open("rb") as file:
-            content = (_WithStandIns if stand_ins else _Restricted)(file, encoding="latin1").load()
-    except Exception as error:
-        raise InvalidValueError(f"{path.name} is refused: {error}; fetch it again from the dataset's site") from error
+    with path.open("rb") as file:
+        content = load_pickle(file, path.name, stand_ins)
     if not isinstance(content, dict):
         raise InvalidValueError(f"{path.name} holds a {type(content).__name__}, not a dictionary; fetch it again")
     return content
+
+
+def load_pickle(file: IO[bytes], name: str, stand_ins: bool = False) -> Any:
+    """What an open file holds from here on, of arrays and plain containers; errors and options as `read_pickle`."""
+    try:
+        return real((_WithStandIns if stand_ins else _Restricted)(file, encoding="latin1").load())
+    except Exception as error:
+        raise InvalidValueError(f"{name} is refused: {error}; fetch it again from the dataset's site") from error

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from auglift.cli.prep.main import main
+from auglift.cli.store import main as store_main
 from auglift.stores.reading.store import FeatureStore
 
 from ...fakes.datasets import write
@@ -91,6 +92,28 @@ def test_a_wrong_root_is_one_line_and_exit_2(tmp_path):
     assert result.exit_code == 2
     assert len(result.output.strip().splitlines()) == 1
     assert "train/s[0-9][0-9]" in result.output
+
+
+@pytest.mark.parametrize("kind", ["annot3", "univ_annot3"])
+def test_a_store_of_3dhp_says_which_truth_it_holds_and_is_exported_as_that(kind, quick, tmp_path):
+    write_3dhp(tmp_path / "root")
+    call = ["3dhp", "--root", tmp_path / "root", "--split", "test", "--annotation", kind, "--accept-suspicious"]
+    result = prep(*call, "--out", tmp_path / "s.zarr", *quick)
+    assert result.exit_code == 1, result.output  # five of the six subjects are not in this copy
+    (other,) = {"annot3", "univ_annot3"} - {kind}
+    command = ["export", tmp_path / "s.zarr", "--format", "mpi-inf-3dhp", "--out", tmp_path / "o"]
+    refused = CliRunner().invoke(store_main, [*map(str, command), "--annotation", other])
+    assert refused.exit_code == 2
+    assert f"holds {kind}, not {other}" in refused.output
+    done = CliRunner().invoke(store_main, [*map(str, command), "--annotation", kind, "--json"])
+    assert done.exit_code == 0, done.output
+    assert any(f"ground truth is {kind}" in note for note in json.loads(done.stdout)["notes"])
+    with np.load(tmp_path / "o" / "data_test_3dhp.npz", allow_pickle=True) as file:
+        pose = file["data"].item()["TS5"]["data_3d"]
+    seen = view(0, (1920, 1080)).see(walk(3))
+    expected = 1000 * (seen if kind == "annot3" else write.universal(seen))
+    torso = np.linalg.norm(expected[:2, 8] - expected[:2, 0], axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(pose[:2, 1] - pose[:2, 14], axis=-1), torso, rtol=1e-4)
 
 
 def test_the_archives_are_listed():

@@ -35,6 +35,15 @@ def spread(values: np.ndarray, places: list[int], joints: int) -> np.ndarray:
     return out
 
 
+# How large MPI-INF-3DHP's own person would be, if the one filmed were 1: its `univ_annot3` is scaled about the pelvis.
+UNIVERSAL = 0.95
+
+
+def universal(seen: np.ndarray) -> np.ndarray:
+    """(T, 17, 3) of H36M-17, scaled about the pelvis."""
+    return seen[:, :1] + UNIVERSAL * (seen - seen[:, :1])
+
+
 def write_h36m(root: Path, subjects=("S1", "S9"), actions=("Walking",), frames: int = 6, video_frames=None) -> None:
     for subject in subjects:
         for action in actions:
@@ -69,15 +78,13 @@ def write_3dhp_train(root: Path, frames: int = 4) -> None:
     for sequence in ("Seq1", "Seq2"):
         folder = root / "S1" / sequence
         (folder / "imageSequence").mkdir(parents=True)
-        flat, solid, lines = (
-            np.empty((14, 1), object),
-            np.empty((14, 1), object),
-            ["Skeletool Camera Calibration File V1.0"],
-        )
+        flat, solid, scaled = (np.empty((14, 1), object) for _ in range(3))
+        lines = ["Skeletool Camera Calibration File V1.0"]
         for number in range(14):
             eye = view(number, size)
             seen = eye.see(walk(frames))
             solid[number, 0] = spread(1000 * seen, IN_28, 28).reshape(frames, 84)
+            scaled[number, 0] = spread(1000 * universal(seen), IN_28, 28).reshape(frames, 84)
             flat[number, 0] = spread(eye.project(seen), IN_28, 28).reshape(frames, 56)
             (fx, fy), (cx, cy) = eye.focal, eye.middle
             lines += [
@@ -91,7 +98,8 @@ def write_3dhp_train(root: Path, frames: int = 4) -> None:
             if number in MPI_CAMERAS:
                 shutil.copy(video, folder / "imageSequence" / f"video_{number}.avi")
         (folder / "camera.calibration").write_text("\n".join(lines) + "\n")
-        scipy.io.savemat(folder / "annot.mat", {"annot2": flat, "annot3": solid, "frames": np.arange(frames)})
+        arrays = {"annot2": flat, "annot3": solid, "univ_annot3": scaled, "frames": np.arange(frames)}
+        scipy.io.savemat(folder / "annot.mat", arrays)
 
 
 def write_3dhp_test(root: Path, subject: str = "TS5", frames: int = 5, invalid: int = 2) -> None:
@@ -105,6 +113,7 @@ def write_3dhp_test(root: Path, subject: str = "TS5", frames: int = 5, invalid: 
         valid[invalid] = 0
         file["valid_frame"] = valid
         file["annot3"] = spread(1000 * seen, IN_17, 17)[:, None]
+        file["univ_annot3"] = spread(1000 * universal(seen), IN_17, 17)[:, None]
         file["annot2"] = spread(eye.project(seen), IN_17, 17)[:, None]
 
 

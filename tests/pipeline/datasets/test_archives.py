@@ -101,6 +101,23 @@ def test_the_train_part_of_3dhp_is_the_person_that_was_filmed(tmp_path):
     assert check(found.clips).problems == ()
 
 
+@pytest.mark.parametrize(("part", "writer"), [("train", write.write_3dhp_train), ("test", write.write_3dhp_test)])
+def test_3dhp_can_be_read_with_bodies_of_one_size_and_only_those_change(tmp_path, part, writer):
+    writer(tmp_path)
+    metric, scaled = (mpi_inf_3dhp(tmp_path, part, annotation=kind) for kind in ("annot3", "univ_annot3"))
+    assert (metric.about, scaled.about) == ({"annotation": "annot3"}, {"annotation": "univ_annot3"})
+    assert any("univ_annot3: bodies scaled" in note for note in scaled.notes)
+    for one, other in zip(metric.clips, scaled.clips, strict=True):
+        np.testing.assert_allclose(one.intrinsics, other.intrinsics, rtol=1e-5)
+        truth, universal = truth_of(one), truth_of(other)
+        np.testing.assert_array_equal(truth["target/keypoints"], universal["target/keypoints"])
+        pose = truth["target/pose3d"]
+        np.testing.assert_allclose(universal["target/pose3d"], write.universal(pose), atol=1e-5)
+        assert one.truth is not None
+        assert other.truth is not None
+        assert one.truth.describe() != other.truth.describe(), "the two have different fingerprints"
+
+
 @pytest.mark.parametrize(("subject", "size"), [("TS1", (2048, 2048)), ("TS5", (1920, 1080))])
 def test_the_test_part_of_3dhp_has_truth_in_valid_frames_only(tmp_path, subject, size):
     write.write_3dhp_test(tmp_path, subject)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from auglift.pipeline.execution.shard_job import recorded, require_visible
+from auglift.pipeline.keypoints.given import Given
+from auglift.pipeline.keypoints.mapping import Mapping
 from auglift.stores.errors import MissingFileError
 from auglift.stores.format.layout import ledger_key
 from auglift.stores.locations.choose import locate
@@ -73,3 +76,13 @@ def test_a_machine_that_does_not_see_the_sources_gets_an_error_that_names_one(pl
             require_visible(plan, store)
     finally:
         hidden.rename(sources[1])
+
+
+def test_a_machine_that_does_not_see_the_file_of_joints_gets_an_error_that_names_it(plan, store, tmp_path):
+    place = str(tmp_path / "joints.json")
+    given = Given(place, "coco", "", 0, "one", Mapping("coco-17", 17, ()))
+    clips = (replace(plan.clips[0], keypoints=given), *plan.clips[1:])
+    with pytest.raises(MissingFileError, match=r"joints.json is not there, seen from"):
+        require_visible(replace(plan, clips=clips), store)
+    Path(place).write_text("[]")
+    require_visible(replace(plan, clips=clips), store)

@@ -1,4 +1,4 @@
-"""stores/export/videopose3d_custom.py: VideoPose3D's rules for its `-d custom`, restated."""
+"""stores/export/videopose3d/custom.py: VideoPose3D's rules for its `-d custom`, restated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stores/export/videopose3d_h36m.py: VideoPose3D's rules for its `-d h36m`, restated."""
+"""stores/export/videopose3d/h36m.py: VideoPose3D's rules for its `-d h36m`, restated."""
 
 from __future__ import annotations
 

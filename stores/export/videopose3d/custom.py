@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from ..format.sequences import SequenceTable
-from ..format.skeleton import H36M_17
-from ..reading.by_shard import read_frames
-from ..reading.store import FeatureStore
-from .files import Exported, Files, require_some, unique
-from .gaps import Parts, complete, interpolate, parts_with_truth, say_what_is_missing
-from .npz import Pickled, write_npz
-from .options import Options
+from ...format.sequences import SequenceTable
+from ...format.skeleton import H36M_17
+from ...reading.by_shard import read_frames
+from ...reading.store import FeatureStore
+from ..files import Exported, Files, require_some, unique
+from ..gaps import (
+    TRUTH,
+    Parts,
+    complete,
+    interpolate,
+    parts_with_truth,
+    people_in,
+    say_interpolated,
+    say_what_is_missing,
+)
+from ..npz import Pickled, write_npz
+from ..options import Options
 
 KEYPOINTS, POSES = "data_2d_custom_{}.npz", "data_3d_custom_{}.npz"
-TRUTH = "target/pose3d"
 ACTION = "custom"  # the only one that its custom dataset knows
 
 
@@ -58,16 +66,6 @@ def write_custom(store: FeatureStore, sequences: SequenceTable, files: Files, op
         "trained network (--evaluate, --render, --viz-export) and does not train"
     )
     return done
-
-
-def people_in(frames: dict[str, np.ndarray]) -> np.ndarray:
-    """Return (F,) bool: the frames in which every joint of a person was found."""
-    return (frames["valid"] > 0) & complete(frames["keypoints"])
-
-
-def say_interpolated(done: Exported, nobody: int, frames: int) -> None:
-    if nobody:
-        done.notes.append(f"{nobody} of {frames} frames have nobody in them and are interpolated")
 
 
 def metadata(**more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidValueError
+from ...errors import InvalidValueError
 
 FILE = Path("common", "h36m_dataset.py")
 _INSIDE, _OUTSIDE = "h36m_cameras_intrinsic_params", "h36m_cameras_extrinsic_params"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidValueError
-from ..format.sequences import SequenceTable
-from ..reading.store import FeatureStore
-from .files import Exported, Files
-from .options import Options
-from .videopose3d_custom import write_custom
-from .videopose3d_h36m import write_h36m
+from ...errors import InvalidValueError
+from ...format.sequences import SequenceTable
+from ...reading.store import FeatureStore
+from ..files import Exported, Files
+from ..options import Options
+from .custom import write_custom
+from .h36m import write_h36m
 
 
 def write_videopose3d(store: FeatureStore, sequences: SequenceTable, files: Files, options: Options) -> Exported:

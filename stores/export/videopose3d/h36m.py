@@ -1,7 +1,7 @@
 """VideoPose3D's `-d h36m`: takes of four cameras under the names it knows, and the truth in the world it knows.
 
 Its loader holds the places of Human3.6M's cameras in its own code, wants the truth once, in the world, and takes it to
-each camera itself. A store has the truth in each camera's frame and not where the cameras stand: `videopose3d_cameras`
+each camera itself. A store has the truth in each camera's frame and not where the cameras stand: `cameras`
 finds that.
 """
 
@@ -13,22 +13,31 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidValueError
-from ..format.sequences import SequenceTable
-from ..reading.by_shard import read_frames
-from ..reading.store import FeatureStore
-from .files import Exported, Files, require_some, unique
-from .gaps import Parts, complete, interpolate, parts_with_truth, say_what_is_missing
-from .npz import Pickled, write_npz
-from .options import Options
-from .videopose3d_cameras import Cameras, Place, find_cameras
-from .videopose3d_custom import TRUTH, metadata, people_in, say_interpolated
+from ...errors import InvalidValueError
+from ...format.sequences import SequenceTable
+from ...reading.by_shard import read_frames
+from ...reading.store import FeatureStore
+from ..files import Exported, Files, require_some, unique
+from ..frame_sizes import fitted
+from ..gaps import (
+    TRUTH,
+    Parts,
+    complete,
+    interpolate,
+    parts_with_truth,
+    people_in,
+    say_interpolated,
+    say_what_is_missing,
+)
+from ..h36m_names import shorter
+from ..npz import Pickled, write_npz
+from ..options import Options
+from .cameras import Cameras, Place, find_cameras
+from .custom import metadata
 
 DETECTIONS = "auglift"
 KEYPOINTS, POSES = f"data_2d_h36m_{DETECTIONS}.npz", "data_3d_h36m.npz"
 FPS = 50.0  # of the truth that its own converter writes
-# Two actions have two names in the archive; its own converter takes the shorter ones.
-NAMES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
 # Its 32 joints, and which of our 17 lies there. It takes these 17 and drops the rest, which lie on a neighbour here.
 LEGS_32, SPINE_32 = [0, 1, 2, 3, 3, 3, 4, 5, 6, 6, 6], [0, 7, 8, 9, 10]
 JOINTS_32 = [*LEGS_32, *SPINE_32, 8, 11, 12, 13, 13, 13, 13, 13, 8, 14, 15, 16, 16, 16, 16, 16]
@@ -64,7 +73,7 @@ def write_h36m(store: FeatureStore, sequences: SequenceTable, files: Files, opti
     """Write data_2d_h36m_auglift.npz and, with VideoPose3D's folder and ground truth, data_3d_h36m.npz.
 
     positions_2d   {subject: {action: [(T, 17, 2) float32 px, by camera]}}, four cameras a take in its own order
-    metadata       as `videopose3d_custom.metadata`. Frame sizes are in its own code: joints in frames of other sizes
+    metadata       as `custom.metadata`. Frame sizes are in its own code: joints in frames of other sizes
                    are moved, so that they are the same as before once it has normalised them
     positions_3d   {subject: {action: (T, 32, 3) float32 metres in the world of its cameras}}
 
@@ -133,15 +142,9 @@ def _groups(done: Exported, table: SequenceTable, cameras: Cameras) -> dict[tupl
             ids = [columns[3][number] for number in by_camera.values()]
             done.leave_out(ids, f"VideoPose3D wants all four cameras of a take; this one lacks {lacking}")
         else:
-            name = unique(_named(action), used.setdefault(subject, set()))
+            name = unique(shorter(action), used.setdefault(subject, set()))
             groups[subject, name] = [by_camera[camera] for camera in cameras.ids]
     return groups
-
-
-def _named(action: str) -> str:
-    for theirs, ours in NAMES.items():
-        action = action.replace(theirs, ours)
-    return action
 
 
 def _takes(
@@ -183,9 +186,9 @@ def _takes(
             why = world
         else:
             sizes = [(rows[number].width, rows[number].height) for number in mine]
-            fitted = [_fitted(*each) for each in zip(of(keypoints), sizes, cameras.sizes, strict=True)]
+            moved = [fitted(*each) for each in zip(of(keypoints), sizes, cameras.sizes, strict=True)]
             ids = tuple(rows[number].id for number in mine)
-            takes.append(Take(ids, subject, action, np.stack(fitted), views, world))
+            takes.append(Take(ids, subject, action, np.stack(moved), views, world))
             continue
         done.leave_out([rows[number].id for number in mine], why)
     return takes
@@ -206,14 +209,6 @@ def _world(poses: np.ndarray, places: list[Place]) -> np.ndarray | str:
             )
     mean[~some] = np.nan
     return mean.astype(np.float32)
-
-
-def _fitted(keypoints: np.ndarray, size: tuple[int, int], theirs: tuple[int, int]) -> np.ndarray:
-    """(T, 17, 2) px in frames of `size` to px in frames of theirs: the middle stays, and the share of the width."""
-    if size == theirs:
-        return keypoints
-    middle, their_middle = np.array(size) / 2, np.array(theirs) / 2
-    return ((keypoints - middle) * (theirs[0] / size[0]) + their_middle).astype(keypoints.dtype)
 
 
 def _nested(
