@@ -12,11 +12,10 @@ import torch
 
 from ..stores.errors import InvalidValueError
 from .extract import Extractor, describe
+from .networks.chosen import build_detector, build_pose, find_own
 from .networks.depth import build_depth
-from .networks.detect import build_detector
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
-from .networks.pose import build_pose
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
 from .uadd.descriptor import PRESETS, Preset
@@ -26,6 +25,7 @@ from .uadd.descriptor import PRESETS, Preset
 class NetworkOptions:
     """The options of a user; each changes the bytes of a store.
 
+    detector   and pose: a name, or CONFIG.py:CHECKPOINT of MMDetection's or MMPose's
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     depth      `ground-truth`: the depth maps of the dataset
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
@@ -71,6 +71,8 @@ class NetworkOptions:
         elif not is_truth(self.depth):
             wanted["depth"] = self.depth
         for kind, name in wanted.items():
+            if find_own(name, kind, self.weights):
+                continue
             spec = resolve(name, kind)
             if spec.config is None:
                 open_folder(find_repository(spec, self.weights), self.weights)

@@ -143,13 +143,14 @@ class Extractor:
             picked.append(people.start + choose_person(every[people, :4], score[people], truth))
             found.append(index)
         take = torch.tensor(picked, device=self.device)
-        h36m = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[take].float())
+        rows = getattr(pose, "to_h36m", H36M_FROM_COCO)
+        h36m = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[take].float(), rows)
         return torch.tensor(found, device=self.device), h36m[..., :2], h36m[..., 2], every[take]
 
 
-def _to_h36m(values: Tensor) -> Tensor:
-    """`coco_to_h36m` on the device: (N, 17, D) to (N, 17, D)."""
-    return torch.stack([values[:, list(sources)].mean(dim=1) for sources in H36M_FROM_COCO], dim=1)
+def _to_h36m(values: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
+    """`coco_to_h36m` on the device, of any skeleton's rows: (N, K, D) to (N, 17, D)."""
+    return torch.stack([values[:, list(sources)].mean(dim=1) for sources in rows], dim=1)
 
 
 def describe(extractor: Extractor) -> Mapping[str, object]:

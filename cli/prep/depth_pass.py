@@ -36,13 +36,19 @@ def _needed(context: click.Context, option: click.Parameter, value: str | None) 
 
 _OPTIONS = [
     click.option("--out", metavar="STORE", callback=_needed, help="The store to write, or to go on with.  [required]"),
-    click.option("--detector", default="rtmdet-m", show_default=True, metavar="NAME", help="Person detector."),
+    click.option(
+        "--detector",
+        default="rtmdet-m",
+        show_default=True,
+        metavar="NAME",
+        help="Person detector: a name, or CONFIG.py:CHECKPOINT of MMDetection's. A configuration is Python and runs.",
+    ),
     click.option(
         "--pose",
         default="rtmpose-l",
         show_default=True,
         metavar="NAME",
-        help="2D pose network; `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
+        help="2D pose network: a name, or CONFIG.py:CHECKPOINT of any top-down model of MMPose's; `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
     ),
     click.option(
         "--depth",
