@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..stores.errors import InvalidValueError
 from ..stores.export import FORMATS, MISSING, export
+from ..stores.format.depth_unit import METRES
 from ..stores.format.layout import CARD
 from ..stores.format.sequences import SequenceTable
 from ..stores.reading.store import FeatureStore
@@ -64,7 +65,7 @@ def info(store: str, json: bool) -> None:
     stdout.print(_overview(about))
     stdout.print(_fields(about))
     if about["joints"]:
-        stdout.print(_joints(about["joints"]))
+        stdout.print(_joints(about["joints"], about["depth_unit"]))
 
 
 def _overview(about: dict[str, Any]) -> Table:
@@ -96,6 +97,8 @@ def _overview(about: dict[str, Any]) -> Table:
     show_checks(table, about)
     for kind, model in about["models"].items():
         table.add_row(kind, f"{model['name']} (weights: {model['weights']})")
+    if about["depth_unit"] != METRES:
+        table.add_row("unit of depth", f"{about['depth_unit']}: larger is farther, no metres (docs/method.md)")
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")
     table.add_row("fingerprint", about["fingerprint"])
     return table
@@ -111,8 +114,8 @@ def _fields(about: dict[str, Any]) -> Table:
     return table
 
 
-def _joints(joints: dict[str, dict[str, Any]]) -> Table:
-    table = Table("joint", "score: min", "mean", "max", "depth, m: min", "mean", "max")
+def _joints(joints: dict[str, dict[str, Any]], unit: str) -> Table:
+    table = Table("joint", "score: min", "mean", "max", f"depth, {unit}: min", "mean", "max")
     for joint, ranges in joints.items():
         cells = [ranges.get(kind, {}).get(key) for kind in ("score", "depth") for key in ("min", "mean", "max")]
         table.add_row(joint, *("-" if value is None else f"{value:.3g}" for value in cells))

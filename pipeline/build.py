@@ -13,7 +13,7 @@ import torch
 from ..stores.errors import InvalidValueError
 from .extract import Extractor, describe
 from .networks.chosen import build_detector, build_pose, find_own
-from .networks.depth import build_depth
+from .networks.depth import DepthEstimator, build_depth
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.weights.load import locate, random_seed
@@ -28,6 +28,7 @@ class NetworkOptions:
     detector   and pose: a name, or CONFIG.py:CHECKPOINT of MMDetection's or MMPose's
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     depth      `ground-truth`: the depth maps of the dataset
+    depth_size px of the short side of the depth network's input; None: its own
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass
     threads    CPU threads of a worker; they decide the order of sums
@@ -36,6 +37,7 @@ class NetworkOptions:
     detector: str = DEFAULTS["detector"]
     pose: str = DEFAULTS["pose"]
     depth: str = DEFAULTS["depth"]
+    depth_size: int | None = None
     weights: str | Path | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
@@ -45,6 +47,8 @@ class NetworkOptions:
     def __post_init__(self):
         if self.batch < 1:
             raise InvalidValueError(f"--batch must be at least 1, not {self.batch}")
+        if self.depth_size is not None and self.depth_size < 1:
+            raise InvalidValueError(f"--depth-size must be at least 1, not {self.depth_size}")
         if self.threads < 1:
             raise InvalidValueError(f"--threads must be at least 1, not {self.threads}")
 
@@ -55,10 +59,13 @@ class NetworkOptions:
         return Extractor(
             detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
             pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
-            depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
+            depth=FromTruth() if is_truth(self.depth) else self._build_depth(device),
             presets=self.presets,
             device=device,
         )
+
+    def _build_depth(self, device: torch.device) -> DepthEstimator:
+        return build_depth(self.depth, self.weights, device, self.depth_size)
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.

@@ -6,18 +6,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..stores.format.depth_unit import RELATIVE, depth_unit
 from ..stores.format.schema import FIELDS, Field, fields_for
 from ..stores.format.skeleton import H36M_FROM_COCO
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector, choose_person
-from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.ground_truth import BBOX, DEPTH, FOCAL_LENGTH, FromTruth, true_people
 from .networks.pose import PoseEstimator
 from .uadd.descriptor import Preset, compute
+from .uadd.relative import scale_free
 
 STAGES = ("decode", "detect", "pose", "depth", "uadd", "write", "wait")
 
@@ -78,7 +82,7 @@ class Extractor:
         readable    (B,)          bool; a frame that could not be decoded gets valid 0 and NaN
         truth       what is known, a row a frame: `bbox` (B, 4) px, x1 y1 x2 y2, NaN where unknown: the person who
                     covers this box best is taken; and what stands in a network's place: `target/keypoints`
-                    (B, 17, 2) px, `depth` (B, h, w) metres
+                    (B, 17, 2) px, `depth` (B, h, w) metres; `focal_length` (B,) px for a network that uses it
         Returns the arrays of `fields`, a row a frame, in the store's dtypes.
         """
         times = times or StageTimes(self.device)
@@ -99,17 +103,33 @@ class Extractor:
             if isinstance(self.depth, FromTruth):
                 depth = torch.from_numpy(told[DEPTH]).to(self.device, torch.float32)[found]
             else:
-                depth = self.depth.estimate(images[found] if len(found) < len(images) else images)
+                depth = self._estimate(images, told.get(FOCAL_LENGTH), found)
         with times.stage("uadd"):
             size = (frames.shape[2], frames.shape[1])
             described = compute(depth, keypoints, score.clamp(0, 1), size, self.presets)
             values = {"keypoints": keypoints, "score": score, "bbox": bbox}
-            for name, uadd in described.items():
-                values |= {f"uadd/{name}": uadd.stats, f"radius/{name}": uadd.radius}
+            for preset in self.presets:
+                uadd = described[preset.name]
+                depths = len(preset.stats) - 4 * preset.positions
+                stats = scale_free(uadd.stats, depths) if self._is_relative else uadd.stats
+                values |= {f"uadd/{preset.name}": stats, f"radius/{preset.name}": uadd.radius}
             for name, value in values.items():
                 out[name][rows] = value.cpu().numpy().astype(FIELDS[name].dtype, copy=False)
         out["valid"][rows] = 1
         return out
+
+    @cached_property
+    def _is_relative(self) -> bool:
+        return depth_unit(describe(self)) == RELATIVE
+
+    def _estimate(self, images: Tensor, focal_length: np.ndarray | None, found: Tensor) -> Tensor:
+        """Depth (n, h, w) of the frames `found`."""
+        assert not isinstance(self.depth, FromTruth)
+        chosen = images[found] if len(found) < len(images) else images
+        if focal_length is None or not getattr(self.depth, "uses_focal_length", False):
+            return self.depth.estimate(chosen)
+        known: Any = self.depth
+        return known.estimate(chosen, focal_length=torch.from_numpy(focal_length).to(self.device)[found])
 
     def _people(self, images: Tensor, truth: Mapping[str, np.ndarray], times: StageTimes) -> _People | None:
         """The true person; or of everybody detected the one who covers the true box best, without one scores best."""

@@ -30,7 +30,8 @@ ORDER: dict[str, str] = {
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
-    "pipeline/networks": "tiny models weights openmmlab detect pose depth own_networks chosen ground_truth",
+    "pipeline/networks": "tiny models weights hugging_face openmmlab detect pose depth_meaning transformers_depth "
+    "depth own_networks chosen ground_truth",
     "pipeline/execution": "batch_memory results shard_job calibration worker scheduling resources address ray_cluster "
     "ray_executor serial",
     "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",

@@ -48,7 +48,8 @@ _OPTIONS = [
         default="rtmpose-l",
         show_default=True,
         metavar="NAME",
-        help="2D pose network: a name, or CONFIG.py:CHECKPOINT of any top-down model of MMPose's; `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
+        help="2D pose network: a name, or CONFIG.py:CHECKPOINT of any top-down model of MMPose's; `ground-truth`: the "
+        "dataset's own joints, with confidence 1 and without a detector.",
     ),
     click.option(
         "--depth",
@@ -57,6 +58,13 @@ _OPTIONS = [
         metavar="NAME",
         help="Depth network: a name, a Hugging Face repository (owner/name) or a folder with a model in it; "
         "`ground-truth`: the dataset's own depth maps.",
+    ),
+    click.option(
+        "--depth-size",
+        type=click.IntRange(min=14),
+        metavar="PX",
+        help="Short side of the depth network's input: less is faster and coarser. Default: the network's own, 518 of "
+        "Depth Anything.",
     ),
     click.option(
         "--weights",
@@ -147,7 +155,7 @@ def run(
     from .workers import ready
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    named = {k: options[k] for k in ("detector", "pose", "depth", "weights", "device", "batch")}
+    named = {k: options[k] for k in ("detector", "pose", "depth", "depth_size", "weights", "device", "batch")}
     networks = NetworkOptions(
         presets=chosen, **named, **({"threads": options["threads"]} if options["threads"] else {})
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError, MissingFieldError
+from ...stores.format.depth_unit import depth_unit
 from ...stores.format.schema import UADD_STATISTICS
 from ...stores.reading.store import FeatureStore
 from ...stores.reading.window_table import WindowShape
@@ -51,7 +52,22 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
                 f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
                 f"{', '.join(held(store)) or 'no representation'} needs"
             )
+    if inputs.preset is not None:
+        _check_one_unit(stores)
     return stores
+
+
+def _check_one_unit(stores: Sequence[FeatureStore]) -> None:
+    """InvalidValueError where some stores' depth is in metres and others' is relative: one lifter cannot mean both."""
+    units: dict[str, FeatureStore] = {}
+    for store in stores:
+        units.setdefault(depth_unit(store.configuration), store)
+    if len(units) > 1:
+        (one, first), (other, second) = units.items()
+        raise InvalidValueError(
+            f"depth is in the unit '{one}' in {first.url} and '{other}' in {second.url}: one lifter takes "
+            "stores of one kind of depth; leave one kind out, or take xy or xyc, which use none"
+        )
 
 
 def held(store: FeatureStore) -> list[str]:

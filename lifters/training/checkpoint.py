@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ...stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError, reason
+from ...stores.format.depth_unit import METRES, depth_unit
 from ...stores.format.fingerprint import describe_difference
 from ...stores.reading.store import FeatureStore
 from ..inputs import Inputs
@@ -104,7 +105,9 @@ def skeleton_of(store: FeatureStore) -> Any:
 
 
 def uadd_of(store: FeatureStore, preset: str) -> Any:
-    return (store.configuration.get("uadd") or {}).get(preset)
+    """How the descriptor was made; and the unit of its depth, where that is not the metre."""
+    described, unit = (store.configuration.get("uadd") or {}).get(preset), depth_unit(store.configuration)
+    return described if unit == METRES else {**(described or {}), "depth_unit": unit}
 
 
 class Run:

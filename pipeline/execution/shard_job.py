@@ -22,7 +22,7 @@ from ...stores.reading.read_ahead import read_ahead
 from ...stores.writing.shards import ShardWriter
 from ..extract import Extractor, StageTimes
 from ..frames.sources import FrameBatch, read
-from ..networks.ground_truth import BBOX, DEPTH, read_truth
+from ..networks.ground_truth import NOT_STORED, read_truth
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
 from .results import ShardResult
@@ -74,7 +74,7 @@ def process_shard(
             rows = slice(row, row + len(batch.indices))
             features = limit.extract(extractor, batch.frames, batch.ok, truth, times)
             features["source_frame"] = batch.indices.astype(np.int32)
-            targets = {name: values for name, values in truth.items() if name not in (BBOX, DEPTH)}
+            targets = {name: values for name, values in truth.items() if name not in NOT_STORED}
             for name, values in (features | targets).items():
                 arrays[name][rows] = values
             row = rows.stop

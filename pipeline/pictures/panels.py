@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...stores.errors import InvalidValueError, MissingFileError
+from ...stores.format.depth_unit import METRES, depth_unit
 from ...stores.format.sequences import Sequence as SequenceRow
 from ...stores.reading.store import FeatureStore
 from ..frames.names import on_disk
@@ -31,6 +32,7 @@ class Panel:
     image      (H, W, 3) uint8 RGB; depth (h, w) metres, of the same view, or None
     keypoints  (17, 2) px; score (17,); radius (17,) px; stats (17, 3) metres: d, d_min, d_max
     bbox       (4,) px; depth_of_joints (17,) metres, the truth, or None
+    unit       of the statistics; relative ones are on a scale that neither the map nor the truth is on: both are None
     """
 
     title: str
@@ -42,6 +44,7 @@ class Panel:
     stats: np.ndarray
     bbox: np.ndarray
     depth_of_joints: np.ndarray | None
+    unit: str = METRES
 
 
 def choose_frames(store: FeatureStore, count: int) -> list[int]:
@@ -85,17 +88,19 @@ def _panel(store: FeatureStore, frame: int, videos: Path | None, depth_map: Dept
     if not batch.ok[0]:
         raise InvalidValueError(f"frame {number} of {source} cannot be read ({batch.reasons[0]}); choose another")
     image = batch.frames[0]
-    known = "target/pose3d" in store.attributes["fields"]
+    unit = depth_unit(store.configuration)
+    known = "target/pose3d" in store.attributes["fields"] and unit == METRES
     return Panel(
         title=f"{row.dataset}: {row.action or row.id}, frame {number}",
         image=image,
-        depth=None if depth_map is None else depth_map(source, number, image),
+        depth=None if depth_map is None or unit != METRES else depth_map(source, number, image),
         keypoints=value("keypoints"),
         score=value("score"),
         radius=value(f"radius/{preset}"),
         stats=value(f"uadd/{preset}")[:, :3],
         bbox=value("bbox")[:4],
         depth_of_joints=value("target/pose3d")[:, 2] if known else None,
+        unit=unit,
     )
 
 
@@ -140,7 +145,9 @@ def depth_maps(configuration: dict[str, Any], weights: str | Path | None) -> Dep
         return _true_depth
     if weights is None and str(described.get("weights", "")).startswith("random"):
         weights = str(described["weights"])
-    network = build_depth(described["name"], weights)
+    # What has a `max_depth` is a Depth Anything, whose `side` --depth-size may have set.
+    size = described.get("side") if "max_depth" in described else None
+    network = build_depth(described["name"], weights, size=size)
 
     def estimate(source: Path, number: int, image: np.ndarray) -> np.ndarray:
         return network.estimate(torch.from_numpy(image)[None])[0].numpy()

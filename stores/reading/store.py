@@ -98,7 +98,7 @@ class FeatureStore:
         found = {}
         for name in self.attributes["fields"]:
             array = self.array(name)
-            found[name] = replace(FIELDS[name], shape=array.shape[1:]) if name in FIELDS else _stranger(name, array)
+            found[name] = _known(name, array) if name in FIELDS else _stranger(name, array)
         return found
 
     @cached_property
@@ -237,6 +237,13 @@ def read_attributes(location: Location) -> dict[str, Any]:
     if wrong:
         raise CorruptStoreError(f"{GROUP} of {location.url} lacks {', '.join(wrong)}; run auglift-prep again")
     return attributes
+
+
+def _known(name: str, array: zarr.Array) -> Field:
+    """A field of the schema, with the shape and the unit that this store has it in."""
+    field = replace(FIELDS[name], shape=array.shape[1:])
+    said = {"unit": array.attrs.get("units"), "meaning": array.attrs.get("description")}
+    return replace(field, **{key: str(value) for key, value in said.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _stranger(name: str, array: zarr.Array) -> Field:
