@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ..stores.errors import InvalidValueError
 from ..stores.export import ANNOTATIONS, FORMATS, JOINTS, MISSING, export
+from ..stores.format.depth_unit import METRES
 from ..stores.format.layout import CARD
 from ..stores.format.sequences import SequenceTable
 from ..stores.locations.choose import locate
@@ -66,7 +67,7 @@ def info(store: str, json: bool) -> None:
     stdout.print(_overview(about))
     stdout.print(_fields(about))
     if about["joints"]:
-        stdout.print(_joints(about["joints"]))
+        stdout.print(_joints(about["joints"], about["depth_unit"]))
 
 
 def _overview(about: dict[str, Any]) -> Table:
@@ -98,6 +99,8 @@ def _overview(about: dict[str, Any]) -> Table:
     show_checks(table, about)
     for kind, model in about["models"].items():
         table.add_row(kind, f"{model['name']} (weights: {model['weights']})")
+    if about["depth_unit"] != METRES:
+        table.add_row("unit of depth", f"{about['depth_unit']}: larger is farther, no metres (docs/method.md)")
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")
     for name, family in about["families"].items():
         table.add_row(f"fields @{name}", _family(family))
@@ -126,8 +129,8 @@ def _fields(about: dict[str, Any]) -> Table:
     return table
 
 
-def _joints(joints: dict[str, dict[str, Any]]) -> Table:
-    titles = {"score": "score: min", "depth": "depth, m: min"}
+def _joints(joints: dict[str, dict[str, Any]], unit: str) -> Table:
+    titles = {"score": "score: min", "depth": f"depth, {unit}: min"}
     kinds = [kind for kind in titles if any(kind in ranges for ranges in joints.values())]
     table = Table("joint", *(title for kind in kinds for title in (titles[kind], "mean", "max")))
     for joint, ranges in joints.items():

@@ -14,7 +14,7 @@ from .computing import Computing, default_batch
 from .device.cores import usable_cores
 from .extract import Extractor, describe
 from .networks.depth import DepthEstimator, build_depth
-from .networks.families import load_detector, load_pose, require
+from .networks.families import find_own, load_detector, load_pose, require
 from .networks.given import FromFile
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
@@ -29,7 +29,8 @@ from .uadd.descriptor import PRESETS, Preset
 class NetworkOptions:
     """The options of a user; each changes the bytes of a store.
 
-    detector   `stored`: the boxes of a finished store, which is extended; likewise pose
+    detector   a name, or CONFIG.py:CHECKPOINT of MMDetection's; `stored`: the boxes of a finished store, which is
+               extended; likewise pose, with MMPose's
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     given      joints of a file, in the place of both
     depth      `ground-truth`: the depth maps of the dataset; `none`: 2D alone, without descriptors
@@ -37,6 +38,7 @@ class NetworkOptions:
     batch      frames of a forward pass; None: 8, and 16 on a GPU
     threads    CPU threads of a worker; they decide the order of sums
     computing  precision, compiler and backend
+    depth_size px of the short side of the depth network's input; None: its own
     """
 
     detector: str = DEFAULTS["detector"]
@@ -49,10 +51,13 @@ class NetworkOptions:
     batch: int | None = None
     threads: int = field(default_factory=usable_cores)
     computing: Computing = field(default_factory=Computing)
+    depth_size: int | None = None
 
     def __post_init__(self):
         if self.batch is not None and self.batch < 1:
             raise InvalidValueError(f"--batch must be at least 1, not {self.batch}")
+        if self.depth_size is not None and self.depth_size < 1:
+            raise InvalidValueError(f"--depth-size must be at least 1, not {self.depth_size}")
         if self.threads < 1:
             raise InvalidValueError(f"--threads must be at least 1, not {self.threads}")
 
@@ -82,7 +87,7 @@ class NetworkOptions:
     def _depth(self, device: torch.device) -> DepthEstimator | FromTruth | NoDepth:
         if is_none(self.depth):
             return NoDepth()
-        return FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device)
+        return FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device, self.depth_size)
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.
@@ -100,6 +105,8 @@ class NetworkOptions:
             else:
                 wanted["depth"] = self.depth
         for kind, name in wanted.items():
+            if find_own(name, kind, self.weights):
+                continue
             spec = resolve(name, kind)
             require(name, kind)
             if spec.config is None:

@@ -14,10 +14,11 @@ from .device.precision import choose_precision
 from .extract import Extractor
 from .networks import compiled
 from .networks.compiled import Compiled, wants_compiler
-from .networks.depth import DepthAnything, TransformersDepth
+from .networks.depth import DepthAnything
 from .networks.detect import RTMDet
 from .networks.openvino_depth import OpenVinoDepth, require_openvino
 from .networks.pose import RTMPose
+from .networks.transformers_depth import DepthPro, TransformersDepth
 
 BACKENDS = ("torch", "openvino")
 # Frames a forward pass, where nothing is said. A GPU that gets fewer waits for the host to start its kernels.
@@ -70,7 +71,7 @@ class Computing:
         chosen.apply()
         every = extractor.detector, extractor.pose, extractor.depth
         networks = [each for each in every if isinstance(each, (RTMDet, RTMPose, DepthAnything))]
-        plain = [each for each in every if isinstance(each, TransformersDepth)]
+        plain = [each for each in every if isinstance(each, (TransformersDepth, DepthPro))]
         if plain and self.precision not in ("auto", "float32"):
             raise InvalidValueError(
                 f"--precision {self.precision}: {plain[0].name} runs as transformers has it, in float32; choose "

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..stores.format.depth_unit import RELATIVE, depth_unit
 from ..stores.format.schema import FIELDS, Field, fields_for
 from ..stores.format.skeleton import H36M_17, H36M_FROM_COCO
 from .device.tables import kept_on_device
 from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, upload
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector
-from .networks.ground_truth import BBOX, DEPTH, FromTruth
+from .networks.ground_truth import BBOX, DEPTH, FOCAL_LENGTH, FromTruth
 from .networks.no_depth import NoDepth
 from .networks.people import NOBODY, choose_people
 from .networks.pose import PoseEstimator
 from .networks.stored import FromStore
 from .uadd.descriptor import Preset, measure
+from .uadd.relative import scale_free
 
 __all__ = ["STAGES", "Batch", "Extractor", "StageTimes", "describe"]
 
@@ -95,7 +99,7 @@ class Extractor:
         readable    (B,)          bool; a frame that could not be decoded gets valid 0 and NaN
         truth       what is known, a row a frame: `bbox` (B, 4) px, x1 y1 x2 y2, NaN where unknown: the person who
                     covers this box best is taken; and what stands in a network's place: `target/keypoints`
-                    (B, 17, 2) px, `depth` (B, h, w) metres
+                    (B, 17, 2) px, `depth` (B, h, w) metres; `focal_length` (B,) px for a network that uses it
         Returns the arrays of `fields`, a row a frame, in the store's dtypes.
         """
         times = times or StageTimes(self.device)
@@ -206,7 +210,8 @@ class Extractor:
         found = there.any(dim=1).logical_not().argsort(stable=True)[:some]
         # Which of the people a place is: as many as come before it.
         nth = there.flatten().cumsum(0).view(batch, each).gather(1, slot[:, None])[found, 0] - 1
-        joints = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[nth].float())
+        rows = getattr(pose, "to_h36m", H36M_FROM_COCO)
+        joints = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[nth].float(), rows)
         return found, torch.cat([joints.flatten(1), chosen[nth]], dim=1)
 
     @torch.inference_mode()
@@ -224,7 +229,8 @@ class Extractor:
         with times.stage("uadd"):
             keypoints, score = np.ascontiguousarray(places[..., :2]), np.ascontiguousarray(places[..., 2])
             described = measure(depth, keypoints, score, batch.frame_size, self.presets)
-            batch.stats = download(torch.cat([stats for stats, _ in described.values()], dim=-1))
+            stats = [self._scaled(preset, described[preset.name][0]) for preset in self.presets]
+            batch.stats = download(torch.cat(stats, dim=-1))
         batch.radii = {name: radius for name, (_, radius) in described.items()}
 
     def _depth(self, batch: Batch, times: StageTimes) -> Tensor | None:
@@ -235,7 +241,20 @@ class Extractor:
             if isinstance(self.depth, FromTruth):
                 return upload(batch.truth[DEPTH].astype(np.float32, copy=False), self.device)
             assert batch.images is not None
-            return self.depth.estimate(batch.images if batch.found is None else batch.images[batch.found])
+            images = batch.images if batch.found is None else batch.images[batch.found]
+            focal_length = batch.truth.get(FOCAL_LENGTH)
+            if focal_length is None or not getattr(self.depth, "uses_focal_length", False):
+                return self.depth.estimate(images)
+            known: Any = self.depth
+            return known.estimate(images, focal_length=upload(focal_length, self.device))
+
+    def _scaled(self, preset: Preset, stats: Tensor) -> Tensor:
+        """Statistics of relative depth in the torso's scale; those in metres as they are."""
+        return scale_free(stats, len(preset.stats) - 4 * preset.positions) if self._is_relative else stats
+
+    @cached_property
+    def _is_relative(self) -> bool:
+        return depth_unit(describe(self)) == RELATIVE
 
     def end(self, batch: Batch) -> dict[str, np.ndarray]:
         """Wait for the features, and return them."""
@@ -255,19 +274,19 @@ class Extractor:
         return out
 
 
-def _to_h36m(values: Tensor) -> Tensor:
-    """`coco_to_h36m` on the device: (N, 17, D) to (N, 17, D)."""
-    *groups, order = _sources(device=values.device)
+def _to_h36m(values: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
+    """`coco_to_h36m` on the device, of any skeleton's rows: (N, K, D) to (N, 17, D)."""
+    *groups, order = _sources(tuple(map(tuple, rows)), device=values.device)
     return torch.cat([values[:, joints].mean(dim=2) for joints in groups], dim=1)[:, order]
 
 
 @kept_on_device
-def _sources() -> tuple[Tensor, ...]:
+def _sources(rows: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
     """Of the joints that are means of 1, 2 ... others, these; and where in this order each joint stands."""
-    numbers = sorted({len(sources) for sources in H36M_FROM_COCO})
-    groups = [[joint for joint, sources in enumerate(H36M_FROM_COCO) if len(sources) == n] for n in numbers]
+    numbers = sorted({len(sources) for sources in rows})
+    groups = [[joint for joint, sources in enumerate(rows) if len(sources) == n] for n in numbers]
     order = torch.tensor([joint for group in groups for joint in group]).argsort()
-    return (*(torch.tensor([H36M_FROM_COCO[joint] for joint in group]) for group in groups), order)
+    return (*(torch.tensor([rows[joint] for joint in group]) for group in groups), order)
 
 
 def describe(extractor: Extractor) -> Mapping[str, object]:

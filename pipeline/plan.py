@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..stores.errors import InvalidValueError
+from ..stores.format.depth_unit import depth_unit, in_unit
 from ..stores.format.fingerprint import fingerprint
 from ..stores.format.schema import ROOT_VERSION, Field, fields_for
 from ..stores.format.sequences import NAN, SequenceTable
@@ -193,7 +194,8 @@ class Plan:
     @property
     def fields(self) -> tuple[Field, ...]:
         known = {name for clip in self.clips if clip.truth for name in clip.truth.fields}
-        return fields_for(self.presets, known)
+        unit = depth_unit(self.settings)
+        return tuple(in_unit(field, unit) for field in fields_for(self.presets, known))
 
     @property
     def layout(self) -> StoreLayout:
@@ -206,7 +208,7 @@ class Plan:
             "format_version": ROOT_VERSION,
             "dataset": self.clips[0].dataset,
             "shard_frames": self.layout.shard_frames,
-            "sequences": {clip.id: _describe(clip) for clip in self.clips},
+            "sequences": {clip.id: _describe(clip, self.settings) for clip in self.clips},
             **self.settings,
         }
 
@@ -282,9 +284,12 @@ def _cut(clips: Sequence[Clip], layout: StoreLayout) -> list[Shard]:
     return shards
 
 
-def _describe(clip: Clip) -> dict[str, Any]:
+def _describe(clip: Clip, settings: Mapping[str, Any]) -> dict[str, Any]:
     described = {"source": clip.name, "digest": clip.info.digest, "count": clip.count, "step": str(clip.step)}
     described |= {"keypoints": clip.keypoints.describe()} if clip.keypoints else {}
+    fx = clip.intrinsics[0]
+    if settings.get("depth", {}).get("focal_length") and math.isfinite(fx):  # else no array depends on it
+        described["focal_length"] = fx
     return described | ({"truth": clip.truth.describe()} if clip.truth else {})
 
 

@@ -44,6 +44,14 @@ WEIGHTS_OPTION = click.option(
     "random weights, to try the installation.",
 )
 
+DEPTH_SIZE_OPTION = click.option(
+    "--depth-size",
+    type=click.IntRange(min=14),
+    metavar="PX",
+    help="Short side of the depth network's input: less is faster and coarser. Default: the network's own, 518 of "
+    "Depth Anything.",
+)
+
 # How it is computed, not what: the same for every command that computes fields.
 MACHINE_OPTIONS = [
     click.option("--batch", type=click.IntRange(min=1), help="Frames in a forward pass. Default: 8; 16 on a GPU."),
@@ -67,15 +75,16 @@ _OPTIONS = [
         default="rtmdet-m",
         show_default=True,
         metavar="NAME",
-        help="Person detector. `blazepose` needs no weights but those in MediaPipe's Python package.",
+        help="Person detector: a name, or CONFIG.py:CHECKPOINT of MMDetection's (a configuration is Python and runs). "
+        "`blazepose` needs no weights but those in MediaPipe's Python package.",
     ),
     click.option(
         "--pose",
         default="rtmpose-l",
         show_default=True,
         metavar="NAME",
-        help="2D pose network, after any detector; `blazepose`, as above. `ground-truth`: the dataset's own joints, "
-        "with confidence 1 and without a detector.",
+        help="2D pose network, after any detector: a name, or CONFIG.py:CHECKPOINT of any top-down model of MMPose's; "
+        "`blazepose`, as above. `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
     ),
     *KEYPOINTS_OPTIONS,
     click.option(
@@ -86,6 +95,7 @@ _OPTIONS = [
         help="Depth network: a name, a Hugging Face repository (owner/name) or a folder with a model in it; "
         "`ground-truth`: the dataset's own depth maps; `none`: joints and scores alone, for trainings on xy and xyc.",
     ),
+    DEPTH_SIZE_OPTION,
     WEIGHTS_OPTION,
     click.option(
         "--uadd",
@@ -162,7 +172,7 @@ def run(
     from .workers import ready
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    named = {k: options[k] for k in ("detector", "pose", "depth", "weights", "device", "batch")}
+    named = {k: options[k] for k in ("detector", "pose", "depth", "depth_size", "weights", "device", "batch")}
     networks = NetworkOptions(
         presets=chosen,
         given=given,

@@ -15,7 +15,8 @@ from ...stores.locations.choose import locate
 from ...stores.reading.store import FeatureStore
 from ...stores.summaries.relief import relief
 from ..common import AugliftCommand, stderr, store_argument, warn
-from .depth_pass import MACHINE_OPTIONS, WEIGHTS_OPTION, require_prep
+from .computing import computing_of
+from .depth_pass import DEPTH_SIZE_OPTION, MACHINE_OPTIONS, WEIGHTS_OPTION, require_prep
 from .report import Estimate, show_outcome, show_plan
 
 _OPTIONS = [
@@ -37,6 +38,7 @@ _OPTIONS = [
     click.option(
         "--uadd", metavar="PRESETS", help="Descriptors, as for the other commands. Default: those of the store."
     ),
+    DEPTH_SIZE_OPTION,
     WEIGHTS_OPTION,
     *MACHINE_OPTIONS,
 ]
@@ -91,7 +93,9 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
         detector=STORED,
         pose=options["pose"] or STORED,
         depth=depth,
+        depth_size=options["depth_size"] or (None if options["depth"] else _size_of(store)),
         presets=presets,
+        computing=computing_of(options, clips),
         **{key: options[key] for key in ("weights", "device", "batch")},
         **({"threads": options["threads"]} if options["threads"] else {}),
     )
@@ -119,13 +123,12 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
 def _depth_of(store: FeatureStore) -> str:
     """The depth network that a store was made with, where it can be loaded again by its name."""
     from ...pipeline.networks.ground_truth import is_truth
+    from ...pipeline.networks.no_depth import is_none
 
     name = str(store.configuration.get("depth", {}).get("name", ""))
-    if not name or is_truth(name):
-        raise InvalidValueError(
-            f"{store.url} was made {'with the ground truth of its depth' if name else 'without a depth network'}; "
-            "name one with --depth"
-        )
+    if not name or is_truth(name) or is_none(name):
+        made = "with the ground truth of its depth" if is_truth(name) else "without a depth network"
+        raise InvalidValueError(f"{store.url} was made {made}; name one with --depth")
     return name
 
 
@@ -140,3 +143,10 @@ def _named(depth: str, pose: str | None) -> dict[str, str]:
             raise InvalidValueError(f"--{kind} {GROUND_TRUTH}: only the command that makes a store reads its data set")
     named = {"pose": resolve(pose, "pose").name if pose else STORED}
     return named if Path(depth).is_dir() else {**named, "depth": resolve(depth, "depth").name}
+
+
+def _size_of(store: FeatureStore) -> int | None:
+    """The size that --depth-size may have given to the store's depth network."""
+    from ...pipeline.networks.depth import size_in
+
+    return size_in(store.configuration.get("depth", {}))

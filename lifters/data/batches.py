@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError, MissingFieldError
+from ...stores.format.depth_unit import depth_unit
 from ...stores.format.families import split_field
 from ...stores.format.schema import UADD_STATISTICS
 from ...stores.reading.store import FeatureStore
@@ -53,7 +54,22 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
                 f"{', '.join(held(store)) or 'no representation'} needs{store.without_depth}"
             )
         _require_one_set_of_joints(store, inputs)
+    if inputs.preset is not None:
+        _require_one_unit(stores, inputs.preset)
     return stores
+
+
+def _require_one_unit(stores: Sequence[FeatureStore], preset: str) -> None:
+    """InvalidValueError where some stores' depth is in metres and others' is relative: one lifter cannot mean both."""
+    units: dict[str, FeatureStore] = {}
+    for store in stores:
+        units.setdefault(depth_unit(store.configuration_of(preset)), store)
+    if len(units) > 1:
+        (one, first), (other, second) = units.items()
+        raise InvalidValueError(
+            f"depth is in the unit '{one}' in {first.url} and '{other}' in {second.url}: one lifter takes "
+            "stores of one kind of depth; leave one kind out, or take xy or xyc, which use none"
+        )
 
 
 def _require_one_set_of_joints(store: FeatureStore, inputs: Inputs) -> None:

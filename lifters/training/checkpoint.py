@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ...stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError, reason
+from ...stores.format.depth_unit import METRES, depth_unit
 from ...stores.format.families import split_field
 from ...stores.format.fingerprint import describe_difference
 from ...stores.reading.store import FeatureStore
@@ -105,7 +106,10 @@ def skeleton_of(store: FeatureStore) -> Any:
 
 
 def uadd_of(store: FeatureStore, preset: str) -> Any:
-    return (store.configuration_of(preset).get("uadd") or {}).get(split_field(preset)[0])
+    """Return how the descriptor was made, and the unit of its depth where that is not the metre."""
+    made = store.configuration_of(preset)
+    described, unit = (made.get("uadd") or {}).get(split_field(preset)[0]), depth_unit(made)
+    return described if unit == METRES else {**(described or {}), "depth_unit": unit}
 
 
 class Run:

@@ -1,8 +1,7 @@
-"""Monocular depth: what an estimator is, Depth Anything V2 batched on the device, and any model transformers loads."""
+"""Monocular depth: what an estimator is, Depth Anything batched on the device, and which of them a name means."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,12 +9,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ...stores.errors import InvalidValueError, MissingExtraError
+from ...stores.errors import InvalidValueError
 from ..device.precision import Precision
 from ..frames.resize import resize_bicubic
+from .depth_meaning import INVERSE, METRIC, meaning_of
+from .hugging_face import first_line, identity_of, transformers_package
 from .models import DEFAULTS, resolve
+from .transformers_depth import DepthPro, TransformersDepth, build_transformers_depth
 from .weights.load import fit_state, load_state, random_seed, seeded
-from .weights.model_folder import ModelFolder, find_repository, open_folder, preparation
+from .weights.model_folder import find_repository, open_folder, preparation
 
 # What the published models were trained with, as transformers' own processor has it: side, patches, colour statistics.
 SIDE, PATCH = 518, 14
@@ -35,7 +37,9 @@ class DepthEstimator(Protocol):
     def estimate(self, frames: Tensor) -> Tensor:
         """Estimate depth (B, h, w) float32, at the network's own resolution, of frames (B, H, W, 3) uint8 RGB.
 
-        Metres along the optical axis, unless `describe` says `metric: false`. What is not finite stays so.
+        Metres along the optical axis, unless `describe` says `metric: false`: then larger is farther, and factor and
+        constant are not known. What is not finite stays so. One that has `uses_focal_length` also takes those of the
+        frames, `focal_length` (B,) px, NaN where it is not known.
         """
         ...
 
@@ -43,7 +47,7 @@ class DepthEstimator(Protocol):
 class DepthAnything:
     """Depth Anything, V1 or V2 (Yang 2024, arXiv 2401.10891 and 2406.09414), through transformers' implementation.
 
-    max_depth  metres at which it saturates; None for relative depth, which has no unit
+    max_depth  metres at which it saturates; None for relative depth, whose sign is turned, see `depth_meaning`
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class DepthAnything:
         self.name = identity["name"]
         self._identity = dict(identity)
         self._max_depth = max_depth
+        self._meaning = INVERSE if max_depth is None else METRIC
         self._side = side
         self.patch = patch
         self._device = device
@@ -76,7 +81,7 @@ class DepthAnything:
         return {
             **self._identity,
             "side": self._side,
-            "metric": self._max_depth is not None,
+            **self._meaning.describe(),
             "max_depth": self._max_depth,
             "precision": precision,
             **self._colours,
@@ -95,11 +100,12 @@ class DepthAnything:
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor) -> Tensor:
-        """Run the network alone: (B, 3, h, w) to metres (B, h, w).
+        """Run the network alone: (B, 3, h, w) to metres, or relative depth, (B, h, w).
 
         Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
         """
-        return self.run(inputs)
+        depth = self.run(inputs)
+        return depth if self._meaning.is_metric else self._meaning.sign * depth
 
     def compute_in(self, precision: Precision) -> None:
         """Compute so from now on; once, for weights are rounded."""
@@ -124,73 +130,31 @@ class DepthAnything:
         patches = inputs.shape[-2] // self.patch, inputs.shape[-1] // self.patch
         with self._precision.context(self._device):
             maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
-        return self._model.head([each.float() for each in maps], *patches)
-
-
-# What the numbers of an architecture mean, where its configuration does not say (`depth_estimation_type`).
-_METRIC = {"zoedepth": True, "glpn": True, "depth_pro": True, "dpt": False}
-
-
-class TransformersDepth:
-    """Any model that `AutoModelForDepthEstimation` loads, behind its own image processor, on the host.
-
-    Slower than `DepthAnything`: every frame is prepared by itself. Relative depth, which has no unit and is mostly
-    larger where things are nearer, is said to be so by `metric: false`.
-    """
-
-    def __init__(self, model: Any, processor: Any, identity: Mapping[str, str], device: torch.device):
-        self.name = identity["name"]
-        self._identity = dict(identity)
-        self._processor = processor
-        self._device = device
-        self._model = model.to(device).eval().requires_grad_(False)
-        self._architecture: str = model.config.model_type
-        if getattr(processor, "do_center_crop", False):
-            raise InvalidValueError(f"{self.name}: its image processor crops, so that its depth misses the borders")
-        # ZoeDepth pads the frame and lets its post-processing take that away again; the map is to be of the frame.
-        if getattr(processor, "do_pad", False):
-            processor.do_pad = False
-        said = getattr(model.config, "depth_estimation_type", None)
-        self._metric = said == "metric" if said else _METRIC.get(self._architecture, False)
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            **self._identity,
-            "architecture": self._architecture,
-            "processor": json.loads(json.dumps(self._processor.to_dict(), default=str, sort_keys=True)),
-            "metric": self._metric,
-            "precision": "float32",
-        }
-
-    @torch.inference_mode()
-    def estimate(self, frames: Tensor) -> Tensor:
-        """See `DepthEstimator`."""
-        prepared = self._processor(images=list(frames.cpu().numpy()), return_tensors="pt")
-        outputs = self._model(prepared["pixel_values"].to(self._device))
-        depth = outputs.predicted_depth
-        if self._architecture == "depth_pro":  # it tells the inverse, in units of the focal length it estimates
-            found = self._processor.post_process_depth_estimation(outputs, [tuple(depth.shape[-2:])] * len(depth))
-            depth = torch.stack([each["predicted_depth"] for each in found])
-        return depth.reshape(len(frames), *depth.shape[-2:]).float()
+        depth = self._model.head([each.float() for each in maps], *patches)
+        return depth if self._meaning.is_metric else self._meaning.sign * depth
 
 
 def build_depth(
-    name: str = DEFAULTS["depth"], weights: str | Path | None = None, device: torch.device | str = "cpu"
-) -> DepthAnything | TransformersDepth:
+    name: str = DEFAULTS["depth"],
+    weights: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    size: int | None = None,
+) -> DepthAnything | TransformersDepth | DepthPro:
     """Build the named depth network with its weights, on the device.
 
     name     a row of the table of models; a Hugging Face repository, `owner/name`; or a folder that holds a model as
              transformers saves it. Any Depth Anything runs as the named ones do, other models as `TransformersDepth`
     weights  as everywhere; `random` also leaves out the weights of a folder or repository, and a repository is looked
              for in the folder `weights`, by its own name, before Hugging Face's cache
+    size     px of the short side of the network's input (see `input_size`), of whole patches; None: its own
     Raises MissingFileError (weights), InvalidValueError (name, weights), MissingExtraError.
     """
     device = torch.device(device)
     if Path(name).is_dir():
-        return _from_folder(Path(name), name, weights, device)
+        return _from_folder(Path(name), name, weights, device, size)
     spec = resolve(name, "depth")
     if spec.config is None:
-        return _from_folder(find_repository(spec, weights), spec.name, weights, device)
+        return _from_folder(find_repository(spec, weights), spec.name, weights, device, size)
     assert isinstance(spec.config, dict), spec
     assert spec.max_depth is not None, spec
     state, identity = load_state(spec, weights)
@@ -199,7 +163,13 @@ def build_depth(
     if state is not None:
         fit_state(model, state, spec.name)
     patch = int(spec.config.get("patch_size", PATCH))
-    return DepthAnything(model, identity, spec.max_depth, device, spec.input_size[0], patch)
+    return DepthAnything(model, identity, spec.max_depth, device, size or spec.input_size[0], patch)
+
+
+def size_in(described: Mapping[str, Any]) -> int | None:
+    """Return the size that makes a network as `describe` says; None: it has its own."""
+    # What has a `max_depth` is a Depth Anything.
+    return described.get("side") if "max_depth" in described else None
 
 
 # The keys of a configuration that decide the architecture; hub files have more, which differ by version.
@@ -219,7 +189,7 @@ _ARCHITECTURE = (
 
 def build_depth_anything(config: Mapping[str, Any]) -> nn.Module:
     """Build the architecture of a configuration, plain data, with transformers' own random initialisation."""
-    transformers = _transformers()
+    transformers = transformers_package()
     plain = {key: config[key] for key in _ARCHITECTURE if config.get(key) is not None}
     # Newer transformers insist on a whole number of metres, older ones take either; relative depth is scaled by 1.
     most = float(plain.get("max_depth", 1))
@@ -243,26 +213,25 @@ def _whole(length: float, patch: int) -> int:
 
 
 def _from_folder(
-    folder: Path, name: str, weights: str | Path | None, device: torch.device
-) -> DepthAnything | TransformersDepth:
+    folder: Path, name: str, weights: str | Path | None, device: torch.device, size: int | None
+) -> DepthAnything | TransformersDepth | DepthPro:
     """A model and its processor as transformers saves them; weights from safetensors alone, and no code of theirs."""
     found = open_folder(folder, weights)
     seed = random_seed(weights)
-    identity = {"name": name, "weights": f"random:{seed}" if seed is not None else f"sha256:{found.digest}"}
+    identity = identity_of(found, name, seed)
     prepared = preparation(found.processor)
     if prepared is None or prepared.multiple != found.config.get("patch_size") or not _is_depth_anything(found.config):
-        return _from_transformers(found, seed, identity, device)
+        return build_transformers_depth(found, seed, identity, device, size)
     with seeded(seed or 0):
         try:
             model = build_depth_anything(found.config)
         except Exception as error:  # transformers raises whatever its parts do
-            raise InvalidValueError(f"{folder / 'config.json'} is no depth model's: {_first_line(error)}") from error
+            raise InvalidValueError(f"{folder / 'config.json'} is no depth model's: {first_line(error)}") from error
     if seed is None:
         fit_state(model, found.state(), name)
-    is_metric = found.config.get("depth_estimation_type") == "metric"
-    max_depth = found.config.get("max_depth") or 1 if is_metric else None
+    max_depth = found.config.get("max_depth") or 1 if meaning_of(found.config, name).is_metric else None
     return DepthAnything(
-        model, identity, max_depth, device, prepared.side, prepared.multiple, prepared.mean, prepared.std
+        model, identity, max_depth, device, size or prepared.side, prepared.multiple, prepared.mean, prepared.std
     )
 
 
@@ -275,41 +244,3 @@ def _is_depth_anything(config: Mapping[str, Any]) -> bool:
         and backbone.get("model_type") == "dinov2"
         and not backbone.get("use_swiglu_ffn")
     )
-
-
-def _from_transformers(
-    found: ModelFolder, seed: int | None, identity: Mapping[str, str], device: torch.device
-) -> TransformersDepth:
-    transformers = _transformers()
-    # Its loader's argument was renamed with the configuration's property.
-    float32 = {"dtype" if hasattr(transformers.PretrainedConfig(), "dtype") else "torch_dtype": torch.float32}
-    missing: list[str] = []
-    try:
-        processor = transformers.AutoImageProcessor.from_pretrained(found.path, local_files_only=True)
-        with seeded(seed or 0):
-            if seed is not None:
-                config = transformers.AutoConfig.from_pretrained(found.path, local_files_only=True)
-                model = transformers.AutoModelForDepthEstimation.from_config(config, **float32)
-            else:
-                model, report = transformers.AutoModelForDepthEstimation.from_pretrained(
-                    found.path, local_files_only=True, use_safetensors=True, output_loading_info=True, **float32
-                )
-                missing = sorted(report["missing_keys"])
-    except Exception as error:  # transformers raises whatever its parts do
-        raise InvalidValueError(f"{found.path} cannot be loaded as a depth model: {_first_line(error)}") from error
-    if missing:  # transformers would draw them at random
-        raise InvalidValueError(f"the weights in {found.path} lack {missing[0]}, {len(missing)} tensors in all")
-    return TransformersDepth(model, processor, identity, device)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError("depth networks need transformers: pip install 'auglift[prep]'") from error
-    transformers.utils.logging.disable_progress_bar()  # it would write across ours
-    return transformers

@@ -17,6 +17,9 @@ GROUND_TRUTH = "ground-truth"
 
 # What `--pose ground-truth` and `--depth ground-truth` take from a dataset, by the names of `GroundTruth.read`.
 KEYPOINTS, BBOX, DEPTH = "target/keypoints", "bbox", "depth"
+# What else travels to the networks with the frames: px along x, of a camera that is known.
+FOCAL_LENGTH = "focal_length"
+NOT_STORED = (BBOX, DEPTH, FOCAL_LENGTH)
 _NEEDS = {"pose": (KEYPOINTS, "true 2D joints"), "depth": (DEPTH, "exact depth maps")}
 
 
@@ -69,15 +72,24 @@ def require_truth(clips: Iterable[Clip], options: Mapping[str, Any]) -> None:
 def read_truth(clip: Clip, source_frames: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Read what is known of frames and wanted by a plan's settings.
 
-    That is `GroundTruth.read`, `depth` where it is used, and the joints of a file.
+    That is `GroundTruth.read`, depth and focal length where they are used, and the joints of a file.
     """
-    found = {} if clip.truth is None else dict(clip.truth.read(source_frames))
+    found: dict[str, np.ndarray] = {}
+    if uses_focal_length(settings):
+        found[FOCAL_LENGTH] = np.full(len(source_frames), clip.intrinsics[0], dtype=np.float32)
+    if clip.truth is not None:
+        found |= clip.truth.read(source_frames)
     if clip.keypoints is not None:
         found |= clip.keypoints.read(source_frames, found.get(BBOX))
     depth = None if clip.truth is None else depth_of(clip.truth)
     if depth is not None and settings.get("depth", {}).get("name") == GROUND_TRUTH:
         found[DEPTH] = depth(source_frames)
     return found
+
+
+def uses_focal_length(settings: Mapping[str, Any]) -> bool:
+    """Whether the depth of a plan with these settings depends on the camera's focal length."""
+    return bool(settings.get("depth", {}).get(FOCAL_LENGTH))
 
 
 def true_people(truth: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

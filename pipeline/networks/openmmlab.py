@@ -36,7 +36,8 @@ _NOISY = r"(?:.*[/\\])?(?:mmcv|mmengine|mmdet|mmpose|pycocotools|pkg_resources|t
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
+    """Silence what OpenMMLab's packages say while they are imported, configured or built."""
     with _lock, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=_NOISY)
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # laid at importlib's door
@@ -55,7 +56,7 @@ def prepare() -> None:
         absent = [name for name in ("mmengine", "mmcv", "mmdet", "mmpose") if importlib.util.find_spec(name) is None]
         if absent:
             raise MissingExtraError(f"detection and pose need {absent[0]}: pip install 'auglift[prep]'")
-        with _quietly():
+        with quietly():
             if importlib.util.find_spec("mmcv._ext") is None:
                 sys.modules["mmcv._ext"] = _ops_module()
             _supply_xtcocotools()
@@ -65,7 +66,7 @@ def prepare() -> None:
 def load(module: str) -> Any:
     """Import a module of mmcv, mmengine, mmdet or mmpose."""
     prepare()
-    with _quietly():
+    with quietly():
         return importlib.import_module(module)
 
 
@@ -87,30 +88,37 @@ def read_config(path: str | Mapping[str, Any] | None) -> Any:
             f"{package} has no {inside} in {folder}: auglift is made for mmdet 3.3 and mmpose 1.3, "
             "pip install 'auglift[prep]'"
         )
+    return run_config(file)
+
+
+def run_config(file: Path) -> Any:
+    """The configuration in a file, with those that it inherits from. It is Python: reading it runs it."""
     config = load("mmengine.config").Config
-    with _quietly():
+    with quietly():
         return config.fromfile(str(file))
 
 
-def build(config: Any, package: str, seed: int | None = None) -> nn.Module:
+def build(config: Any, package: str, seed: int | None = None, settle_head: bool = True) -> nn.Module:
     """Build the network of a configuration's `model` section with `package`'s own builder; evaluating, no gradients.
 
     seed  None: the weights are to be loaded. Else they are random, a function of it alone: the architecture's own
           initialisation, and see `_settle`
+    settle_head  also the layers of a detector's head, which must then take feature maps alone
     Pretrained backbones are not fetched: a checkpoint holds the whole network.
     """
     load("mmdet.models")  # RTMPose's backbone is mmdet's too
     load(f"{package}.models")
     registry = load(f"{package}.registry").MODELS
     section = load("mmengine.config").ConfigDict(_plain(config.model))
-    section.pop("train_cfg", None)
-    with _quietly(), seeded(seed or 0), registry.switch_scope_and_registry(package) as models:
+    if package == "mmpose":  # its own inference leaves that out too; detectors of two stages want it
+        section.pop("train_cfg", None)
+    with quietly(), seeded(seed or 0), registry.switch_scope_and_registry(package) as models:
         model: Any = models.build(section)
         if seed is not None:
             model._dump_init_info = lambda: None  # it would log a paragraph a parameter
             model.init_weights()
             del model._dump_init_info
-            _settle(model)
+            _settle(model, settle_head)
     for message, category, module in _AT_EVERY_PASS:
         warnings.filterwarnings("ignore", message, category, module)
     return model.eval().requires_grad_(False)
@@ -124,7 +132,7 @@ _AT_EVERY_PASS = (
 )
 
 
-def _settle(model: Any) -> None:
+def _settle(model: Any, settle_head: bool) -> None:
     """Give random weights the batch statistics of noise, layer after layer, so that the picture matters.
 
     Without, each of some fifty layers weakens its input, and every frame would get the same result: a trial
@@ -145,7 +153,7 @@ def _settle(model: Any) -> None:
     torch.set_num_threads(1)
     with torch.no_grad():
         maps = model.eval().extract_feat(noise / len(sides) ** 0.5)
-        if hasattr(model, "bbox_head"):
+        if settle_head and hasattr(model, "bbox_head"):
             model.bbox_head(maps)
     torch.set_num_threads(threads)
     for hook in hooks:
@@ -158,8 +166,9 @@ class Normalisation:
     def __init__(self, settings: Any, device: torch.device):
         # mean and std are in the order the network sees; OpenMMLab reads images as BGR.
         self._rgb = bool(settings.get("bgr_to_rgb", False))
-        self._mean = torch.tensor(settings["mean"], dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(settings["std"], dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        mean, std = settings.get("mean") or [0.0] * 3, settings.get("std") or [1.0] * 3
+        self._mean = torch.tensor(mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(B, h, w, 3) RGB in 0..255, to (B, 3, h, w) as the network wants it."""

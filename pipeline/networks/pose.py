@@ -20,7 +20,10 @@ _PADDING = 1.25  # MMPose's default; the configurations leave it out
 
 
 class PoseEstimator(Protocol):
-    """Finds the 17 COCO joints of people whose boxes are known."""
+    """Finds the joints of people whose boxes are known: COCO-17, unless it has `to_h36m`.
+
+    to_h36m  for each joint of H36M-17, which of the joints that `estimate` returns it is the mean of
+    """
 
     @property
     def name(self) -> str: ...
@@ -173,22 +176,31 @@ def crop_frame(boxes: Tensor, input_size: tuple[int, int], padding: float) -> tu
     return centre, extent
 
 
-def crop(frames: Tensor, frame_index: Tensor, centre: Tensor, extent: Tensor, size: tuple[int, int]) -> Tensor:
+def crop(
+    frames: Tensor, frame_index: Tensor, centre: Tensor, extent: Tensor, size: tuple[int, int], udp: bool = False
+) -> Tensor:
     """Cut crops (M, h, w, 3), float32 in whole grey levels, of frames (B, H, W, 3) uint8; bilinear, black outside.
 
     MMPose's geometry: input pixel (i, j) lies at ((i, j) - size / 2) * s + centre, s = extent of x / width of input.
+    With `udp` (Huang 2020, arXiv 1911.07524) a crop spans from its first pixel's centre to its last one's: s = extent /
+    (size - 1), and the first pixel lies at centre - extent / 2.
     Without rotation rows and columns part, and the frames are read where they are, four times a crop pixel.
     """
     width, height = size
-    step = extent[:, :1] / width
-    x = (torch.arange(width, device=centre.device) - 0.5 * width) * step + centre[:, :1]
-    y = (torch.arange(height, device=centre.device) - 0.5 * height) * step + centre[:, 1:]
-    columns, rows = _corners(x, frames.shape[2]), _corners(y, frames.shape[1])
+    columns, rows = (torch.arange(side, device=centre.device) for side in size)
+    if udp:
+        corner, step = centre - 0.5 * extent, extent / (extent.new_tensor(size) - 1)
+        x, y = columns * step[:, :1] + corner[:, :1], rows * step[:, 1:] + corner[:, 1:]
+    else:
+        step = extent[:, :1] / width
+        x = (columns - 0.5 * width) * step + centre[:, :1]
+        y = (rows - 0.5 * height) * step + centre[:, 1:]
+    across_taps, down_taps = _corners(x, frames.shape[2]), _corners(y, frames.shape[1])
     frame = frame_index.to(frames.device)[:, None, None]
     crops = torch.zeros(len(centre), height, width, 3, device=frames.device)
-    for row, down in rows:
+    for row, down in down_taps:
         line = torch.zeros_like(crops)
-        for column, across in columns:
+        for column, across in across_taps:
             line.addcmul_(frames[frame, row[:, :, None], column[:, None, :]].float(), across[:, None, :, None])
         crops.addcmul_(line, down[:, :, None, None])
     return crops.round_()

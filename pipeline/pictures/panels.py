@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from ...stores.errors import InvalidValueError, MissingFileError
+from ...stores.format.depth_unit import METRES, depth_unit
 from ...stores.format.sequences import Sequence as SequenceRow
 from ...stores.format.skeleton import H36M_17
 from ...stores.reading.store import FeatureStore
 from ..frames.names import on_disk
 from ..frames.sources import probe, read
-from ..networks.depth import build_depth
+from ..networks.depth import build_depth, size_in
 from ..networks.ground_truth import GROUND_TRUTH
 from ..networks.no_depth import is_none
 
@@ -34,6 +35,7 @@ class Panel:
     keypoints  (17, 2) px; score (17,)
     radius     (17,) px, and stats (17, 3) metres: d, d_min, d_max; of a store without depth NaN and None
     bbox       (4,) px; depth_of_joints (17,) metres, the truth, or None
+    unit       of the statistics; relative ones are on a scale that neither the map nor the truth is on: both are None
     """
 
     title: str
@@ -45,6 +47,7 @@ class Panel:
     stats: np.ndarray | None
     bbox: np.ndarray
     depth_of_joints: np.ndarray | None
+    unit: str = METRES
 
 
 def choose_frames(store: FeatureStore, count: int) -> list[int]:
@@ -92,17 +95,19 @@ def _panel(
     if not batch.ok[0]:
         raise InvalidValueError(f"frame {number} of {source} cannot be read ({batch.reasons[0]}); choose another")
     image = batch.frames[0]
-    known = "target/pose3d" in store.attributes["fields"]
+    unit = depth_unit(store.configuration)
+    known = "target/pose3d" in store.attributes["fields"] and unit == METRES
     return Panel(
         title=f"{row.dataset}: {row.action or row.id}, frame {number}",
         image=image,
-        depth=None if depth_map is None else depth_map(source, number, image),
+        depth=None if depth_map is None or unit != METRES else depth_map(source, number, image),
         keypoints=value("keypoints"),
         score=value("score"),
         radius=np.full(len(H36M_17), np.nan) if preset is None else value(f"radius/{preset}"),
         stats=None if preset is None else value(f"uadd/{preset}")[:, :3],
         bbox=value("bbox")[:4],
         depth_of_joints=value("target/pose3d")[:, 2] if known else None,
+        unit=unit,
     )
 
 
@@ -149,7 +154,7 @@ def depth_maps(configuration: dict[str, Any], weights: str | Path | None) -> Dep
         return None
     if weights is None and str(described.get("weights", "")).startswith("random"):
         weights = str(described["weights"])
-    network = build_depth(described["name"], weights)
+    network = build_depth(described["name"], weights, size=size_in(described))
 
     def estimate(source: Path, number: int, image: np.ndarray) -> np.ndarray:
         return network.estimate(torch.from_numpy(image)[None])[0].numpy()

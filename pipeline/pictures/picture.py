@@ -59,7 +59,9 @@ def draw(panels: Sequence[Panel], out: Path, preset: str) -> None:
                 _bars(axes["bars"], panel, low, high, column == 0)
         figure.colorbar(confidence, ax=grid[0], label="confidence", pad=0.01, aspect=25).outline.set_visible(False)
         if "depth" in rows:
-            bar = figure.colorbar(depth, ax=grid[1], label="depth, m", pad=0.01, aspect=25, extend="max")
+            bar = figure.colorbar(
+                depth, ax=grid[1], label=f"depth, {panels[0].unit}", pad=0.01, aspect=25, extend="max"
+            )
             bar.outline.set_visible(False)
             bar.ax.invert_yaxis()
         if "bars" in rows:
@@ -167,7 +169,7 @@ def _bars(axes: Any, panel: Panel, low: float, high: float, first: bool) -> None
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     if first:
-        axes.set_ylabel("depth, m")
+        axes.set_ylabel(f"depth, {panel.unit}")
     else:
         axes.tick_params(labelleft=False)
 

@@ -171,7 +171,7 @@ class FeatureStore:
         found = {}
         for name in self.attributes["fields"]:
             array = self.array(name)
-            found[name] = replace(FIELDS[name], shape=array.shape[1:]) if name in FIELDS else _stranger(name, array)
+            found[name] = _known(name, array) if name in FIELDS else _stranger(name, array)
         return found
 
     @cached_property
@@ -223,8 +223,8 @@ class FeatureStore:
         if any(name.startswith("uadd/") for name in self.fields):
             return ""
         return (
-            ". It is a store of 2D alone; to add depth, make another of the same videos with auglift-prep and a depth "
-            "network (--depth NAME --out ANOTHER)"
+            f". It is a store of 2D alone; add depth: auglift-prep extend {self.url} --depth NAME --name depth, and "
+            "take uadd/paper@depth"
         )
 
     def ledger(self) -> dict[int, ShardRecord]:
@@ -308,6 +308,13 @@ def _checksums(location: Location) -> dict[str, str]:
         return read_checksums(location) or {}
     except CorruptStoreError:
         return {}
+
+
+def _known(name: str, array: zarr.Array) -> Field:
+    """A field of the schema, with the shape and the unit that this store has it in."""
+    field = replace(FIELDS[name], shape=array.shape[1:])
+    said = {"unit": array.attrs.get("units"), "meaning": array.attrs.get("description")}
+    return replace(field, **{key: str(value) for key, value in said.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _stranger(name: str, array: zarr.Array) -> Field:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ..errors import StoreIncompleteError
+from ..format.depth_unit import METRES
 from ..format.layout import CARD, SEQUENCES
 from ..reading.store import FeatureStore
 from .info import duration, summary
@@ -56,6 +57,7 @@ def card(about: dict[str, Any], licences: dict[str, str]) -> str:
             ],
         ),
         *_families(about["families"]),
+        _relative(about["depth_unit"]),
         "The whole configuration is in `plan.json`; its fingerprint, the sha256 of that configuration, is "
         f"`{about['fingerprint']}`.",
         "Frames where nobody was found, or that could not be read, have `valid` 0 and hold NaN. The features are the "
@@ -136,6 +138,16 @@ def _warnings(warnings: list[str]) -> list[str]:
     more = len(warnings) - WARNINGS_SHOWN
     shown = [f"> **{warning}**" for warning in warnings[:WARNINGS_SHOWN]]
     return [*shown, f"> and {more} more: `auglift-store info --json`"] if more > 0 else shown
+
+
+def _relative(unit: str) -> str:
+    if unit == METRES:
+        return ""
+    return (
+        "Depth is relative: the network knows it but for a factor and a constant. In each frame 0 is the median of the "
+        "torso's joints and 1 the torso's spread; larger is farther. No length in metres follows from it, and a lifter "
+        "is not to be trained on it together with metric depth."
+    )
 
 
 def _contents(about: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ..errors import CorruptStoreError, MissingFileError
+from ..format.depth_unit import depth_unit
 from ..format.layout import STATISTICS
 from ..format.sequences import SequenceTable
 from ..format.skeleton import H36M_17
@@ -28,6 +29,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     counts             frames, valid, nobody, unreadable, of the finished shards; valid_share of their frames
     families           name -> status, shards, fields, models, counts, warnings, fingerprint; also unfinished ones
     models             detector, pose, depth: name and weights, as far as the configuration says
+    depth_unit         `m`, or `relative`: larger is farther, and no length is known
     fields             name -> shape of a frame, dtype, unit, bytes stored (of the finished shards) and uncompressed
     joints             joint -> range of score and of depth, of a finished store: {"min", "mean", "max"}; None elsewhere
     warnings           what users of the store must know: of all of it first, then of its sources, each by its id
@@ -65,6 +67,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
         "counts": counts,
         "valid_share": counts.get("valid", 0) / frames if frames else None,
         "models": models(store.configuration),
+        "depth_unit": depth_unit(store.configuration),
         "families": {name: {k: v for k, v in about.items() if k != "bytes"} for name, about in families.items()},
         "fields": {
             name: {

@@ -193,7 +193,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     Of a checkpoint with two copies, `state_dict` is taken: OpenMMLab's averaging hook keeps the averaged weights there.
     """
-    loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
+    return state_of(read_checkpoint(path), path)
+
+
+def read_checkpoint(path: Path) -> Any:
+    """All of a file's content, weights and what lies beside them; what is no plain value stands there empty."""
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
+
+
+def state_of(loaded: Any, path: Path) -> dict[str, Tensor]:
+    """The weights in what `read_checkpoint` gave of that file."""
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping):

@@ -134,7 +134,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
 def test_the_users_own_warnings_are_not_silenced():
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        with openmmlab._quietly():
+        with openmmlab.quietly():
             for module in ("mine", "notmmdet.x", "mmdet.models.x", "mmcv", "torch.jit._script"):
                 warnings.warn_explicit("beware", UserWarning, f"{module}.py", 1, module)
         warnings.warn_explicit("again", UserWarning, "x.py", 1, "mmdet.models.x")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from auglift.pipeline.networks.models import MODELS
 from auglift.pipeline.networks.pose import RTMPose, build_pose, crop, crop_frame, decode_simcc
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.format.skeleton import COCO_17
+
+from ...fakes.mmpose_apis import mmpose_apis
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.cuda.amp.autocast:FutureWarning")  # mmdet's own
 
@@ -44,19 +45,7 @@ FRAME = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 
 @pytest.fixture(scope="module")
 def mmpose() -> Any:
-    """`mmpose.apis`, which imports a drawing helper from torchvision, for as long as that takes."""
-    openmmlab.load("mmdet.models")
-    openmmlab.load("mmpose.models")
-    names = ("torchvision", "torchvision.transforms")
-    if "mmpose.apis" not in sys.modules:
-        drawing = types.ModuleType(names[1])
-        vars(drawing)["ToPILImage"] = None
-        sys.modules.update(zip(names, (types.ModuleType(names[0]), drawing), strict=True))
-    try:
-        return openmmlab.load("mmpose.apis")
-    finally:
-        for name in names:
-            sys.modules.pop(name, None)
+    return mmpose_apis()
 
 
 def peaked(name: str, seed: int) -> RTMPose:
