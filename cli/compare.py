@@ -26,7 +26,7 @@ def diff(store: str, other: str, values_only: bool, json: bool) -> None:
     """Say what differs between two stores. Exit 0 where nothing does, 1 where something does.
 
     How they were made, their sequences, their fields; and of every field in both the share of values that differ, the
-    largest and the median difference, and the first frame that differs. Sequences are matched by id. NaN is equal to NaN.
+    largest and the median difference, and the first frame that differs. Sequences are matched by id. NaN equals NaN.
 
     Shards whose sha256 is the same in both ledgers are not read: `auglift-store verify --deep` says whether a ledger is
     right.

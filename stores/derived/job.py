@@ -50,9 +50,9 @@ def derive(plan: DerivedPlan, out: str | Path | Location, progress: Progress = l
     """Make the store, or go on where a job was stopped, and verify it.
 
     progress   called with (copy or verify, shards done, shards in all)
-    Raises StoreLockedError where another job writes it, InvalidValueError where something else is there, StoreWriteError
-    where the disk is full, CorruptStoreError where a source or what was written is damaged. Shards that are finished
-    are kept, whatever happens: run it again.
+    Raises StoreLockedError where another job writes it, InvalidValueError where something else is there,
+    StoreWriteError where the disk is full, CorruptStoreError where a source or what was written is damaged. Shards
+    that are finished are kept, whatever happens: run it again.
     """
     location = locate(out)
     for source in plan.sources:

@@ -18,8 +18,9 @@ def merge_plan(stores: Sequence[str | Path | Location], shard_frames: int | None
     """The plan of the merged store.
 
     shard_frames   frames a shard; by default the longest that a store of several shards has
-    An id that an earlier store has gets a number: `walk`, `walk (2)`. Raises InvalidValueError where there are fewer than
-    two stores, or they differ in skeleton, configuration or fields; StoreIncompleteError where one is being written.
+    An id that an earlier store has gets a number: `walk`, `walk (2)`. Raises InvalidValueError where there are fewer
+    than two stores, or they differ in skeleton, configuration or fields; StoreIncompleteError where one is being
+    written.
     """
     if len(stores) < 2:
         raise InvalidValueError("merge takes at least two stores; auglift-store select copies one")

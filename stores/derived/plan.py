@@ -121,6 +121,8 @@ class DerivedPlan:
         """Where each run begins here, and the runs of the whole store, as long as can be."""
         runs: list[Run] = []
         for number, (source, rows) in enumerate(zip(self.sources, self.rows, strict=True)):
+            if not len(rows):
+                continue
             starts = source.store.sequences.starts[rows]
             stops = starts + source.store.sequences.lengths[rows]
             breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1

@@ -28,7 +28,7 @@ class Source:
 
     @classmethod
     def open(cls, url: str | Path | Location) -> Source:
-        """Raises StoreIncompleteError for a store that is being written, InvalidValueError for one without checksums."""
+        """StoreIncompleteError for a store that is being written, InvalidValueError for one without checksums."""
         store = FeatureStore.open(url)
         if not store.location.exists(CHECKSUMS):
             raise InvalidValueError(

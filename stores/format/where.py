@@ -1,7 +1,7 @@
 """The expression of `--where`, such as `subject in ("S1", "S5") and fps >= 25`: text to an Arrow expression, no eval.
 
-It is written as Python is. Allowed are the columns of the table of sequences, texts, numbers, `and or not`, comparisons,
-`in`, `+ - * /`, and `startswith`, `endswith` of a column. Nothing else: the text is only parsed.
+It is written as Python is. Allowed are the columns of the table of sequences, texts, numbers, `and or not`,
+comparisons, `in`, `+ - * /`, and `startswith`, `endswith` of a column. Nothing else: the text is only parsed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..errors import InvalidValueError
 from .sequences import ARROW_SCHEMA
 
 LONGEST = 10_000
+EXAMPLE = 'subject in ("S1", "S5") and fps >= 25'
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: lambda a, b: a == b,
@@ -54,7 +55,7 @@ def parse_where(text: str) -> pc.Expression:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, pa.ArrowException) as error:
         why = getattr(error, "msg", None) or (str(error).splitlines() or ["it is nested too deeply"])[0]
         raise InvalidValueError(
-            f'cannot read the expression \'{_shown(text)}\': {why}; write it as in: subject in ("S1", "S5") and fps >= 25'
+            f"cannot read the expression '{_shown(text)}': {why}; write it as in: {EXAMPLE}"
         ) from error
     return found
 
