@@ -121,15 +121,11 @@ class DerivedPlan:
         """Where each run begins here, and the runs of the whole store, as long as can be."""
         runs: list[Run] = []
         for number, (source, rows) in enumerate(zip(self.sources, self.rows, strict=True)):
-            if not len(rows):
-                continue
             starts = source.store.sequences.starts[rows]
             stops = starts + source.store.sequences.lengths[rows]
             breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
             firsts, lasts = [0, *breaks.tolist()], [*(breaks - 1).tolist(), len(rows) - 1]
-            runs += [
-                Run(number, int(starts[a]), int(stops[b])) for a, b in zip(firsts, lasts, strict=True) if len(rows)
-            ]
+            runs += [Run(number, int(starts[a]), int(stops[b])) for a, b in zip(firsts, lasts, strict=True)]
         lengths = np.array([len(run) for run in runs], dtype=np.int64)
         return np.cumsum(lengths) - lengths, runs
 
