@@ -31,7 +31,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
+    ast.Div: lambda a, b: a.cast(pa.float64()) / b,  # Arrow would drop the remainder of two integers
 }
 _METHODS: dict[str, Callable[..., Any]] = {
     "startswith": lambda column, text: pc.starts_with(column, pattern=text),  # type: ignore[attr-defined]
@@ -118,6 +118,8 @@ def _value(node: ast.expr) -> Any:
             return pc.field(name)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             return _ARITHMETIC[type(op)](_value(left), _value(right))
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Name() as column):
+            return pc.scalar(0) - _value(column)
     return pc.scalar(_constant(node))
 
 
