@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # room -> the rooms it may import, and packages it may not.
 DEPTH_PASS = {"ray", "mmcv", "mmdet", "mmpose", "mmengine", "transformers", "av", "cv2", "numba"}
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
-    "stores": (set(), DEPTH_PASS | {"torch", "click", "rich", "pandas", "scipy", "matplotlib", "xarray"}),
+    "stores": (set(), DEPTH_PASS | {"torch", "click", "rich", "pandas", "scipy", "matplotlib"}),
     "pipeline": ({"stores"}, {"click"}),
     "lifters": ({"stores"}, DEPTH_PASS | {"click"}),
     "cli": ({"stores", "pipeline", "lifters"}, set()),
