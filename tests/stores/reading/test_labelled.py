@@ -92,17 +92,22 @@ def test_some_sequences_are_those_frames_and_time_selects_in_one(store):
         store.to_xarray([])
 
 
+def some_of(count: int):
+    """Slices that hold something: xarray fails of itself at empty ones that run backwards."""
+    return st.slices(count).filter(lambda part: len(range(*part.indices(count))) > 0)
+
+
 @settings(max_examples=40)
 @given(st.data())
 def test_any_index_gives_what_numpy_gives(store, data):
     rows = data.draw(
         st.one_of(
             st.integers(-94, 93),
-            st.slices(94).filter(lambda part: len(range(*part.indices(94)))),  # empty backwards ones fail in xarray
+            some_of(94),
             st.lists(st.integers(-94, 93), max_size=5).map(lambda part: np.array(part, np.int64)),
         )
     )
-    joint = data.draw(st.one_of(st.integers(0, 16), st.slices(17), st.just(np.array([3, 3, 1]))))
+    joint = data.draw(st.one_of(st.integers(0, 16), some_of(17), st.just(np.array([3, 3, 1]))))
     expected = store.read("uadd/paper")[rows][..., joint, :]
     np.testing.assert_array_equal(store.to_xarray()["uadd/paper"].isel(frame=rows, joint=joint), expected)
 
