@@ -15,10 +15,12 @@ from ..stores.errors import InvalidValueError
 from ..stores.export import FORMATS, MISSING, export
 from ..stores.format.layout import CARD
 from ..stores.format.sequences import SequenceTable
+from ..stores.locations.choose import locate
 from ..stores.reading.store import FeatureStore
 from ..stores.summaries.card import write_card
 from ..stores.summaries.info import duration, summary
 from ..stores.summaries.info import report as report_of
+from ..stores.writing.families import remove_family
 from ..stores.writing.verify import REMEDIES, Finding, repair, verify
 from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument, warn
 from .compare import diff
@@ -99,8 +101,21 @@ def _overview(about: dict[str, Any]) -> Table:
     for kind, model in about["models"].items():
         table.add_row(kind, f"{model['name']} (weights: {model['weights']})")
     table.add_row("shards", f"{shards['all']} of {shards['frames']} frames")
+    for name, family in about["families"].items():
+        table.add_row(f"fields @{name}", _family(family))
     table.add_row("fingerprint", about["fingerprint"])
     return table
+
+
+def _family(family: dict[str, Any]) -> str:
+    """A line on fields that were added later."""
+    if family["status"] == "damaged":
+        return f"damaged: {family['reason']}"
+    status, shards = family["status"], family["shards"]
+    if status != "complete":
+        status = f"{status}: {shards['finished']} of {shards['all']} shards are finished, nobody can read them yet"
+    networks = ", ".join(f"{kind} {model['name']}" for kind, model in family["models"].items())
+    return "; ".join([status, networks, *family["warnings"]])
 
 
 def _fields(about: dict[str, Any]) -> Table:
@@ -171,7 +186,28 @@ def _show_findings(store: str, findings: list[Finding], deep: bool, done: list[s
     if not done:
         stdout.print(f"{len(findings)} findings; --repair marks what is bad, auglift-prep then does it again")
     elif any(finding.remedy not in ("delete", "none") for finding in findings):
-        stdout.print("now run the auglift-prep command that made the store again")
+        stdout.print("now run the auglift-prep command that made the store, or the new fields, again")
+
+
+@main.command("remove-fields")
+@store_argument
+@click.argument("name")
+@json_option
+def remove_fields(store: str, name: str, json: bool) -> None:
+    """Take away the fields that `auglift-prep extend --name NAME` added, complete or not.
+
+    What is left has the bytes that the store had before. The fields a store was made with cannot be taken away.
+    """
+    with Progress(
+        TextColumn("remove"), BarColumn(), MofNCompleteColumn(), TextColumn("files"),
+        console=stderr, transient=True, disable=json or not stderr.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        count = remove_family(locate(store), name, lambda done, of: bar.update(task, completed=done, total=of))
+    if json:
+        echo_json({"store": store, "name": name, "files": count})
+    else:
+        stdout.print(f"{store}: took the fields '{name}' away, {count} files", soft_wrap=True)
 
 
 @main.command()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..stores.errors import InvalidValueError, MissingFieldError
+from ..stores.format.families import AT, split_field
 from ..stores.format.schema import UADD_STATISTICS
 from ..stores.format.skeleton import H36M_17
 
@@ -96,12 +97,14 @@ REPRESENTATIONS: dict[str, Representation] = {
 class Inputs:
     """A representation with its options: call it on a batch, and it gives what the lifter is given.
 
-    preset        UADD preset that depths come from; None: the representation's own
+    preset        UADD preset that depths come from; None: the representation's own. `paper@base`: as the family `base`
+                  of the store has it, which auglift-prep extend added
     depth_origin  what is subtracted from d: "nearest", the smallest d of the frame's joints, or "root", the pelvis'
                   (AugLift's text; then d is clipped to +-depth_limit)
     depth_limit   m, for "root" alone. The text leaves it open; 1 m is the reach of a person about the pelvis
     scale_to      None, or b_train (AugLift version 4): every frame's 2D is rescaled about the centroid of its joints
                   so that the mean of width and height of their box is this; in units of x and y, see `box_size`
+    joints        "", or the family whose joints are taken, `keypoints@<family>`, and not the store's own
     """
 
     name: str = "uadd"
@@ -109,6 +112,7 @@ class Inputs:
     depth_origin: str = "nearest"
     depth_limit: float = 1.0
     scale_to: float | None = None
+    joints: str = ""
 
     def __post_init__(self) -> None:
         _choose("representation", self.name, REPRESENTATIONS)
@@ -125,8 +129,9 @@ class Inputs:
         elif own is None:
             raise InvalidValueError(f"representation '{self.name}' uses no depth: leave out the preset '{self.preset}'")
         else:
-            _choose("UADD preset", self.preset, UADD_STATISTICS)
-            lacking = {c.statistic for c in self.channels if c.statistic} - {*UADD_STATISTICS[self.preset]}
+            plain = split_field(self.preset)[0]
+            _choose("UADD preset", plain, UADD_STATISTICS)
+            lacking = {c.statistic for c in self.channels if c.statistic} - {*UADD_STATISTICS[plain]}
             if lacking:
                 raise InvalidValueError(
                     f"representation '{self.name}' needs {', '.join(sorted(lacking))}, which the UADD preset "
@@ -145,7 +150,8 @@ class Inputs:
     @property
     def fields(self) -> tuple[str, ...]:
         """What a store must hold, `valid` included."""
-        wanted = dict.fromkeys(f"uadd/{self.preset}" if c.field == "uadd" else c.field for c in self.channels)
+        joints = f"{AT}{self.joints}" if self.joints else ""
+        wanted = dict.fromkeys(f"uadd/{self.preset}" if c.field == "uadd" else c.field + joints for c in self.channels)
         return ("valid", *wanted)
 
     def __call__(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
@@ -171,8 +177,9 @@ class Inputs:
 
         A channel at a time: operations along a last axis of two to ten numbers are slow.
         """
-        raw = {name: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
-        _check_shapes(raw, self.preset)
+        raw = {split_field(name)[0]: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
+        preset = None if self.preset is None else split_field(self.preset)[0]
+        _check_shapes(raw, preset)
         size = raw[FRAME_SIZE]
         xy = normalise_xy(raw["keypoints"].unbind(-1), size)
         absent = _absent(raw["valid"], xy)
@@ -182,8 +189,8 @@ class Inputs:
         columns = {}
         if "score" in raw:
             columns["c"] = (raw["score"] + absent).clamp_(0, 1).mul_(2).sub_(1)
-        if self.preset is not None:
-            statistics = dict(zip(UADD_STATISTICS[self.preset], raw[f"uadd/{self.preset}"].unbind(-1), strict=True))
+        if preset is not None:
+            statistics = dict(zip(UADD_STATISTICS[preset], raw[f"uadd/{preset}"].unbind(-1), strict=True))
             columns |= self._depths(statistics, absent)
             for end in ("_min", "_max"):
                 if f"x{end}" in statistics:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -17,6 +17,7 @@ from .networks.detect import build_detector
 from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.pose import build_pose
+from .networks.stored import STORED, FromStore
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
 from .uadd.descriptor import PRESETS, Preset
@@ -26,6 +27,7 @@ from .uadd.descriptor import PRESETS, Preset
 class NetworkOptions:
     """The options of a user; each changes the bytes of a store.
 
+    detector   `stored`: the boxes of a finished store, which is extended; likewise pose
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     depth      `ground-truth`: the depth maps of the dataset
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
@@ -53,19 +55,29 @@ class NetworkOptions:
         device = pick_device(self.device)
         torch.set_num_threads(self.threads)
         return Extractor(
-            detector=FromTruth() if is_truth(self.pose) else build_detector(self.detector, self.weights, device),
-            pose=FromTruth() if is_truth(self.pose) else build_pose(self.pose, self.weights, device),
+            detector=self._instead("detector") or build_detector(self.detector, self.weights, device),
+            pose=self._instead("pose") or build_pose(self.pose, self.weights, device),
             depth=FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device),
             presets=self.presets,
             device=device,
         )
+
+    def _instead(self, kind: Literal["detector", "pose"]) -> FromTruth | FromStore | None:
+        """What stands in the place of this network."""
+        if is_truth(self.pose):
+            return FromTruth()
+        return FromStore() if getattr(self, kind) == STORED else None
 
     def find_weights(self) -> None:
         """Look for the weights without loading a network, before hours of rendering end with an error.
 
         Raises MissingFileError, InvalidValueError (names, digests).
         """
-        wanted: dict[Kind, str] = {} if is_truth(self.pose) else {"detector": self.detector, "pose": self.pose}
+        wanted: dict[Kind, str] = {}
+        if self._instead("detector") is None:
+            wanted["detector"] = self.detector
+        if self._instead("pose") is None:
+            wanted["pose"] = self.pose
         if not is_truth(self.depth) and Path(self.depth).is_dir():
             open_folder(Path(self.depth), self.weights)
         elif not is_truth(self.depth):

@@ -15,8 +15,9 @@ from ..stores.format.schema import FIELDS, Field, fields_for
 from ..stores.format.skeleton import H36M_FROM_COCO
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector, choose_person
-from .networks.ground_truth import BBOX, DEPTH, FromTruth, true_people
+from .networks.ground_truth import BBOX, DEPTH, FromTruth
 from .networks.pose import PoseEstimator
+from .networks.stored import FromStore
 from .uadd.descriptor import Preset, compute
 
 STAGES = ("decode", "detect", "pose", "depth", "uadd", "write", "wait")
@@ -48,12 +49,12 @@ class Extractor:
     """The three networks and the descriptor.
 
     max_people   the boxes of highest score that are tried, a frame
-    `FromTruth` in a network's place: what it would estimate is read from the ground truth.
+    `FromTruth` in a network's place: what it would estimate is read from the ground truth; `FromStore`: from a store.
     Every frame is treated by itself, so that the work can be cut anywhere.
     """
 
-    detector: Detector | FromTruth
-    pose: PoseEstimator | FromTruth
+    detector: Detector | FromTruth | FromStore
+    pose: PoseEstimator | FromTruth | FromStore
     depth: DepthEstimator | FromTruth
     presets: tuple[Preset, ...]
     device: torch.device
@@ -113,12 +114,17 @@ class Extractor:
 
     def _people(self, images: Tensor, truth: Mapping[str, np.ndarray], times: StageTimes) -> _People | None:
         """The true person; or of everybody detected the one who covers the true box best, without one scores best."""
-        if isinstance(self.pose, FromTruth) or isinstance(self.detector, FromTruth):
-            keypoints, score, bbox = (torch.from_numpy(part).to(self.device) for part in true_people(truth))
+        known = next((one for one in (self.pose, self.detector) if isinstance(one, FromTruth)), None)
+        known = self.pose if isinstance(self.pose, FromStore) else known
+        if known is not None:
+            keypoints, score, bbox = (torch.from_numpy(part).to(self.device) for part in known.people(truth))
             found = torch.nonzero(torch.isfinite(score).any(dim=1))[:, 0]
             return (found, keypoints[found], score[found], bbox[found]) if len(found) else None
         with times.stage("detect"):
-            boxes = [found[: self.max_people] for found in self.detector.detect(images)]
+            if isinstance(self.detector, FromStore):
+                boxes = self.detector.boxes(truth, self.device)
+            else:
+                boxes = [found[: self.max_people] for found in self.detector.detect(images)]
         with times.stage("pose"):
             return self._choose(self.pose, images, boxes, truth.get(BBOX))
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from ..stores.errors import InvalidValueError
 from ..stores.format.fingerprint import fingerprint
-from ..stores.format.schema import FORMAT_VERSION, Field, fields_for
+from ..stores.format.schema import ROOT_VERSION, Field, fields_for
 from ..stores.format.sequences import NAN, SequenceTable
 from ..stores.format.sequences import Sequence as SequenceRow
+from ..stores.locations.base import Location
+from ..stores.reading.store import FeatureStore
 from ..stores.writing.shards import SHARD_FRAMES, StoreLayout
 from .frames.names import readable
 from .frames.sources import SourceInfo
@@ -178,7 +180,7 @@ class Plan:
     def configuration(self) -> dict[str, Any]:
         """What the fingerprint is of: settings, sources and how they are cut."""
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": ROOT_VERSION,
             "dataset": self.clips[0].dataset,
             "shard_frames": self.layout.shard_frames,
             "sequences": {clip.id: _describe(clip) for clip in self.clips},
@@ -189,8 +191,15 @@ class Plan:
     def fingerprint(self) -> str:
         return fingerprint(self.configuration)
 
-    def sequences(self) -> SequenceTable:
-        """The store's table of sequences."""
+    def open(self, location: Location) -> FeatureStore:
+        """What this plan writes, opened for reading, finished or not."""
+        return FeatureStore.open(location, allow_incomplete=True)
+
+    def publish(self) -> None:
+        """Make what is complete known to readers; of a store, its own status does."""
+
+    def sequences(self) -> SequenceTable | None:
+        """The store's table of sequences; None where what is written has none of its own."""
         rows, start = [], 0
         for clip in self.clips:
             rows.append(_sequence(clip, start))

@@ -25,12 +25,13 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Inside a folder: its files and sub-folders in the order of the arrows. Each may import those before it, none after.
 # Folders that are not here hold files alone; for those, and for all, there is no import cycle.
 ORDER: dict[str, str] = {
-    "stores": "surface errors format locations ledger reading writing summaries export derived comparison",
-    "pipeline": "homes frames plan uadd networks extract build synth datasets execution embedded pictures",
-    "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
-    "fit3d threedpw synth",
+    "stores": "surface errors format locations ledger attributes families reading writing summaries export derived "
+    "comparison",
+    "pipeline": "homes frames plan uadd networks extract build synth datasets extension execution embedded pictures",
+    "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m "
+    "mpi_inf_3dhp fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
-    "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth",
+    "pipeline/networks": "tiny models weights openmmlab detect pose depth ground_truth stored",
     "pipeline/execution": "batch_memory results shard_job calibration worker scheduling resources address ray_cluster "
     "ray_executor serial",
     "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",

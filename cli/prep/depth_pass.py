@@ -34,6 +34,28 @@ def _needed(context: click.Context, option: click.Parameter, value: str | None) 
     return value
 
 
+WEIGHTS_OPTION = click.option(
+    "--weights",
+    metavar="DIR",
+    help="Folder with the networks' weights. Without it: the usual caches, then their origin. `random`: seeded "
+    "random weights, to try the machinery.",
+)
+
+# How it is computed, not what: the same for every command that computes fields.
+MACHINE_OPTIONS = [
+    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Frames of a forward pass."),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a worker. Default: all its cores."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
+    *WORKER_OPTIONS,
+    click.option("--dry-run", is_flag=True, help="Show what would be done: load no network, write nothing."),
+    click.option(
+        "--calibrate",
+        is_flag=True,
+        help="With --dry-run: load the networks, time a few batches, estimate the time.",
+    ),
+    json_option,
+]
+
 _OPTIONS = [
     click.option("--out", metavar="STORE", callback=_needed, help="The store to write, or to go on with.  [required]"),
     click.option("--detector", default="rtmdet-m", show_default=True, metavar="NAME", help="Person detector."),
@@ -52,12 +74,7 @@ _OPTIONS = [
         help="Depth network: a name, a Hugging Face repository (owner/name) or a folder with a model in it; "
         "`ground-truth`: the dataset's own depth maps.",
     ),
-    click.option(
-        "--weights",
-        metavar="DIR",
-        help="Folder with the networks' weights. Without it: the usual caches, then their origin. `random`: seeded "
-        "random weights, to try the machinery.",
-    ),
+    WEIGHTS_OPTION,
     click.option(
         "--uadd",
         default="all",
@@ -71,17 +88,7 @@ _OPTIONS = [
     click.option(
         "--shard-frames", type=click.IntRange(min=1), help="Frames of a shard. Default: 8192; less for small jobs."
     ),
-    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Frames of a forward pass."),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a worker. Default: all its cores."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
-    *WORKER_OPTIONS,
-    click.option("--dry-run", is_flag=True, help="Show what would be done: load no network, write nothing."),
-    click.option(
-        "--calibrate",
-        is_flag=True,
-        help="With --dry-run: load the networks, time a few batches, estimate the time.",
-    ),
-    json_option,
+    *MACHINE_OPTIONS,
 ]
 
 

@@ -14,6 +14,7 @@ from ..common import AugliftGroup, warn
 from .calibrated import calibrated
 from .datasets import COMMANDS
 from .depth_pass import depth_pass_options, require_prep, run
+from .extend import extend
 from .synth import synth
 
 
@@ -61,6 +62,7 @@ def video(sources: Sequence[Path], **options: Any) -> None:
 
 main.add_command(calibrated)
 main.add_command(synth)
+main.add_command(extend)
 for command in COMMANDS:
     main.add_command(command)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError, MissingFieldError
+from ...stores.format.families import split_field
 from ...stores.format.schema import UADD_STATISTICS
 from ...stores.reading.store import FeatureStore
 from ...stores.reading.window_table import WindowShape
@@ -51,7 +52,20 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
                 f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
                 f"{', '.join(held(store)) or 'no representation'} needs"
             )
+        _require_one_set_of_joints(store, inputs)
     return stores
+
+
+def _require_one_set_of_joints(store: FeatureStore, inputs: Inputs) -> None:
+    """InvalidValueError where depths were measured at other joints than those that are given beside them."""
+    family = split_field(inputs.preset or "")[1]
+    own = family if family and "keypoints" in store.families[family].own_fields else ""
+    if inputs.preset is not None and own != inputs.joints:
+        where, right = (f"keypoints@{own}", f"@joints={own}") if own else ("the store's own keypoints", "no @joints")
+        raise InvalidValueError(
+            f"uadd/{inputs.preset} of {store.url} was measured at {where}: write {right} in --inputs, so that all "
+            "channels are of the same joints"
+        )
 
 
 def held(store: FeatureStore) -> list[str]:

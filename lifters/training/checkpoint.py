@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from ...stores.errors import CorruptStoreError, InvalidValueError, MissingFileError, StoreWriteError, reason
+from ...stores.format.families import split_field
 from ...stores.format.fingerprint import describe_difference
 from ...stores.reading.store import FeatureStore
 from ..inputs import Inputs
@@ -104,7 +105,7 @@ def skeleton_of(store: FeatureStore) -> Any:
 
 
 def uadd_of(store: FeatureStore, preset: str) -> Any:
-    return (store.configuration.get("uadd") or {}).get(preset)
+    return (store.configuration_of(preset).get("uadd") or {}).get(split_field(preset)[0])
 
 
 class Run:

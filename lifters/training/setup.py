@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 
 from ...stores.errors import InvalidValueError, reason
-from ..inputs import DEPTH_ORIGINS, Inputs
+from ...stores.format.families import TAKEN, field_of, is_family_name
+from ..inputs import DEPTH_ORIGINS, REPRESENTATIONS, Inputs
 from ..models import Hyperparameters, hyperparameters
 from ..models.hyperparameters import check_tables
 from ..own_lifters.find import find_lifter
@@ -182,37 +184,52 @@ _SCALED = 1.0  # what `@scaled` alone means: a standing person is then three qua
 def inputs_by_name(text: str) -> Inputs:
     """`uadd`, or with a preset of the store `xycd/paper`, and options: `uadd@root@scaled`.
 
+    @base      depths of the family `base`, which auglift-prep extend added to the store
+    @joints=small   the joints of the family `small`, and not the store's own
     @root      depths from the pelvis
     @scaled    2D rescaled about each frame's joints to one size, for cameras that show people larger or smaller than
                those of the training; `@scaled=0.8` to another, see `Inputs.scale_to`
     """
     name, *options = text.split("@")
     name, _, preset = name.partition("/")
-    origin, scale = "nearest", None
+    origin, scale, family, joints = "nearest", None, "", ""
     for option in options:
         key, _, value = option.partition("=")
         if key == "scaled":
             scale = _positive(text, value) if value else _SCALED
         elif key in DEPTH_ORIGINS and not value:
             origin = key
+        elif key == "joints" and is_family_name(value):
+            joints = value
+        elif is_family_name(option) and not family and not _meant(option):
+            family = option
         else:
-            raise InvalidValueError(f"inputs '{text}' have no option '@{option}'; there are @root and @scaled")
-    return Inputs(name, preset or None, origin, scale_to=scale)
+            raise InvalidValueError(
+                f"inputs '{text}' have no option '@{option}'; there are @root, @scaled, @joints=NAME, and @NAME for "
+                "new fields of that name"
+            )
+    preset = preset or (REPRESENTATIONS[name].preset or "" if family and name in REPRESENTATIONS else "")
+    return Inputs(name, field_of(preset, family) if family else preset or None, origin, scale_to=scale, joints=joints)
+
+
+def _meant(option: str) -> bool:
+    """Whether an option of inputs was meant, and misspelt: `@rot`."""
+    return bool(difflib.get_close_matches(option, TAKEN, 1, 0.8))
 
 
 def name_of_inputs(inputs: Inputs) -> str:
     """What `inputs_by_name` takes, as short as it can be."""
     own = Inputs(inputs.name).preset
     preset = f"/{inputs.preset}" if inputs.preset != own else ""
+    joints = f"@joints={inputs.joints}" if inputs.joints else ""
     root = "@root" if inputs.depth_origin == "root" else ""
     scaled = {None: "", _SCALED: "@scaled"}.get(inputs.scale_to, f"@scaled={inputs.scale_to}")
-    return f"{inputs.name}{preset}{root}{scaled}"
+    return f"{inputs.name}{preset}{joints}{root}{scaled}"
 
 
 def baseline_of(name: str) -> str:
-    """The inputs without depth that these are compared with: `xy`, its 2D treated alike."""
-    _, scaled, how = name.partition("@scaled")
-    return f"xy{scaled}{how}"
+    """The inputs without depth that these are compared with: `xy` of the same joints, its 2D treated alike."""
+    return "@".join(["xy", *(option for option in name.split("@")[1:] if option.startswith(("joints=", "scaled")))])
 
 
 def _positive(text: str, value: str) -> float:

@@ -11,7 +11,6 @@ from typing import Protocol
 from ...stores.errors import StoreWriteError
 from ...stores.format.fingerprint import canonical_json
 from ...stores.locations.base import Location
-from ...stores.reading.store import FeatureStore
 from ...stores.writing.lock import StoreLock
 from ...stores.writing.shards import ShardWriter, sweep_unfinished
 from ...stores.writing.statistics import statistics
@@ -133,8 +132,9 @@ def execute(plan: Plan, location: Location, executor: Executor, progress: Progre
             sweep_unfinished(location)  # partial files of workers that died in this run
         if not outcome.failures:
             lock.require()
-            store = FeatureStore.open(location, allow_incomplete=True)
+            store = plan.open(location)
             complete = store.status == "complete" and not missing
             outcome.counts = store.attributes["counts"] if complete else writer.finalise(statistics(store))
+            plan.publish()
     outcome.wall = time.perf_counter() - begin
     return outcome

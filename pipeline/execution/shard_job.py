@@ -23,6 +23,7 @@ from ...stores.writing.shards import ShardWriter
 from ..extract import Extractor, StageTimes
 from ..frames.sources import FrameBatch, read
 from ..networks.ground_truth import BBOX, DEPTH, read_truth
+from ..networks.stored import KEYS
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
 from .results import ShardResult
@@ -66,18 +67,19 @@ def process_shard(
     limit = limit or ForwardLimit()
     arrays = {spec.name: spec.empty(shard.stop - shard.start) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
-    unreadable = 0
-    row = 0
+    unreadable = valid = row = 0
     for segment in shard.segments:
         clip = plan.clips[segment.clip]
         for batch, truth in decoded(plan, clip, segment, times):
             rows = slice(row, row + len(batch.indices))
             features = limit.extract(extractor, batch.frames, batch.ok, truth, times)
             features["source_frame"] = batch.indices.astype(np.int32)
-            targets = {name: values for name, values in truth.items() if name not in (BBOX, DEPTH)}
-            for name, values in (features | targets).items():
-                arrays[name][rows] = values
+            targets = {name: values for name, values in truth.items() if name not in (BBOX, DEPTH, *KEYS)}
+            computed = features | targets
+            for name in arrays.keys() & computed.keys():
+                arrays[name][rows] = computed[name]
             row = rows.stop
+            valid += int(features["valid"].sum())
             unreadable += int((~batch.ok).sum())
             problems += [
                 {"sequence": clip.id, "source_frame": int(index), "reason": reason}
@@ -87,7 +89,6 @@ def process_shard(
             on_frames(len(batch.indices))
             on_stage("wait")
     frames = shard.stop - shard.start
-    valid = int(arrays["valid"].sum())
     counts = {"frames": frames, "valid": valid, "nobody": frames - valid - unreadable, "unreadable": unreadable}
     with times.stage("write"):
         writer.write(shard.index, arrays, counts, problems, versions())

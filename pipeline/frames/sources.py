@@ -91,6 +91,11 @@ def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
     return info
 
 
+def digest_of(path: Path) -> str:
+    """The digest of `SourceInfo`, without looking further. AugliftError or OSError for what is no source."""
+    return open_images(path).digest() if _is_images(path) else _digest(path)
+
+
 def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int, threads: int) -> Iterator[FrameBatch]:
     """Batches of the wanted frames of a source, in order; the last may be smaller.
 

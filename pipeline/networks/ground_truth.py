@@ -29,6 +29,9 @@ class FromTruth:
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "weights": "none"}
 
+    def people(self, known: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return true_people(known)
+
 
 def is_truth(name: str) -> bool:
     """Whether a `--pose` or `--depth` asks for ground truth."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InvalidValueError
+from .families import array_path
 from .schema import Field
 
 SHARD_FRAMES = 8192
@@ -75,8 +76,8 @@ def ledger_key(shard: int) -> str:
 
 
 def array_key(field: Field, shard: int) -> str:
-    """Where Zarr keeps a shard of an array."""
-    return "/".join([field.name, "c", str(shard), *("0" for _ in field.shape)])
+    """Where Zarr keeps a shard of an array, also of a family's field as the store calls it (`uadd/paper@base`)."""
+    return "/".join([array_path(field.name), "c", str(shard), *("0" for _ in field.shape)])
 
 
 def array_metadata_keys(fields: tuple[Field, ...]) -> list[str]:

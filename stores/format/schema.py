@@ -12,7 +12,9 @@ from ..errors import InvalidValueError
 from .skeleton import H36M_17
 
 FORMAT = "auglift-features"
-FORMAT_VERSION = 1
+# Version 2 added families (docs/store-format.md). The root of a store needs nothing of it, and so says 1 as ever.
+FORMAT_VERSION = 2
+ROOT_VERSION = 1
 
 JOINTS = len(H36M_17)
 

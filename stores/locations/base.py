@@ -17,6 +17,7 @@ class Location(ABC):
     """A folder of keys (`ledger/00000042.json`). A reader sees the old bytes of a key or the new, never a part."""
 
     url: str
+    lists = True  # False: what is there cannot be listed, only looked for by name
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -45,6 +46,14 @@ class Location(ABC):
     @abstractmethod
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         """The same place as Zarr sees it."""
+
+    @abstractmethod
+    def below(self, folder: str) -> Location:
+        """The location of a folder inside this one."""
+
+    def prune(self, folder: str) -> None:
+        """Take away this folder and those in it, as far as they hold nothing. Where keys have no folders: nothing."""
+        return
 
     @abstractmethod
     def top(self) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import stat
 import uuid
 from pathlib import Path
+from typing import IO
 
 import zarr.abc.store
 import zarr.storage
@@ -45,8 +46,7 @@ class LocalLocation(Location):
         target = self.path / key
         temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:12]}{PARTIAL}")
         try:
-            _make_folder(target.parent)
-            with temporary.open("wb") as file:
+            with _open_new(temporary) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -102,6 +102,14 @@ class LocalLocation(Location):
         except OSError as error:
             raise _write_error(self.path / key, 0, error) from error
 
+    def below(self, folder: str) -> LocalLocation:
+        return LocalLocation(self.path / folder)
+
+    def prune(self, folder: str) -> None:
+        for path, _, _ in os.walk(self.path / folder, topdown=False):
+            with contextlib.suppress(OSError):  # it holds something
+                Path(path).rmdir()
+
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         return _StrictLocalStore(self.path, read_only=read_only)
 
@@ -116,6 +124,16 @@ def _link(temporary: Path, target: Path) -> None:
         # No hard links here (exFAT, some network mounts): take the name first, then put the content under it.
         target.touch(exist_ok=False)
         target.write_bytes(temporary.read_bytes())
+
+
+def _open_new(path: Path) -> IO[bytes]:
+    """A new file, with the folders above it."""
+    _make_folder(path.parent)
+    try:
+        return path.open("wb")
+    except FileNotFoundError:  # `prune` of another job took the empty folder away as we looked
+        _make_folder(path.parent)
+        return path.open("wb")
 
 
 def _make_folder(folder: Path) -> None:

@@ -126,6 +126,9 @@ class BucketLocation(Location):
         except Exception as error:
             raise self._writing(key, error) from error
 
+    def below(self, folder: str) -> BucketLocation:
+        return type(self)(f"{self.url}/{folder}")
+
     def zarr_store(self, read_only: bool = True) -> zarr.abc.store.Store:
         store = _ZarrStore(self._store, read_only=read_only)
         store.location = self
@@ -144,6 +147,8 @@ class BucketLocation(Location):
 
 class WebLocation(BucketLocation):
     """A finished store on a web server that answers range requests. To read only, and it cannot list."""
+
+    lists = False
 
     def _connect(self) -> Any:
         options = CLIENT | {"allow_http": True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from ..attributes import read_attributes
 from ..errors import (
+    AugliftError,
     CorruptStoreError,
     InvalidValueError,
     MissingFieldError,
@@ -20,9 +21,11 @@ from ..errors import (
     StoreIncompleteError,
     StoreReadError,
 )
-from ..format.layout import CHECKSUMS, GROUP, SEQUENCES, StoreLayout, array_key, ledger_key
+from ..families import family_location, published
+from ..format.families import AT, field_of, split_field
+from ..format.layout import CHECKSUMS, SEQUENCES, StoreLayout, array_key, ledger_key
 from ..format.record import ShardRecord
-from ..format.schema import FIELDS, FORMAT, FORMAT_VERSION, Field
+from ..format.schema import FIELDS, Field
 from ..format.sequences import SequenceTable
 from ..ledger import read_ledger
 from ..locations.base import Location
@@ -39,6 +42,9 @@ class FeatureStore:
 
     store = FeatureStore.open("walk.zarr")
     store.read("keypoints", 0, 100)          # (100, 17, 2) float32
+    store.read("uadd/paper@base")            # of the family `base`, which auglift-prep extend added
+
+    Families that are not complete do not exist here, not even where an incomplete store may be read.
     """
 
     def __init__(self, location: Location, attributes: dict[str, Any], sequences: SequenceTable, group: zarr.Group):
@@ -47,6 +53,7 @@ class FeatureStore:
         self.sequences = sequences
         self._group = group
         self._arrays: dict[str, zarr.Array] = {}
+        self._unreadable_families: dict[str, AugliftError] = {}
 
     @classmethod
     def open(
@@ -66,7 +73,16 @@ class FeatureStore:
                 f"{location.url} is not complete: run the auglift-prep command that began it again, or open it with "
                 "allow_incomplete to read its finished shards"
             )
+        if "family" in attributes:
+            raise InvalidValueError(
+                f"{location.url} is the family '{attributes['family']}' of a store, not a store; open that store, "
+                f"which calls its fields {attributes['fields'][0]}@{attributes['family']}"
+            )
         sequences = _read_table(location, attributes["status"] == "complete") if check_table else _any_table(location)
+        return cls._open(location, attributes, sequences)
+
+    @classmethod
+    def _open(cls, location: Location, attributes: dict[str, Any], sequences: SequenceTable) -> FeatureStore:
         try:
             group = zarr.open_group(location.zarr_store(), mode="r", zarr_format=3)
         except (ValueError, KeyError, TypeError) as error:
@@ -96,9 +112,66 @@ class FeatureStore:
     def configuration(self) -> dict[str, Any]:
         return self.attributes["configuration"]
 
+    def configuration_of(self, field: str) -> dict[str, Any]:
+        """The configuration that made a field: the store's, or its family's."""
+        family = split_field(field)[1]
+        return self.families[family].configuration if family else self.configuration
+
+    def open_family(self, name: str) -> FeatureStore:
+        """The fields of one family under their plain names, whatever its status.
+
+        Raises MissingFileError where there is no such family, CorruptStoreError where it is damaged or was made for
+        another store.
+        """
+        location = family_location(self.location, name)
+        attributes = read_attributes(location)
+        if attributes.get("family") != name or attributes.get("store") != self.fingerprint:
+            raise CorruptStoreError(
+                f"{location.url} is not the family '{name}' of this store: its zarr.json says "
+                f"'{attributes.get('family')}' of {str(attributes.get('store'))[:8]}, the store is "
+                f"{self.fingerprint[:8]}; auglift-store remove-fields takes it away"
+            )
+        return self._open(location, attributes, self.sequences)
+
+    @cached_property
+    def families(self) -> dict[str, FeatureStore]:
+        """The complete families of further fields, by name: those that were there at the first look."""
+        if "family" in self.attributes:
+            return {}
+        found = {}
+        for name in self._published():
+            try:
+                family = self.open_family(name)
+                if family.status != "complete":
+                    raise StoreIncompleteError(f"{family.url} is not complete: run auglift-prep extend again")
+                family.own_fields  # noqa: B018  looks at every array
+                found[name] = family
+            except (AugliftError, zarr.errors.BaseZarrError) as error:
+                # Whoever wants its fields gets the error; the others do not need it.
+                self._unreadable_families[name] = CorruptStoreError(
+                    f"the family '{name}' of {self.url} cannot be read: {error}"
+                )
+        return found
+
+    def _published(self) -> Iterable[str]:
+        try:
+            return published(self.location)
+        except AugliftError as error:  # a server that refuses to say whether there are any
+            self._unreadable_families[""] = StoreReadError(f"the families of {self.url} are not known: {error}")
+            return ()
+
     @cached_property
     def fields(self) -> dict[str, Field]:
-        """The fields this store holds, by name, with the shapes it holds them in."""
+        """The fields this store holds, by name, with the shapes it holds them in; those of families last."""
+        found = dict(self.own_fields)
+        for name, family in self.families.items():
+            for plain, spec in family.own_fields.items():
+                found[field_of(plain, name)] = replace(spec, name=field_of(plain, name))
+        return found
+
+    @cached_property
+    def own_fields(self) -> dict[str, Field]:
+        """Those of `fields` that belong to no family."""
         found = {}
         for name in self.attributes["fields"]:
             array = self.array(name)
@@ -108,7 +181,7 @@ class FeatureStore:
     @cached_property
     def layout(self) -> StoreLayout:
         frames = self.sequences.frames
-        return StoreLayout(tuple(self.fields.values()), frames, int(self.attributes["shard_frames"]))
+        return StoreLayout(tuple(self.own_fields.values()), frames, int(self.attributes["shard_frames"]))
 
     @property
     def frames(self) -> int:
@@ -118,6 +191,9 @@ class FeatureStore:
     def array(self, name: str) -> zarr.Array:
         """The Zarr array itself. MissingFieldError lists the fields there are."""
         self.require([name])
+        plain, family = split_field(name)
+        if family:
+            return self.families[family].array(plain)
         if name not in self._arrays:
             try:
                 array = self._group.get(name)
@@ -130,9 +206,17 @@ class FeatureStore:
 
     def require(self, names: Iterable[str]) -> None:
         """MissingFieldError, naming what there is, where the store lacks one of these fields."""
-        there = self.attributes["fields"]
-        missing = [name for name in names if name not in there]
+        there, wanted = self.attributes["fields"], list(names)
+        if any(AT in name for name in wanted):  # else nobody needs to look for families
+            there = list(self.fields)
+        missing = [name for name in wanted if name not in there]
+        for name in missing:
+            family = split_field(name)[1]
+            problem = self._unreadable_families.get(family) or (family and self._unreadable_families.get(""))
+            if family and problem:
+                raise problem
         if missing:
+            there = list(self.fields)
             raise MissingFieldError(f"{self.url} has no {', '.join(missing)}; it holds {', '.join(there)}")
 
     def ledger(self) -> dict[int, ShardRecord]:
@@ -160,7 +244,11 @@ class FeatureStore:
         stop = self.frames if stop is None else stop
         if not 0 <= start <= stop <= self.frames:
             raise InvalidValueError(f"frames {start} to {stop} of {self.url}, which has {self.frames}")
-        array, spec = self.array(name), self.fields[name]
+        plain, family = split_field(name)
+        if family:
+            self.require([name])
+            return self.families[family].read(plain, start, stop)
+        array, spec = self.array(name), self.own_fields[name]
         if start == stop:
             return spec.empty(0)
         first, last = start // self.layout.shard_frames, (stop - 1) // self.layout.shard_frames
@@ -232,35 +320,6 @@ def _checksums(location: Location) -> dict[str, str]:
         return read_checksums(location) or {}
     except CorruptStoreError:
         return {}
-
-
-def read_attributes(location: Location) -> dict[str, Any]:
-    """What a store's group says of itself, whatever its status.
-
-    Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer format,
-    CorruptStoreError where it says nothing that makes sense.
-    """
-    try:
-        attributes = json.loads(location.read(GROUP))["attributes"]
-        known = attributes.get("format") == FORMAT
-    except MissingFileError as error:
-        raise MissingFileError(f"there is no store at {location.url}: it has no {GROUP}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptStoreError(f"{GROUP} of {location.url} cannot be read ({error})") from error
-    if not known:
-        raise InvalidValueError(f"{location.url} is a Zarr group, but not one that auglift-prep wrote")
-    version = attributes.get("format_version")
-    if not isinstance(version, int):
-        raise CorruptStoreError(f"{GROUP} of {location.url} has no format version")
-    if version > FORMAT_VERSION:
-        raise InvalidValueError(
-            f"{location.url} has format version {version}, this auglift reads up to {FORMAT_VERSION}; upgrade auglift"
-        )
-    kinds = {"status": str, "fingerprint": str, "configuration": dict, "fields": list, "shard_frames": int}
-    wrong = [name for name, kind in kinds.items() if not isinstance(attributes.get(name), kind)]
-    if wrong:
-        raise CorruptStoreError(f"{GROUP} of {location.url} lacks {', '.join(wrong)}; run auglift-prep again")
-    return attributes
 
 
 def _stranger(name: str, array: zarr.Array) -> Field:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ..errors import InvalidValueError, StoreIncompleteError
+from ..format.families import split_field
 from ..format.fingerprint import describe_difference
 from ..format.schema import Field
 from ..locations.base import Location
@@ -255,9 +256,9 @@ def _common_fields(stores: Sequence[FeatureStore], names: Iterable[str]) -> dict
         for name in wanted:
             ours, theirs = first.fields[name], store.fields[name]
             _same(first, store, f"'{name}'", [list(ours.shape), ours.dtype], [list(theirs.shape), theirs.dtype])
-            kind, _, preset = name.partition("/")
+            kind, _, preset = split_field(name)[0].partition("/")
             if kind in ("uadd", "radius"):
-                settings = [(s.configuration.get("uadd") or {}).get(preset) for s in (first, store)]
+                settings = [(s.configuration_of(name).get("uadd") or {}).get(preset) for s in (first, store)]
                 _same(first, store, f"presets '{preset}'", *settings)
     return {name: first.fields[name] for name in wanted}
 

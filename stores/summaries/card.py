@@ -55,6 +55,7 @@ def card(about: dict[str, Any], licences: dict[str, str]) -> str:
                 for kind, model in about["models"].items()
             ],
         ),
+        *_families(about["families"]),
         "The whole configuration is in `plan.json`; its fingerprint, the sha256 of that configuration, is "
         f"`{about['fingerprint']}`.",
         "Frames where nobody was found, or that could not be read, have `valid` 0 and hold NaN. The features are the "
@@ -71,6 +72,19 @@ def card(about: dict[str, Any], licences: dict[str, str]) -> str:
         "`sha256sum --check SHA256SUMS` checks all but the arrays, `auglift-store verify --deep` all of it.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _families(families: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each complete family of fields that was added later."""
+    lines = []
+    for name, family in families.items():
+        if family["status"] == "complete":
+            made = ", ".join(
+                f"{kind} {model['name']} (weights: {model['weights']})" for kind, model in family["models"].items()
+            )
+            fields = ", ".join(f"`{field}`" for field in family["fields"])
+            lines.append(f"- {fields}: {made}. `families/{name}/plan.json`, fingerprint `{family['fingerprint']}`")
+    return ["Added to the finished store:", "\n".join(lines)] if lines else []
 
 
 def _front_matter(about: dict[str, Any], name: str) -> str:

@@ -16,9 +16,8 @@ from ..format.skeleton import H36M_17
 from ..reading.by_shard import blocks, read_blocks
 from ..reading.store import FeatureStore
 from .agreement import agreement
+from .families import describe_families, models
 from .relief import relief
-
-MODELS = ("detector", "pose", "depth")
 
 
 def summary(store: FeatureStore) -> dict[str, Any]:
@@ -27,6 +26,7 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     frames, seconds    of all sequences; seconds None where no frame rate is known
     shards             finished, of all, frames a shard
     counts             frames, valid, nobody, unreadable, of the finished shards; valid_share of their frames
+    families           name -> status, shards, fields, models, counts, warnings, fingerprint; also unfinished ones
     models             detector, pose, depth: name and weights, as far as the configuration says
     fields             name -> shape of a frame, dtype, unit, bytes stored (of the finished shards) and uncompressed
     joints             joint -> range of score and of depth, of a finished store: {"min", "mean", "max"}; None elsewhere
@@ -38,6 +38,10 @@ def summary(store: FeatureStore) -> dict[str, Any]:
     records = store.ledger().values()
     counts: dict[str, int] = {}
     stored = dict.fromkeys(store.fields, 0)
+    families = describe_families(store)
+    for name, about in families.items():
+        if name in store.families:
+            stored |= about["bytes"]
     for record in records:
         for name, count in record.counts.items():
             counts[name] = counts.get(name, 0) + count
@@ -60,7 +64,8 @@ def summary(store: FeatureStore) -> dict[str, Any]:
         "sequences": describe_sequences(store.sequences),
         "counts": counts,
         "valid_share": counts.get("valid", 0) / frames if frames else None,
-        "models": _models(store.configuration),
+        "models": models(store.configuration),
+        "families": {name: {k: v for k, v in about.items() if k != "bytes"} for name, about in families.items()},
         "fields": {
             name: {
                 "shape": list(spec.shape),
@@ -132,14 +137,6 @@ def duration(seconds: float | None) -> str:
 def _seconds(table: SequenceTable) -> float | None:
     seconds = pc.sum(pc.divide(table.table["length"], table.table["fps"])).as_py()  # type: ignore[attr-defined]
     return round(seconds, 3) if seconds is not None and math.isfinite(seconds) else None
-
-
-def _models(configuration: dict[str, Any]) -> dict[str, dict[str, str]]:
-    described = {kind: configuration[kind] for kind in MODELS if isinstance(configuration.get(kind), dict)}
-    return {
-        kind: {"name": str(model.get("name", "unknown")), "weights": str(model.get("weights", "unknown"))}
-        for kind, model in described.items()
-    }
 
 
 def _joints(store: FeatureStore) -> dict[str, dict[str, Any]] | None:

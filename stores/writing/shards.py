@@ -20,6 +20,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from ..errors import CorruptStoreError, InvalidValueError, StoreIncompleteError, StoreWriteError
+from ..format.families import FAMILIES
 from ..format.fingerprint import canonical_json, describe_difference
 from ..format.layout import (
     CARD,
@@ -35,7 +36,7 @@ from ..format.layout import (
     ledger_key,
 )
 from ..format.record import ShardRecord
-from ..format.schema import FORMAT, FORMAT_VERSION, Field
+from ..format.schema import FORMAT, ROOT_VERSION, Field
 from ..format.sequences import SequenceTable
 from ..format.skeleton import H36M_17
 from ..ledger import ledger_keys, read_ledger
@@ -61,17 +62,18 @@ class ShardWriter:
         cls,
         location: Location,
         layout: StoreLayout,
-        sequences: SequenceTable,
+        sequences: SequenceTable | None,
         plan: Mapping[str, Any],
         attributes: Mapping[str, Any],
     ) -> ShardWriter:
         """Begin a store, or go on with one that was begun from the same plan.
 
+        sequences   None for a family, whose table is the store's
         plan        plain data with at least `configuration` and `fingerprint`; written as plan.json
         attributes  what a reader should know, beside format, skeleton, configuration and status
         Raises InvalidValueError, naming the keys that differ, where the store was begun from another plan.
         """
-        if sequences.frames != layout.frames:
+        if sequences is not None and sequences.frames != layout.frames:
             raise InvalidValueError(f"sequences hold {sequences.frames} frames, the layout {layout.frames}")
         writer = cls(location, layout, str(plan["fingerprint"]))
         if location.exists(PLAN):
@@ -82,7 +84,8 @@ class ShardWriter:
             location.write(PLAN, (canonical_json(plan) + "\n").encode())
         # The group's own metadata comes last: where it is, everything before it is.
         if not location.exists(GROUP):
-            location.write(SEQUENCES, sequences.to_parquet())
+            if sequences is not None:
+                location.write(SEQUENCES, sequences.to_parquet())
             writer._create_arrays(attributes, plan)
         return writer
 
@@ -92,7 +95,7 @@ class ShardWriter:
             zarr.storage.MemoryStore(memory),
             attributes={
                 "format": FORMAT,
-                "format_version": FORMAT_VERSION,
+                "format_version": ROOT_VERSION,
                 "skeleton": {"name": H36M_17.name, "joints": list(H36M_17.joints)},
                 "fingerprint": self.fingerprint,
                 "configuration": plan["configuration"],
@@ -231,7 +234,9 @@ class ShardWriter:
         return counts
 
     def _checksums(self, group: bytes) -> bytes:
-        keys = [PLAN, SEQUENCES, STATISTICS, *array_metadata_keys(self.layout.fields), *ledger_keys(self.location)]
+        keys = [PLAN, STATISTICS, *array_metadata_keys(self.layout.fields), *ledger_keys(self.location)]
+        if "family" not in json.loads(group)["attributes"]:  # which has no table of its own
+            keys.append(SEQUENCES)
         digests = {key: hashlib.sha256(self.location.read(key)).hexdigest() for key in keys}
         digests[GROUP] = hashlib.sha256(group).hexdigest()
         return "".join(f"{digest}  {key}\n" for key, digest in sorted(digests.items())).encode()
@@ -246,7 +251,8 @@ def with_attributes(location: Location, changes: Mapping[str, Any]) -> bytes:
 
 def sweep_unfinished(location: Location) -> int:
     """Delete writes that a killed job left unfinished; how many. Only for the job that holds the store's lock."""
-    partial = [key for key in location.listing() if key.endswith(PARTIAL)]
+    # What lies in families is the business of those who write them.
+    partial = [key for key in location.listing() if key.endswith(PARTIAL) and not key.startswith(f"{FAMILIES}/")]
     for key in partial:
         location.delete(key)
     return len(partial)
@@ -292,5 +298,6 @@ def _check_same_plan(location: Location, plan: Mapping[str, Any]) -> None:
         raise InvalidValueError(
             f"{location.url} was begun with another configuration ("
             f"{describe_difference(plan['configuration'], configuration)}); "
-            "choose another --out, or give the configuration it was begun with"
+            f"choose another {'--name' if 'store' in configuration else '--out'}, or give the configuration it was "
+            "begun with"
         )

@@ -43,8 +43,11 @@ class RunningRange:
 
 
 def statistics(store: FeatureStore) -> dict[str, Any]:
-    """Field -> count of finite values, mean, minimum, maximum, each of one frame's shape. Reads the store once."""
-    specs = [f for f in store.fields.values() if not f.wide and f.name not in _SKIPPED]
+    """Field -> count of finite values, mean, minimum, maximum, each of one frame's shape. Reads the store once.
+
+    Its own fields: a family has statistics of its own.
+    """
+    specs = [f for f in store.own_fields.values() if not f.wide and f.name not in _SKIPPED]
     return {spec.name: _field_statistics(store, spec) for spec in specs}
 
 

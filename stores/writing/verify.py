@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from ..attributes import read_attributes
 from ..errors import AugliftError, CorruptStoreError, MissingFileError
-from ..format.fingerprint import canonical_json, fingerprint
-from ..format.layout import (
-    CARD,
-    CHECKSUMS,
-    GROUP,
-    LEDGER,
-    PLAN,
-    SEQUENCES,
-    STATISTICS,
-    StoreLayout,
-    array_key,
-    array_metadata_keys,
-    ledger_key,
-)
-from ..format.record import ShardRecord
-from ..format.schema import Field
-from ..ledger import read_record
+from ..families import INDEX, begun, family_location, published
+from ..format.families import FAMILIES, folder_of, is_family_name
+from ..format.layout import CHECKSUMS, GROUP, PLAN, ledger_key
 from ..locations.base import PARTIAL, Location
-from ..locations.checksums import is_as_written, read_checksums
 from ..locations.choose import locate
-from ..reading.store import FeatureStore, read_attributes
+from ..reading.store import FeatureStore
+from .families import complete_digest, publish
+from .folder_check import REMEDIES, Finding, Progress, check_folder, unfinished
 from .lock import LOCK, StoreLock, holder_of
 from .shards import with_attributes
 
-THREADS = 8
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be.
-
-    key       the file, relative to the store
-    problem   what is wrong with it, in a line
-    remedy    what `repair` does about it: a key of REMEDIES
-    shard     the shard it belongs to, where it belongs to one
-    """
-
-    key: str
-    problem: str
-    remedy: str
-    shard: int | None = None
-
-
-REMEDIES = {
-    "redo": "take the shard's record away: the next auglift-prep writes the shard again",
-    "renew": "take zarr.json away: the next auglift-prep writes it, the arrays' metadata and the table again",
-    "replan": "take plan.json away: the next auglift-prep writes it again",
-    "finish": "mark the store unfinished: the next auglift-prep finishes it again",
-    "delete": "delete the file",
-    "none": "left alone: not a file of ours; move it elsewhere",
-}
-
-Progress = Callable[[int, int], None]
+__all__ = ["REMEDIES", "Finding", "repair", "sorted_findings", "verify"]
 
 
 def verify(url: str | Path | Location, deep: bool = False, progress: Progress | None = None) -> list[Finding]:
@@ -74,51 +30,88 @@ def verify(url: str | Path | Location, deep: bool = False, progress: Progress | 
     Raises MissingFileError where there is no store, InvalidValueError where it is something else or of a newer format.
     """
     location = locate(url)
-    try:
-        attributes = read_attributes(location)
-    except MissingFileError:
-        if not location.exists(PLAN):
-            raise
-        return sorted_findings(_unfinished(location, location.sizes()))  # a job has only just begun it
-    except CorruptStoreError as error:
-        return sorted_findings([*_unfinished(location, location.sizes()), Finding(GROUP, str(error), "renew")])
-    # The ledger first: where a job is writing, what has a record by now has its arrays when we look for them.
-    recorded = set(location.listing(LEDGER))
-    sizes = location.sizes()
-    found = list(_unfinished(location, sizes))
-    found += _plan(location, attributes)
-    complete = attributes["status"] == "complete"
-    if complete:
-        found += _checksums(location, sizes)
-    try:
-        store = FeatureStore.open(location, allow_incomplete=True, check_table=False)
-        layout = store.layout
-        _check_arrays(location, layout)
-    except AugliftError as error:
-        return sorted_findings([*found, Finding(GROUP, str(error), "renew")])
-    fault = store.sequences.fault()
-    if fault and not any(finding.key == SEQUENCES for finding in found):
-        found.append(Finding(SEQUENCES, f"is not what auglift-prep writes: {fault}", "renew"))
-    records, bad = _ledger(location, layout, attributes["fingerprint"], complete, recorded)
-    found += bad
-    with ThreadPoolExecutor(_threads(layout)) as pool:
-        check = _read_shard if deep else _weigh_shard
-        checked = pool.map(lambda record: list(check(store, record, sizes)), records)
-        for number, findings in enumerate(checked, 1):
-            found += findings
-            if progress is not None:
-                progress(number, len(records))
-    found += _strays(layout, sizes)
+
+    def open() -> FeatureStore:
+        return FeatureStore.open(location, allow_incomplete=True, check_table=False)
+
+    found = check_folder(location, open, deep, progress)
+    if not any(finding.remedy == "renew" for finding in found) and location.exists(GROUP):
+        found += _families(open(), deep, progress)
     return sorted_findings(found)
+
+
+def _families(store: FeatureStore, deep: bool, progress: Progress | None) -> Iterator[Finding]:
+    """Each family as a store of its own, and whether the index names those that are complete."""
+    index = store.location.below(FAMILIES)
+    try:
+        listed = published(store.location)
+    except CorruptStoreError:
+        listed = {}
+        yield Finding(INDEX, "cannot be read", "publish")
+    there = index.top() if index.lists else []
+    for finding in unfinished(index, dict.fromkeys(there, 0)):
+        yield replace(finding, key=f"{FAMILIES}/{finding.key}")
+    for name in there:
+        if not is_family_name(name) and name not in (LOCK, CHECKSUMS) and PARTIAL not in name:
+            yield Finding(f"{FAMILIES}/{name}", "does not belong to the store", "none")
+    for name in sorted({*begun(store.location), *listed}):
+        location = family_location(store.location, name)
+        for finding in _family(store, name, deep, progress):
+            yield replace(finding, key=f"{folder_of(name)}/{finding.key}", family=name)
+        complete = complete_digest(store.location, name)
+        if name in listed and listed[name] != complete:
+            problem = "is not complete" if complete is None else f"has another {CHECKSUMS} by now"
+            yield Finding(INDEX, f"names the family '{name}', which {problem}", "publish")
+        elif name not in listed and complete is not None and holder_of(location) is None:
+            yield Finding(INDEX, f"does not name the family '{name}', which is complete", "publish")
+
+
+def _family(store: FeatureStore, name: str, deep: bool, progress: Progress | None) -> list[Finding]:
+    location = family_location(store.location, name)
+    try:
+        of = read_attributes(location).get("store")
+    except AugliftError:
+        of = store.fingerprint  # damaged, or only just begun
+    if of != store.fingerprint:
+        return [Finding(GROUP, "says that the family was made for another store", "remove")]
+    try:
+        return check_folder(location, lambda: store.open_family(name), deep, progress)
+    except MissingFileError:
+        # Neither a group nor a plan: a job was killed as it began, or as it took the family away.
+        sizes = location.sizes()
+        return [*unfinished(location, sizes), *(Finding(GROUP, "is missing", "remove") for _ in list(sizes)[:1])]
 
 
 def repair(url: str | Path | Location, findings: Iterable[Finding]) -> list[str]:
     """Do what each finding's remedy says; returns a line for each thing done.
 
     Afterwards the store is unfinished, unless files were deleted only, and the auglift-prep command that made it does
-    what is missing. Raises StoreLockedError where a job is writing it.
+    what is missing. So it is with a family, and the store itself stays complete. Raises StoreLockedError where a job is
+    writing what is to be repaired.
     """
     location, findings = locate(url), list(findings)
+    done = []
+    for family in sorted({finding.family for finding in findings}):
+        some = [finding for finding in findings if finding.family == family]
+        if not family:
+            done += _repair(location, [f for f in some if not f.key.startswith(f"{FAMILIES}/")])
+            continue
+        prefix = f"{folder_of(family)}/"
+        local = [replace(finding, key=finding.key.removeprefix(prefix)) for finding in some]
+        done += [f"{prefix}: {line}" for line in _repair(family_location(location, family), local)]
+    for key in sorted({f.key for f in findings if f.remedy == "delete" and f.key.startswith(f"{FAMILIES}/")}):
+        if not any(f.family for f in findings if f.key == key) and key != f"{FAMILIES}/{LOCK}":
+            location.delete(key)
+            done.append(f"deleted {key}")
+    if any(finding.family or finding.key.startswith(f"{FAMILIES}/") for finding in findings):
+        publish(location)  # under its lock, which a job that died loses
+        done.append(f"wrote {INDEX} again")
+    return done
+
+
+def _repair(location: Location, findings: list[Finding]) -> list[str]:
+    if all(finding.remedy in ("none", "remove") for finding in findings):
+        return []
     done = []
     with StoreLock(location):
         by_remedy = {name: [f for f in findings if f.remedy == name] for name in REMEDIES}
@@ -144,151 +137,6 @@ def repair(url: str | Path | Location, findings: Iterable[Finding]) -> list[str]
     return done
 
 
-def _threads(layout: StoreLayout) -> int:
-    """So many that what they hold of the largest field, stored and decoded, stays near a gigabyte."""
-    largest = max(spec.frame_bytes for spec in layout.fields) * layout.shard_frames
-    return max(1, min(THREADS, 2**30 // (3 * largest)))
-
-
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
     """In the order of their files, one a file and problem."""
     return sorted(set(findings), key=lambda f: (f.key, f.problem))
-
-
-def _unfinished(location: Location, sizes: dict[str, int]) -> Iterator[Finding]:
-    if holder_of(location) is not None:
-        return  # a job is writing: what is unfinished is its business
-    if LOCK in sizes:
-        yield Finding(LOCK, "left behind by a job that died", "delete")
-    for key in sizes:
-        if key.endswith(PARTIAL):
-            yield Finding(key, "a write that a killed job left unfinished", "delete")
-
-
-def _plan(location: Location, attributes: dict[str, Any]) -> Iterator[Finding]:
-    try:
-        data = location.read(PLAN)
-        plan = json.loads(data)
-        if fingerprint(plan["configuration"]) != plan["fingerprint"] or (canonical_json(plan) + "\n").encode() != data:
-            yield Finding(PLAN, "is not what was written: its fingerprint does not fit", "replan")
-        elif plan["fingerprint"] != attributes["fingerprint"]:
-            yield Finding(PLAN, f"is the plan of another store than {GROUP} says", "replan")
-    except MissingFileError:
-        yield Finding(PLAN, "is missing", "replan")
-    except (ValueError, KeyError, TypeError):
-        yield Finding(PLAN, "cannot be read", "replan")
-
-
-def _checksums(location: Location, sizes: dict[str, int]) -> Iterator[Finding]:
-    """Everything beside the shards against SHA256SUMS, which a finished store has."""
-    try:
-        expected = read_checksums(location)
-    except CorruptStoreError:
-        yield Finding(CHECKSUMS, "cannot be read", "finish")
-        return
-    if expected is None:
-        yield Finding(CHECKSUMS, "is missing", "finish")
-        return
-    for key in {GROUP, PLAN, SEQUENCES, STATISTICS} - set(expected):
-        yield Finding(CHECKSUMS, f"does not list {key}", "finish")
-    for key in expected:
-        shard = _shard_of(key)
-        remedy = "redo" if shard is not None else {PLAN: "replan", STATISTICS: "finish"}.get(key, "renew")
-        if key not in sizes:
-            yield Finding(key, "is missing", remedy, shard)
-        elif not is_as_written(location.read(key), key, expected):
-            yield Finding(key, f"is not what was written: its sha256 is not the one in {CHECKSUMS}", remedy, shard)
-
-
-def _shard_of(key: str) -> int | None:
-    number = key.removeprefix(LEDGER).removesuffix(".json")
-    return int(number) if key == f"{LEDGER}{number}.json" and number.isdecimal() else None
-
-
-def _check_arrays(location: Location, layout: StoreLayout) -> None:
-    """CorruptStoreError where an array's own metadata, the group's copy of it and the layout do not agree."""
-    consolidated = json.loads(location.read(GROUP))["consolidated_metadata"]["metadata"]
-    for key in array_metadata_keys(layout.fields):
-        path = key.removesuffix(f"/{GROUP}")
-        try:
-            own = json.loads(location.read(key))
-        except ValueError as error:
-            raise CorruptStoreError(f"{key} cannot be read ({error})") from error
-        own.pop("consolidated_metadata", None)
-        known = {k: v for k, v in consolidated.get(path, {}).items() if k != "consolidated_metadata"}
-        if own != known:
-            raise CorruptStoreError(f"{key} is not what {GROUP} says of {path}")
-    for spec in layout.fields:
-        shape = consolidated[spec.name]["shape"]
-        if shape[0] != layout.frames:
-            raise CorruptStoreError(f"{spec.name} has {shape[0]} frames, {SEQUENCES} {layout.frames}")
-
-
-def _ledger(
-    location: Location, layout: StoreLayout, ours: str, complete: bool, recorded: set[str]
-) -> tuple[list[ShardRecord], list[Finding]]:
-    """The records that can be trusted, and what is wrong with the others."""
-    records, findings = [], []
-    for shard in range(layout.shards):
-        key = ledger_key(shard)
-        if key not in recorded:
-            if complete:
-                findings.append(Finding(key, "is missing", "redo", shard))
-            continue
-        try:
-            record = read_record(location, key)
-        except CorruptStoreError:
-            findings.append(Finding(key, "is not a ledger record of this shard", "redo", shard))
-            continue
-        misfit = record.misfit(layout, ours)
-        if misfit:
-            findings.append(Finding(key, misfit, "redo", shard))
-        else:
-            records.append(record)
-    return records, findings
-
-
-def _weigh_shard(store: FeatureStore, record: ShardRecord, sizes: dict[str, int]) -> Iterator[Finding]:
-    """The shard's files against the sizes in its record."""
-    for spec in store.layout.fields:
-        key, expected = array_key(spec, record.shard), record.arrays[spec.name]["bytes"]
-        if key not in sizes:
-            yield Finding(key, "is missing", "redo", record.shard)
-        elif sizes[key] != expected:
-            yield Finding(key, f"has {sizes[key]} bytes, the ledger says {expected}", "redo", record.shard)
-
-
-def _read_shard(store: FeatureStore, record: ShardRecord, sizes: dict[str, int]) -> Iterator[Finding]:
-    """The shard's files against the hashes in its record; then what they decode to."""
-    weighed = list(_weigh_shard(store, record, sizes))
-    yield from weighed
-    for spec in store.layout.fields:
-        key = array_key(spec, record.shard)
-        if any(finding.key == key for finding in weighed):
-            continue
-        if hashlib.sha256(store.location.read(key)).hexdigest() != record.arrays[spec.name]["sha256"]:
-            yield Finding(key, "is not what was written: its sha256 is not the ledger's", "redo", record.shard)
-        else:
-            yield from _decode(store, spec, record, key)
-
-
-def _decode(store: FeatureStore, spec: Field, record: ShardRecord, key: str) -> Iterator[Finding]:
-    try:
-        values = store.read(spec.name, record.start, record.stop)
-    except AugliftError as error:
-        yield Finding(key, f"cannot be decoded ({error})", "redo", record.shard)
-        return
-    if spec.name == "valid" and int(values.sum()) != record.counts.get("valid", int(values.sum())):
-        problem = f"has {int(values.sum())} valid frames, the ledger says {record.counts['valid']}"
-        yield Finding(key, problem, "redo", record.shard)
-
-
-def _strays(layout: StoreLayout, sizes: dict[str, int]) -> Iterator[Finding]:
-    """Files that no store of this layout has. A hub's own (hidden files, the card) are not the store's business."""
-    known = {GROUP, SEQUENCES, PLAN, STATISTICS, CHECKSUMS, CARD, LOCK, *array_metadata_keys(layout.fields)}
-    known |= {ledger_key(shard) for shard in range(layout.shards)}
-    known |= {array_key(spec, shard) for spec in layout.fields for shard in range(layout.shards)}
-    ours = (LEDGER, *(f"{spec.name}/" for spec in layout.fields))
-    for key in sizes:
-        if key not in known and not key.endswith(PARTIAL) and not key.startswith("."):
-            yield Finding(key, "does not belong to the store", "delete" if key.startswith(ours) else "none")

@@ -230,7 +230,9 @@ def test_somebody_elses_group_is_refused(tmp_path):
 
 def test_a_store_of_a_newer_format_is_refused_with_both_versions(copy):
     edit_attributes(copy, format_version=FORMAT_VERSION + 1)
-    with pytest.raises(InvalidValueError, match=rf"format version {FORMAT_VERSION + 1}, this auglift reads up to 1"):
+    with pytest.raises(
+        InvalidValueError, match=rf"version {FORMAT_VERSION + 1}, this auglift reads up to {FORMAT_VERSION}"
+    ):
         FeatureStore.open(copy, allow_incomplete=True)
 
 

@@ -1,0 +1,1 @@
+"""New fields for a finished store: their plan, and its sources found again."""
