@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..format.families import field_of
 from ..format.fingerprint import differing_keys
 from ..format.schema import Field
 from ..format.sequences import ARROW_SCHEMA, SequenceTable
@@ -39,7 +40,7 @@ def diff(
     compared. Shards that lie on the same frames and have the same sha256 in both ledgers are not read.
     progress        called with (fields compared, fields to compare)
     """
-    made = () if values_only else differing_keys(ours.configuration, theirs.configuration)
+    made = () if values_only else differing_keys(_made(ours), _made(theirs))
     configuration = {key: [here, there] for key, here, there in made}
     sequences, pairs = _sequences(ours.sequences, theirs.sequences)
     fields, common = _fields(ours.fields, theirs.fields)
@@ -175,17 +176,31 @@ def _pieces(pairs: np.ndarray, ours: FeatureStore, spec: Field) -> list[tuple[in
     return pieces
 
 
+def _made(store: FeatureStore) -> dict[str, Any]:
+    """How a store and its families were made; of which store a family is, is plain."""
+    families = {
+        name: {key: value for key, value in family.configuration.items() if key != "store"}
+        for name, family in store.families.items()
+    }
+    return {**store.configuration, **({"families": families} if families else {})}
+
+
 def _same_shards(ours: FeatureStore, theirs: FeatureStore) -> dict[str, set[int]]:
     """By field, the shards that lie on the same frames and have the same bytes, as both ledgers say."""
     found: dict[str, set[int]] = {}
-    if ours.layout.shard_frames != theirs.layout.shard_frames:
-        return found
-    others = theirs.ledger()
-    for shard, record in ours.ledger().items():
-        other = others.get(shard)
-        if other is None or (record.start, record.stop) != (other.start, other.stop):
+    parts = [("", ours, theirs)]
+    parts += [
+        (name, family, theirs.families[name]) for name, family in ours.families.items() if name in theirs.families
+    ]
+    for family, here, there in parts:
+        if here.layout.shard_frames != there.layout.shard_frames:
             continue
-        for name, entry in record.arrays.items():
-            if entry == other.arrays.get(name) and ours.fields[name].dtype == theirs.fields[name].dtype:
-                found.setdefault(name, set()).add(shard)
+        others = there.ledger()
+        for shard, record in here.ledger().items():
+            other = others.get(shard)
+            if other is None or (record.start, record.stop) != (other.start, other.stop):
+                continue
+            for name, entry in record.arrays.items():
+                if entry == other.arrays.get(name) and here.fields[name].dtype == there.fields[name].dtype:
+                    found.setdefault(field_of(name, family) if family else name, set()).add(shard)
     return found

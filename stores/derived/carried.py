@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..format.schema import FORMAT_VERSION
 from ..summaries.lineage import entry, joined, lineage
-from .plan import DerivedPlan
+from .plan import DerivedPlan, FamilyPlan
 from .sources import Source
 
 
 def attributes(plan: DerivedPlan) -> dict[str, Any]:
-    """The attributes of a derived store's group, without its configuration."""
+    """The attributes of the group of a derived store, or of a family of one, without its configuration."""
+    if isinstance(plan, FamilyPlan):
+        about = {"format_version": FORMAT_VERSION, "family": plan.name, "store": plan.of}
+        return {**about, "warnings": _warnings(plan)}
     truth = _ground_truth(plan)
     licences: dict[str, str] = {}
     for source in plan.sources:
@@ -26,7 +30,7 @@ def attributes(plan: DerivedPlan) -> dict[str, Any]:
         "warnings": _warnings(plan),
         **({"ground_truth": truth} if truth else {}),
         **({"licences": licences} if licences else {}),
-        "lineage": joined([*(lineage(source.store) for source in plan.sources), [made]]),
+        "lineage": joined([*(lineage(source.store, plan.family_fields) for source in plan.sources), [made]]),
     }
 
 
@@ -35,7 +39,7 @@ def _warnings(plan: DerivedPlan) -> list[str]:
     whole: dict[str, None] = {}
     by_id: dict[str, list[str]] = {}
     for number, source in enumerate(plan.sources):
-        ids = set(source.store.sequences.table["id"].to_pylist())
+        ids = set(source.root.sequences.table["id"].to_pylist())
         for warning in source.store.attributes.get("warnings", []):
             id = _sequence_of(warning, ids)
             if id is None:

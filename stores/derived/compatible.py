@@ -12,7 +12,7 @@ from .sources import Source
 
 # What two passes may differ in and still have computed the same thing: what was filmed, and how the work was cut.
 # Batch, threads and device decide the last bits of a value, and no more.
-ABOUT_SOURCES = ("format_version", "dataset", "sequences", "shard_frames", "derived")
+ABOUT_SOURCES = ("format_version", "dataset", "sequences", "shard_frames", "derived", "store")
 ABOUT_ROUNDING = ("batch", "threads", "device")
 TARGET = "target/"
 
@@ -50,12 +50,21 @@ def require_mergeable(sources: Sequence[Source]) -> None:
         if skeletons[0] != skeletons[1]:
             difference = describe_difference({"skeleton": skeletons[0]}, {"skeleton": skeletons[1]}, where=where)
             raise InvalidValueError(f"{cannot}: {difference}")
-        if method(first) != method(other):
-            raise InvalidValueError(f"{cannot}: {describe_difference(method(first), method(other), where=where)}")
-        _require_same_fields(first, other, cannot)
+        _require_same_method(first, other, cannot, where)
+        for have, lack in ((first, other), (other, first)):
+            only = sorted(have.families.keys() - lack.families.keys())
+            if only:
+                raise InvalidValueError(
+                    f"{cannot}: the new fields '{only[0]}' are only in {have.store.url}; auglift-store select --fields "
+                    "leaves them out"
+                )
+        for name, family in first.families.items():
+            _require_same_method(family, other.families[name], cannot, where)
 
 
-def _require_same_fields(first: Source, other: Source, cannot: str) -> None:
+def _require_same_method(first: Source, other: Source, cannot: str, where: tuple[str, str]) -> None:
+    if method(first) != method(other):
+        raise InvalidValueError(f"{cannot}: {describe_difference(method(first), method(other), where=where)}")
     for have, lack in ((first, other), (other, first)):
         missing = [name for name in have.fields if name not in lack.fields and not name.startswith(TARGET)]
         if missing:

@@ -49,7 +49,7 @@ def _pieces(source: Source, run: Run) -> Iterator[tuple[ShardRecord, int, int]]:
 
 
 def _of_part(source: Source, record: ShardRecord, start: int, stop: int) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    valid = source.store.read("valid", record.start, record.stop) > 0
+    valid = source.root.read("valid", record.start, record.stop) > 0
     reason = _unreadable(source, record, valid)
     part = slice(start - record.start, stop - record.start)
     unreadable = sum(problem is not None for problem in reason[part])
@@ -66,7 +66,8 @@ def _unreadable(source: Source, record: ShardRecord, valid: np.ndarray) -> list[
     if not count:
         return found
     bounds = _bounds(source, record)
-    numbers = source.store.read("source_frame", record.start, record.stop) if "source_frame" in source.fields else None
+    known = "source_frame" in source.root.own_fields
+    numbers = source.root.read("source_frame", record.start, record.stop) if known else None
     free = np.flatnonzero(~valid).tolist()
     for problem in record.problems:
         low, high = bounds.get(str(problem.get("sequence")), (0, len(valid)))

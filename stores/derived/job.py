@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CorruptStoreError, InvalidValueError
+from ..families import family_location
 from ..locations.base import Location
 from ..locations.choose import locate
 from ..reading.store import FeatureStore
+from ..writing.families import publish
 from ..writing.lock import StoreLock
 from ..writing.shards import ShardWriter, sweep_unfinished
 from ..writing.statistics import statistics
 from ..writing.verify import verify
 from .carried import attributes
-from .plan import DerivedPlan
+from .plan import DerivedPlan, FamilyPlan
 from .shard import ShardMaker
 
 THREADS = 4
@@ -30,7 +32,7 @@ class Derived:
     """How a job ended.
 
     copied, written   files of shards that were copied byte for byte, and that were written anew, in this run
-    resumed           shards that were there already, of `shards`
+    resumed           shards that were there already, of `shards`, those of families among them
     renamed           store, id there, id here
     notes             what a user should know of the sequences, a line each
     """
@@ -58,21 +60,17 @@ def derive(plan: DerivedPlan, out: str | Path | Location, progress: Progress = l
     for source in plan.sources:
         if _same_place(source.store.location, location):
             raise InvalidValueError(f"{location.url} is one of the stores that are read; choose another --out")
-    copied = written = 0
-    about = attributes(plan)
+    tally = _Tally(plan, progress)
     with StoreLock(location) as lock:
         sweep_unfinished(location)
-        writer = ShardWriter.create(location, plan.layout, plan.sequences, plan.to_json(), about)
-        done = writer.done()
-        missing = [shard for shard in range(plan.layout.shards) if shard not in done]
+        writer, missing = _begin(plan, location, tally)
         store = FeatureStore.open(location, allow_incomplete=True)
-        maker = ShardMaker(plan, writer, store)
-        progress("copy", len(done), plan.layout.shards)
-        for number, (same, anew) in enumerate(_made(maker, missing), len(done) + 1):
-            lock.require()
-            copied, written = copied + same, written + anew
-            progress("copy", number, plan.layout.shards)
-        if missing or store.status != "complete":
+        _write_shards(ShardMaker(plan, writer, store), missing, tally, lock)
+        for family in plan.families:
+            _write_family(family, store, tally)
+        if plan.families:
+            publish(location)
+        if missing or store.status != "complete":  # last: until then no reader takes it for complete
             lock.require()
             writer.finalise(statistics(store))
     _require_sound(location, progress)
@@ -82,8 +80,52 @@ def derive(plan: DerivedPlan, out: str | Path | Location, progress: Progress = l
         if new != old
     ]
     notes = [f"{id}: {note}" for id, note in plan.notes.items()]
-    sizes = plan.layout.frames, len(plan.ids), plan.layout.shards
-    return Derived(location.url, *sizes, copied, written, len(done), renamed, notes)
+    sizes = plan.layout.frames, len(plan.ids), tally.all
+    return Derived(location.url, *sizes, tally.copied, tally.written, tally.resumed, renamed, notes)
+
+
+class _Tally:
+    """What is done of all shards, those of families among them."""
+
+    def __init__(self, plan: DerivedPlan, progress: Progress):
+        self.progress = progress
+        self.all = plan.layout.shards * (1 + len(plan.families))
+        self.done = self.resumed = self.copied = self.written = 0
+
+    def there(self, shards: int) -> None:
+        self.resumed += shards
+        self.done += shards
+        self.progress("copy", self.done, self.all)
+
+    def made(self, copied: int, written: int) -> None:
+        self.copied, self.written, self.done = self.copied + copied, self.written + written, self.done + 1
+        self.progress("copy", self.done, self.all)
+
+
+def _begin(plan: DerivedPlan, location: Location, tally: _Tally) -> tuple[ShardWriter, list[int]]:
+    """The writer of a store or of a family, and the shards that are missing."""
+    writer = ShardWriter.create(location, plan.layout, plan.table, plan.to_json(), attributes(plan))
+    done = writer.done()
+    tally.there(len(done))
+    return writer, [shard for shard in range(plan.layout.shards) if shard not in done]
+
+
+def _write_family(plan: FamilyPlan, store: FeatureStore, tally: _Tally) -> None:
+    location = family_location(store.location, plan.name)
+    with StoreLock(location) as lock:
+        sweep_unfinished(location)
+        writer, missing = _begin(plan, location, tally)
+        family = store.open_family(plan.name)
+        _write_shards(ShardMaker(plan, writer, family), missing, tally, lock)
+        if missing or family.status != "complete":
+            lock.require()
+            writer.finalise(statistics(family))
+
+
+def _write_shards(maker: ShardMaker, missing: list[int], tally: _Tally, lock: StoreLock) -> None:
+    for copied, written in _made(maker, missing):
+        lock.require()
+        tally.made(copied, written)
 
 
 def _made(maker: ShardMaker, shards: list[int]) -> Iterator[tuple[int, int]]:

@@ -36,6 +36,7 @@ def merge_plan(stores: Sequence[str | Path | Location], shard_frames: int | None
         shard_length(sources, shard_frames),
         {"shard_frames": shard_frames} if shard_frames else {},
         _twice(sources, _unique(ids)),
+        {name: fields_of_all([s.families[name] for s in sources]) for name in sources[0].families},
     )
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ..format.fingerprint import fingerprint
 from ..format.layout import SHARD_FRAMES, StoreLayout
-from ..format.schema import Field
+from ..format.schema import FORMAT_VERSION, Field
 from ..format.sequences import SequenceTable
 from .compatible import ABOUT_ROUNDING, method
 from .sources import Source
@@ -40,6 +40,7 @@ class DerivedPlan:
     fields         the arrays it will hold
     options        what was wished for, in words, for the lineage; no array depends on it
     notes          what a user should know of the derived store alone, a line each, by sequence id
+    family_fields  by family that is taken along: its fields, under their plain names
     """
 
     command: str
@@ -50,6 +51,7 @@ class DerivedPlan:
     shard_frames: int
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    family_fields: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
 
     @cached_property
     def layout(self) -> StoreLayout:
@@ -58,9 +60,31 @@ class DerivedPlan:
         )
         return StoreLayout(self.fields, frames, min(self.shard_frames, frames))
 
+    @property
+    def table(self) -> SequenceTable | None:
+        """What is written as the table of sequences; None where nothing is."""
+        return self.sequences
+
+    @cached_property
+    def families(self) -> tuple[FamilyPlan, ...]:
+        """The plans of the families that are taken along."""
+        return tuple(
+            FamilyPlan(
+                self.command,
+                tuple(source.families[name] for source in self.sources),
+                self.rows,
+                self.ids,
+                fields,
+                self.shard_frames,
+                name=name,
+                of=self.fingerprint,
+            )
+            for name, fields in self.family_fields.items()
+        )
+
     @cached_property
     def sequences(self) -> SequenceTable:
-        parts = [source.store.sequences.table.take(rows) for source, rows in zip(self.sources, self.rows, strict=True)]
+        parts = [source.root.sequences.table.take(rows) for source, rows in zip(self.sources, self.rows, strict=True)]
         table = pa.concat_tables(parts)
         lengths = table["length"].to_numpy()
         starts = pa.array(np.cumsum(lengths) - lengths)
@@ -73,7 +97,7 @@ class DerivedPlan:
         return tuple(
             (number, id)
             for number, (source, rows) in enumerate(zip(self.sources, self.rows, strict=True))
-            for id in source.store.sequences.table["id"].take(pa.array(rows)).to_pylist()
+            for id in source.root.sequences.table["id"].take(pa.array(rows)).to_pylist()
         )
 
     @cached_property
@@ -83,19 +107,9 @@ class DerivedPlan:
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """What the fingerprint is of: how the values were made, and from which stores and sequences they come.
-
-        What differs between the sources, in rounding only, is said of each of them.
-        """
-        settings = [s.store.configuration for s in self.sources]
-        same = {k: settings[0][k] for k in ABOUT_ROUNDING if k in settings[0] and _all_equal(k, settings)}
-        stores = [
-            {**source.identity, **{k: c[k] for k in ABOUT_ROUNDING if k in c and k not in same}}
-            for source, c in zip(self.sources, settings, strict=True)
-        ]
+        """What the fingerprint is of: how the values were made, and from which stores and sequences they come."""
         return {
-            **method(self.sources[0], [spec.name for spec in self.fields]),
-            **same,
+            **self.made,
             "format_version": self.sources[0].store.attributes["format_version"],
             "dataset": self.dataset,
             "shard_frames": self.layout.shard_frames,
@@ -103,7 +117,27 @@ class DerivedPlan:
                 new: {**self.sources[number].described(old), "from": {"store": number, "id": old}}
                 for new, (number, old) in zip(self.ids, self.origins, strict=True)
             },
-            "derived": {"command": self.command, "stores": stores, "fields": [spec.name for spec in self.fields]},
+        }
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """How the values were made, and from which stores. What differs in rounding only is said of each of them."""
+        settings = [s.store.configuration for s in self.sources]
+        same = {k: settings[0][k] for k in ABOUT_ROUNDING if k in settings[0] and _all_equal(k, settings)}
+        stores = [
+            {**source.identity, **{k: c[k] for k in ABOUT_ROUNDING if k in c and k not in same}}
+            for source, c in zip(self.sources, settings, strict=True)
+        ]
+        families = {name: [s.families[name].identity for s in self.sources] for name in self.family_fields}
+        return {
+            **method(self.sources[0], [spec.name for spec in self.fields]),
+            **same,
+            "derived": {
+                "command": self.command,
+                "stores": stores,
+                "fields": [spec.name for spec in self.fields],
+                **({"families": families} if families else {}),
+            },
         }
 
     @cached_property
@@ -121,8 +155,8 @@ class DerivedPlan:
         """Where each run begins here, and the runs of the whole store, as long as can be."""
         runs: list[Run] = []
         for number, (source, rows) in enumerate(zip(self.sources, self.rows, strict=True)):
-            starts = source.store.sequences.starts[rows]
-            stops = starts + source.store.sequences.lengths[rows]
+            starts = source.root.sequences.starts[rows]
+            stops = starts + source.root.sequences.lengths[rows]
             breaks = np.flatnonzero(starts[1:] != stops[:-1]) + 1
             firsts, lasts = [0, *breaks.tolist()], [*(breaks - 1).tolist(), len(rows) - 1]
             runs += [Run(number, int(starts[a]), int(stops[b])) for a, b in zip(firsts, lasts, strict=True)]
@@ -150,6 +184,27 @@ class DerivedPlan:
             runs = [{"store": run.source, "start": run.start, "stop": run.stop} for run in self.runs(shard)]
             shards.append({"shard": shard, "start": start, "stop": stop, "runs": runs})
         return {"configuration": self.configuration, "fingerprint": self.fingerprint, "shards": shards}
+
+
+@dataclass(frozen=True)
+class FamilyPlan(DerivedPlan):
+    """The plan of a family of a derived store: the same frames, in shards of the same length.
+
+    name   of the family
+    of     fingerprint of the derived store
+    """
+
+    name: str = ""
+    of: str = ""
+
+    @property
+    def table(self) -> None:
+        return None
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """What the fingerprint is of: how the values were made, and the derived store, whose plan has the sequences."""
+        return {**self.made, "format_version": FORMAT_VERSION, "store": self.of}
 
 
 def shard_length(sources: tuple[Source, ...], wish: int | None) -> int:

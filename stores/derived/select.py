@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidValueError, MissingFieldError
+from ..format.families import AT, field_of
 from ..format.schema import Field
 from ..format.sequences import SequenceTable
 from ..format.where import parse_where
@@ -29,7 +30,7 @@ class Selection:
     where    an expression over the columns of the table of sequences: `subject in ("S1", "S5") and fps >= 25`
     keys     split, subject, action, camera: the values that they may have
     ids      of the sequences; their order is that of the store all the same
-    fields   names of fields, or of groups of them (`uadd`); None for all
+    fields   names of fields, of groups of them (`uadd`), or of families (`@base`); None for all
     """
 
     where: str = ""
@@ -56,15 +57,19 @@ def select_plan(store: str | Path | Location, selection: Selection, shard_frames
     """
     source = Source.open(store)
     table = source.store.sequences
+    wanted = _fields(source, selection.fields)
     chosen = np.searchsorted(table.starts, selected(table, selection, source.store.url).starts)
     return DerivedPlan(
         "select",
         (source,),
         (chosen,),
         tuple(table.table["id"].take(chosen).to_pylist()),
-        _fields(source, selection.fields),
+        tuple(spec for name, spec in source.fields.items() if name in wanted or name in ALWAYS),
         shard_length((source,), shard_frames),
         selection.described() | ({"shard_frames": shard_frames} if shard_frames else {}),
+        family_fields={
+            name: fields for name, family in source.families.items() if (fields := _of(family, name, wanted))
+        },
     )
 
 
@@ -88,16 +93,27 @@ def selected(table: SequenceTable, selection: Selection, url: str) -> SequenceTa
         raise InvalidValueError(f"{url}: {error}") from error
 
 
-def _fields(source: Source, wanted: tuple[str, ...] | None) -> tuple[Field, ...]:
-    there = source.fields
+def _fields(source: Source, wanted: tuple[str, ...] | None) -> set[str]:
+    """The names of the fields that are wanted, those of families (`uadd/paper@base`) among them."""
+    families = {field_of(plain, name) for name, family in source.families.items() for plain in family.fields}
+    there = [*source.fields, *sorted(families)]
     if wanted is None:
-        return tuple(there.values())
+        return set(there)
     chosen: set[str] = set()
     for name in wanted:
-        found = [field for field in there if field == name or field.startswith(f"{name}/")]
+        found = [field for field in there if field == name or field.startswith(f"{name}/") or _is_of(field, name)]
         if not found:
             raise MissingFieldError(f"{source.store.url} has no {name}; it holds {', '.join(there)}")
         chosen.update(found)
     if not chosen:
         raise InvalidValueError(f"--fields names no field; {source.store.url} holds {', '.join(there)}")
-    return tuple(spec for name, spec in there.items() if name in chosen or name in ALWAYS)
+    return chosen
+
+
+def _is_of(field: str, name: str) -> bool:
+    """`@base` names all fields of the family `base`."""
+    return name.startswith(AT) and field.endswith(name)
+
+
+def _of(family: Source, name: str, wanted: set[str]) -> tuple[Field, ...]:
+    return tuple(spec for plain, spec in family.fields.items() if field_of(plain, name) in wanted)

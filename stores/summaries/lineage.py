@@ -9,21 +9,25 @@ from typing import Any
 
 from ..format.record import ShardRecord
 from ..reading.store import FeatureStore
+from .families import models
 
-MODELS = ("detector", "pose", "depth")
 
-
-def lineage(store: FeatureStore) -> list[dict[str, Any]]:
+def lineage(store: FeatureStore, families: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """An entry a command, in order; a pure function of the store: no clock, no host, no path.
 
-    made       the fingerprint of the store that the command made
+    families   those of the store's families that matter; all by default. Each was added after the store was made
+    made       the fingerprint of the store, or of the new fields, that the command made
     command    auglift-prep, auglift-store merge, ...
     of         fingerprints of the stores it was made from
     options    what was wished for
     versions   of the libraries that computed it; `1.0, 1.1` where shards were made by several
     """
     known = store.attributes.get("lineage")
-    return list(known) if isinstance(known, list) else [_depth_pass(store)]
+    made = list(known) if isinstance(known, list) else [_depth_pass(store)]
+    wanted = store.families if families is None else [name for name in families if name in store.families]
+    # What was taken along from another store is in the lineage that came with it.
+    added = [name for name in wanted if "derived" not in store.families[name].configuration]
+    return joined([made, (_extension(store, name) for name in added)])
 
 
 def entry(
@@ -62,18 +66,24 @@ def versions_of(records: Iterable[ShardRecord]) -> dict[str, str]:
 
 
 def _depth_pass(store: FeatureStore) -> dict[str, Any]:
-    """What the depth pass had to be told, as far as the configuration says it."""
-    configuration = store.configuration
-    options: dict[str, Any] = {"dataset": store.attributes.get("dataset", "")}
-    for kind in MODELS:
-        model = configuration.get(kind)
-        if isinstance(model, dict):
-            options[kind] = str(model.get("name", "unknown"))
-    if isinstance(configuration.get("uadd"), dict):
-        options["uadd"] = ",".join(configuration["uadd"])
-    options |= {key: configuration[key] for key in ("batch", "threads", "device") if key in configuration}
+    """What the depth pass was told, as far as the configuration says it."""
+    options = {"dataset": store.attributes.get("dataset", ""), **_options(store.configuration)}
     options["shard_frames"] = store.layout.shard_frames
     return entry(store.fingerprint, "auglift-prep", options=options, versions=versions_of(store.ledger().values()))
+
+
+def _extension(store: FeatureStore, name: str) -> dict[str, Any]:
+    family = store.families[name]
+    options = {"name": name, **_options(family.configuration)}
+    made = versions_of(family.ledger().values())
+    return entry(family.fingerprint, "auglift-prep extend", [store.fingerprint], options, made)
+
+
+def _options(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {kind: model["name"] for kind, model in models(configuration).items()}
+    if isinstance(configuration.get("uadd"), dict):
+        options["uadd"] = ",".join(configuration["uadd"])
+    return options | {key: configuration[key] for key in ("batch", "threads", "device") if key in configuration}
 
 
 def _versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from auglift.stores.derived.merge import merge_plan
 from auglift.stores.locations.base import Location
 
 from .derived import Part
+from .families import MadeFamily
 from .killed import in_a_fork, kill_in_every_write
 
 # The second store moves by a frame, so that the merged one has shards that are copied, and others that are not.
@@ -25,6 +26,7 @@ def write_parts(folder: Path) -> list[Path]:
     paths = [folder / f"part {number}" for number in range(len(PARTS))]
     for part, path in zip(PARTS, paths, strict=True):
         part.run(path)
+        MadeFamily(fields=("radius/paper",)).run(path)
     return paths
 
 

@@ -22,6 +22,7 @@ from auglift.stores.reading.store import FeatureStore
 from auglift.stores.writing.verify import repair, verify
 
 from ...fakes.derived import Part
+from ...fakes.families import MadeFamily
 from ...fakes.folders import digest_of_folder
 from ...fakes.killed_merge import merge, write_parts
 from ...fakes.servers import BUCKET, s3_server
@@ -87,6 +88,7 @@ def test_a_source_that_was_made_again_differently_does_not_go_on_where_the_other
     for file in sorted(paths[1].rglob("*"), reverse=True):
         file.unlink() if file.is_file() else file.rmdir()
     Part(lengths=(4,), shard_frames=6, prefix="b", seed=7, only=("keypoints", "valid")).run(paths[1])
+    MadeFamily(fields=("radius/paper",)).run(paths[1])
     with pytest.raises(ValueError, match=r"was begun with another configuration \(.*derived.stores"):
         merge(paths, tmp_path / "c")
 
