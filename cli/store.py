@@ -1,4 +1,4 @@
-"""`auglift-store`: look at a feature store, check it, describe it, export it."""
+"""`auglift-store`: look at a feature store, check it, describe it, export it, make others of it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from ..stores.summaries.info import report as report_of
 from ..stores.writing.families import remove_family
 from ..stores.writing.verify import REMEDIES, Finding, repair, verify
 from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument, warn
+from .compare import diff
+from .derive import log, merge, select
 from .picture import picture
 from .prep.report import show_checks
 
@@ -48,7 +50,7 @@ def chosen(store: FeatureStore, filters: dict[str, tuple[str, ...]]) -> Sequence
 @click.group(cls=AugliftGroup)
 @click.version_option(package_name="auglift")
 def main() -> None:
-    """Look at a feature store, check it, describe it, export it.
+    """Look at a feature store, check it, describe it, export it, compare it, make others of it.
 
     STORE is a folder or a URL: s3://, gs://, or https:// (to read).
     """
@@ -361,7 +363,8 @@ def export_command(
     stdout.print(f"{done.frames} frames")
 
 
-main.add_command(picture)
+for command in (diff, log, merge, picture, select):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

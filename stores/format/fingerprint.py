@@ -31,10 +31,15 @@ def differing_keys(ours: Any, theirs: Any, prefix: str = "") -> Iterator[tuple[s
         yield prefix or "configuration", ours, theirs
 
 
-def describe_difference(ours: Any, theirs: Any, limit: int = 6) -> str:
-    """Write the keys that differ in one line: `batch: 8 here, 4 in the store; ...`."""
+def describe_difference(
+    ours: Any, theirs: Any, limit: int = 6, where: tuple[str, str] = ("here", "in the store")
+) -> str:
+    """Write the keys that differ in one line: `batch: 8 here, 4 in the store; ...`.
+
+    where   what the two sides are called
+    """
     found = list(differing_keys(ours, theirs))
-    parts = [f"{key}: {_short(here)} here, {_short(there)} in the store" for key, here, there in found[:limit]]
+    parts = [f"{key}: {_short(here)} {where[0]}, {_short(there)} {where[1]}" for key, here, there in found[:limit]]
     if len(found) > limit:
         parts.append(f"and {len(found) - limit} more")
     return "; ".join(parts) or "no key (the fingerprint alone differs)"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -31,6 +31,10 @@ from ..ledger import read_ledger
 from ..locations.base import Location
 from ..locations.checksums import is_as_written, read_checksums
 from ..locations.choose import locate
+from . import labelled
+
+if TYPE_CHECKING:
+    import xarray
 
 
 class FeatureStore:
@@ -279,6 +283,26 @@ class FeatureStore:
                 f"frames {start} to {stop} of '{name}' in {self.url} are damaged ({error}); auglift-store verify "
                 "--repair, then auglift-prep again"
             ) from error
+
+    def to_xarray(self, sequences: SequenceTable | Iterable[str] | str | None = None) -> xarray.Dataset:
+        """The store as a lazy `xarray.Dataset`: nothing is read before it is used, and dask is not needed.
+
+        sequences   those that it holds: a table (`store.sequences.select(split="test")`), ids, one id; all by default
+        Coordinates: `joint`, `xy`, `xyz`, `stat` and their like hold names; `time` (seconds since its sequence began)
+        and `sequence` (its id) lie along `frame`. `store.to_xarray().sel(joint="left_wrist")` works.
+        MissingExtraError without xarray.
+        """
+        return labelled.to_xarray(self, sequences)
+
+    def to_movement(self, sequence: str, positions: str = "keypoints") -> xarray.Dataset:
+        """One sequence as a poses dataset of the package `movement`, in memory.
+
+        positions   `keypoints` (px), `target/keypoints` (px) or `target/pose3d` (m, camera frame)
+        `confidence` is the detector's score, which can exceed 1; NaN for ground truth. `keypoint` and `individual` are
+        called `keypoints` and `individuals` where a `movement` older than 0.17 is installed. MissingExtraError without
+        xarray.
+        """
+        return labelled.to_movement(self, sequence, positions)
 
 
 def _read_table(location: Location, complete: bool) -> SequenceTable:

@@ -12,7 +12,7 @@ from ..errors import AugliftError, InvalidValueError, StoreLockedError
 from ..families import INDEX, begun, family_location, published
 from ..format.families import FAMILIES, folder_of, require_family_name
 from ..format.layout import CHECKSUMS, GROUP, LEDGER, PLAN
-from ..locations.base import Location
+from ..locations.base import PARTIAL, Location
 from .lock import LIMIT_SECONDS, LOCK, StoreLock
 
 # The index is locked for as long as it takes to read a few small files.
@@ -26,6 +26,9 @@ def publish(store: Location, without: str = "") -> list[str]:
     without   a family that is about to be taken away
     """
     with _index_lock(store):
+        for key in store.listing(FAMILIES):  # a job that was killed while it wrote the index
+            if key.startswith(f"{INDEX}.") and key.endswith(PARTIAL):
+                store.delete(key)
         lines = {}
         for name in begun(store):
             digest = None if name == without else complete_digest(store, name)

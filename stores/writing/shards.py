@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numcodecs.blosc
@@ -176,9 +176,20 @@ class ShardWriter:
         expected = {spec.name for spec in self.layout.fields}
         if set(arrays) != expected:
             raise InvalidValueError(f"shard {shard} has {sorted(arrays)}; the store holds {sorted(expected)}")
+        encoded = ((spec, self.encode(spec, shard, arrays[spec.name])) for spec in self.layout.fields)
+        return self.write_encoded(shard, encoded, counts, problems, versions)
+
+    def write_encoded(
+        self,
+        shard: int,
+        encoded: Iterable[tuple[Field, bytes]],
+        counts: Mapping[str, int],
+        problems: list[dict[str, Any]] | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> ShardRecord:
+        """As `write`, of the stored bytes of every array, in the layout's order."""
         entries = {}
-        for spec in self.layout.fields:
-            data = self.encode(spec, shard, arrays[spec.name])
+        for spec, data in encoded:
             key = array_key(spec, shard)
             self.location.write(key, data)
             digest = hashlib.sha256(data).hexdigest()

@@ -54,14 +54,22 @@ def in_a_fork(job: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def run_and_list_imports(out: Path) -> None:
-    SMALL.run(out)
-    out.with_name("imports").write_text("\n".join(sys.modules))
-
-
 def main(folder: Path) -> None:
+    kill_in_every_write(SMALL.run, folder)
+
+
+def kill_in_every_write(job: Callable[[Path | LocalLocation], object], folder: Path) -> None:
+    """Print a line for each write of the job: what a kill in it leaves, and whether the job run again mends it.
+
+    job   writes the store that it is given
+    """
+
+    def once_and_list_imports() -> None:
+        job(folder / "undisturbed")
+        (folder / "imports").write_text("\n".join(sys.modules))
+
     # In a fork too: Zarr's event loop is a thread and would not survive the later forks.
-    assert in_a_fork(lambda: run_and_list_imports(folder / "undisturbed")) == 0
+    assert in_a_fork(once_and_list_imports) == 0
     for name in (folder / "imports").read_text().split():  # so that the later forks need not import it
         with contextlib.suppress(Exception):
             importlib.import_module(name)
@@ -69,12 +77,12 @@ def main(folder: Path) -> None:
     fatal = 0
     while True:
         out = folder / str(fatal)
-        status = in_a_fork(lambda out=out, fatal=fatal: SMALL.run(KilledAt(out, fatal)))
+        status = in_a_fork(lambda out=out, fatal=fatal: job(KilledAt(out, fatal)))
         if status == 0:
             print(f"{fatal} writes in all")
             return
         left = len(digest_of_folder(out))
-        again = in_a_fork(lambda out=out: SMALL.run(out))
+        again = in_a_fork(lambda out=out: job(out))
         same = digest_of_folder(out) == undisturbed
         print(f"write {fatal}: ended by {-status}, {left} files left, again {again}, same bytes {same}")
         fatal += 1

@@ -1,0 +1,1 @@
+"""Two stores compared: configuration, sequences, fields, and value by value."""

@@ -1,0 +1,1 @@
+"""Stores from stores: several merged into one, a part of one selected."""
