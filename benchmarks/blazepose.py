@@ -34,7 +34,7 @@ def rows(quick: bool) -> list[Row]:
     pose: dict[str, Callable[[], object]] = {}
     for name, (detector, estimator, weights) in NETWORKS.items():
         find, locate = load_detector(detector, weights, "cpu"), load_pose(estimator, weights, "cpu")
-        detect[name] = lambda find=find: find.detect(frames)
+        detect[name] = lambda find=find: find.boxes(frames, 8)
         pose[name] = lambda locate=locate: locate.estimate(frames, boxes, index)
     seconds = 5 if quick else 30
     timed = {

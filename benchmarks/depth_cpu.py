@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from auglift.pipeline.device.precision import Precision
 from auglift.pipeline.networks.depth import DepthAnything, build_depth
-from auglift.pipeline.networks.openvino_depth import OpenVinoDepth
+from auglift.pipeline.networks.depth_models.openvino_depth import OpenVinoDepth
 from auglift.pipeline.synth.clip import plan_clips
 from auglift.pipeline.synth.video import render_clip
 
@@ -75,7 +75,7 @@ def onnx_runtime(network: DepthAnything, inputs: Tensor) -> Forward:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda x: torch.from_numpy(
-        np.concatenate([session.run(None, {name: frame[None]})[0] for frame in x.contiguous().numpy()])
+        np.concatenate([np.asarray(session.run(None, {name: frame[None]})[0]) for frame in x.contiguous().numpy()])
     )
 
 

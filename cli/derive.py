@@ -116,7 +116,7 @@ def log(store: str, json: bool) -> None:
         table.add_row(
             number[entry["made"]],
             entry["command"],
-            ", ".join(number.get(made, made[:8]) for made in entry["of"]),
+            ", ".join(number[made] if made in number else made[:8] for made in entry["of"]),
             _pairs(entry["options"]),
             _pairs(entry["versions"]),
         )

@@ -15,11 +15,11 @@ from .device.cores import usable_cores
 from .extract import Extractor, describe
 from .networks.depth import DepthEstimator, build_depth
 from .networks.families import find_own, load_detector, load_pose, require
-from .networks.given import FromFile
-from .networks.ground_truth import FromTruth, is_truth
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
-from .networks.no_depth import NoDepth, is_none
-from .networks.stored import STORED, FromStore
+from .networks.substitutes.given import FromFile
+from .networks.substitutes.ground_truth import FromTruth, is_truth
+from .networks.substitutes.no_depth import NoDepth, is_none
+from .networks.substitutes.stored import STORED, FromStore
 from .networks.weights.load import locate, random_seed
 from .networks.weights.model_folder import find_repository, open_folder
 from .uadd.descriptor import PRESETS, Preset

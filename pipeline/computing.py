@@ -15,10 +15,10 @@ from .extract import Extractor
 from .networks import compiled
 from .networks.compiled import Compiled, wants_compiler
 from .networks.depth import DepthAnything
+from .networks.depth_models.openvino_depth import OpenVinoDepth, require_openvino
+from .networks.depth_models.transformers_depth import DepthPro, TransformersDepth
 from .networks.detect import RTMDet
-from .networks.openvino_depth import OpenVinoDepth, require_openvino
 from .networks.pose import RTMPose
-from .networks.transformers_depth import DepthPro, TransformersDepth
 
 BACKENDS = ("torch", "openvino")
 # Frames a forward pass, where nothing is said. A GPU that gets fewer waits for the host to start its kernels.

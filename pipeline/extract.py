@@ -18,11 +18,11 @@ from .device.tables import kept_on_device
 from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, upload
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector
-from .networks.ground_truth import BBOX, DEPTH, FOCAL_LENGTH, FromTruth
-from .networks.no_depth import NoDepth
 from .networks.people import NOBODY, choose_people
 from .networks.pose import PoseEstimator
-from .networks.stored import FromStore
+from .networks.substitutes.ground_truth import BBOX, DEPTH, FOCAL_LENGTH, FromTruth
+from .networks.substitutes.no_depth import NoDepth
+from .networks.substitutes.stored import FromStore
 from .uadd.descriptor import Preset, measure
 from .uadd.relative import scale_free
 

@@ -33,7 +33,8 @@ class GroundTruth(Protocol):
     there is none, offers `--depth ground-truth`; one with `target/keypoints` among its fields, `--pose ground-truth`.
     """
 
-    fields: tuple[str, ...]
+    @property
+    def fields(self) -> tuple[str, ...]: ...
 
     def describe(self) -> dict[str, Any]:
         """Return plain data that changes when the ground truth does; part of the fingerprint."""

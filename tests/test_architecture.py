@@ -32,15 +32,15 @@ ORDER: dict[str, str] = {
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
-    "pipeline/networks": "tiny model_spec models weights hugging_face openmmlab boxes detect people pose depth_meaning "
-    "transformers_depth depth openvino_depth compiled blazepose own_networks families no_depth ground_truth given "
-    "stored",
+    "pipeline/networks": "tiny model_spec models weights hugging_face openmmlab boxes detect people pose depth_models "
+    "depth compiled blazepose own_networks families substitutes",
+    "pipeline/networks/depth_models": "depth_meaning transformers_depth openvino_depth",
     "pipeline/networks/blazepose": "litert regions people landmarks estimators",
     "pipeline/keypoints": "detections skeletons formats mapping checks matching person given",
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
     "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",
-    "cli": "common prep picture derive compare store train evaluate sweep tiny",
+    "cli": "common prep picture derive compare info store train evaluate sweep tiny",
 }
 
 

@@ -150,7 +150,7 @@ def run(
     left_out   sources that cannot be read; skipped: files that are no sources. Both were shown, and are in the JSON too
     """
     from ...pipeline.build import NetworkOptions, warnings
-    from ...pipeline.networks.ground_truth import require_truth
+    from ...pipeline.networks.substitutes.ground_truth import require_truth
     from ...pipeline.plan import Plan, warnings_of
 
     require_truth(clips, options)
@@ -203,7 +203,7 @@ def run(
 def _presets(options: Mapping[str, Any]) -> tuple[Preset, ...]:
     """The descriptors that were chosen; none without depth."""
     from ...pipeline.build import choose_presets
-    from ...pipeline.networks.no_depth import is_none
+    from ...pipeline.networks.substitutes.no_depth import is_none
 
     if not is_none(options["depth"]):
         return choose_presets(options["uadd"])

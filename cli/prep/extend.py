@@ -73,7 +73,7 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
     from ...pipeline.build import NetworkOptions, choose_presets, warnings
     from ...pipeline.execution.serial import execute
     from ...pipeline.extension.plan import clips_of, extension_of, presets_of, require_free, require_same_depth
-    from ...pipeline.networks.stored import STORED
+    from ...pipeline.networks.substitutes.stored import STORED
     from .progress import progress_for
     from .workers import ready
 
@@ -122,8 +122,8 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
 
 def _depth_of(store: FeatureStore) -> str:
     """The depth network that a store was made with, where it can be loaded again by its name."""
-    from ...pipeline.networks.ground_truth import is_truth
-    from ...pipeline.networks.no_depth import is_none
+    from ...pipeline.networks.substitutes.ground_truth import is_truth
+    from ...pipeline.networks.substitutes.no_depth import is_none
 
     name = str(store.configuration.get("depth", {}).get("name", ""))
     if not name or is_truth(name) or is_none(name):
@@ -134,9 +134,9 @@ def _depth_of(store: FeatureStore) -> str:
 
 def _named(depth: str, pose: str | None) -> dict[str, str]:
     """The networks as a plan names them; a model in a folder is told by its weights, later."""
-    from ...pipeline.networks.ground_truth import GROUND_TRUTH, is_truth
     from ...pipeline.networks.models import resolve
-    from ...pipeline.networks.stored import STORED
+    from ...pipeline.networks.substitutes.ground_truth import GROUND_TRUTH, is_truth
+    from ...pipeline.networks.substitutes.stored import STORED
 
     for kind, name in (("depth", depth), ("pose", pose or "")):
         if is_truth(name):

@@ -12,7 +12,7 @@ from ...stores.errors import InvalidValueError
 from ..common import warn
 
 if TYPE_CHECKING:
-    from ...pipeline.networks.given import FromFile
+    from ...pipeline.networks.substitutes.given import FromFile
     from ...pipeline.plan import Clip
 
 KEYPOINTS_OPTIONS: list[Callable] = [

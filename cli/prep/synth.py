@@ -77,8 +77,8 @@ def synth(
     require_prep()
     from ...pipeline.build import NetworkOptions
     from ...pipeline.datasets.synth import SynthOptions, cache_folder, store_clips, undrawn_clips
-    from ...pipeline.networks.given import FromFile
-    from ...pipeline.networks.ground_truth import is_truth
+    from ...pipeline.networks.substitutes.given import FromFile
+    from ...pipeline.networks.substitutes.ground_truth import is_truth
     from ...pipeline.synth.motion.mocap import MocapArchive
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

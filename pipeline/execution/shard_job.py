@@ -24,7 +24,7 @@ from ..device.cores import decoder_threads
 from ..device.traffic import page_locked
 from ..extract import Extractor, StageTimes
 from ..frames.sources import read
-from ..networks.ground_truth import read_truth
+from ..networks.substitutes.ground_truth import read_truth
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
 from .overlap import Given, run

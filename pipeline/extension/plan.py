@@ -21,7 +21,7 @@ from ...stores.locations.choose import locate
 from ...stores.reading.store import FeatureStore
 from ...stores.writing.families import publish
 from ..frames.sources import SourceInfo, probe
-from ..networks.stored import STORED, StoredRows
+from ..networks.substitutes.stored import STORED, StoredRows
 from ..plan import Clip, Plan
 from ..uadd.presets import PRESETS, Preset
 from .by_digest import find_sources
@@ -171,6 +171,7 @@ def _clip(store: FeatureStore, row: Sequence, planned: dict[str, Any], info: Sou
         row.length,
         Fraction(planned["step"]),
         row.fps,
+        intrinsics=(row.fx, row.fy, row.cx, row.cy),
         dataset=row.dataset,
         truth=StoredRows(store.url, store.fingerprint, row.start, row.length),
     )

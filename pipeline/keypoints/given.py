@@ -12,7 +12,7 @@ import numpy as np
 
 from ...stores.errors import InvalidValueError
 from ..frames.names import readable
-from ..networks.given import GIVEN, GIVEN_BOX, FromFile, nobody
+from ..networks.substitutes.given import GIVEN, GIVEN_BOX, FromFile, nobody
 from ..plan import Clip
 from .checks import first_number, oddities, require_fit
 from .detections import Detections, Sequence

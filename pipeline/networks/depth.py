@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ...stores.errors import InvalidValueError
 from ..device.precision import Precision
 from ..frames.resize import resize_bicubic
-from .depth_meaning import INVERSE, METRIC, meaning_of
+from .depth_models.depth_meaning import INVERSE, METRIC, meaning_of
+from .depth_models.transformers_depth import DepthPro, TransformersDepth, build_transformers_depth
 from .hugging_face import first_line, identity_of, transformers_package
 from .models import DEFAULTS, resolve
-from .transformers_depth import DepthPro, TransformersDepth, build_transformers_depth
 from .weights.load import fit_state, load_state, random_seed, seeded
 from .weights.model_folder import find_repository, open_folder, preparation
 

@@ -18,8 +18,8 @@ from ...stores.reading.store import FeatureStore
 from ..frames.names import on_disk
 from ..frames.sources import probe, read
 from ..networks.depth import build_depth, size_in
-from ..networks.ground_truth import GROUND_TRUTH
-from ..networks.no_depth import is_none
+from ..networks.substitutes.ground_truth import GROUND_TRUTH
+from ..networks.substitutes.no_depth import is_none
 
 # A source lies at most so many levels below the folder that the user names: a cache has folders in folders.
 LEVELS = 4

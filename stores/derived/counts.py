@@ -22,7 +22,7 @@ def counted(plan: DerivedPlan, runs: list[Run]) -> tuple[dict[str, int], list[di
     Those that are not named are taken to be the next ones without anybody, so that over a whole store the counts are
     those of the sources.
     """
-    counts = dict.fromkeys(("frames", "valid", "nobody", "unreadable"), 0)
+    counts: dict[str, int] = dict.fromkeys(("frames", "valid", "nobody", "unreadable"), 0)
     problems: list[dict[str, Any]] = []
     for run in runs:
         source = plan.sources[run.source]

@@ -33,9 +33,10 @@ PERSON = "person"
 class Readable(Protocol):
     """What this file needs of a store."""
 
-    attributes: dict[str, Any]
-    sequences: SequenceTable
-
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+    @property
+    def sequences(self) -> SequenceTable: ...
     @property
     def fields(self) -> dict[str, Field]: ...
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+import zarr.errors
 
 from ..attributes import read_attributes
 from ..errors import (
@@ -22,10 +23,11 @@ from ..errors import (
     StoreReadError,
 )
 from ..families import family_location, published
+from ..format.described import described
 from ..format.families import AT, field_of, split_field
 from ..format.layout import CHECKSUMS, SEQUENCES, StoreLayout, array_key, ledger_key
 from ..format.record import ShardRecord
-from ..format.schema import FIELDS, Field
+from ..format.schema import Field
 from ..format.sequences import SequenceTable
 from ..ledger import read_ledger
 from ..locations.base import Location
@@ -175,7 +177,7 @@ class FeatureStore:
         found = {}
         for name in self.attributes["fields"]:
             array = self.array(name)
-            found[name] = _known(name, array) if name in FIELDS else _stranger(name, array)
+            found[name] = described(name, array)
         return found
 
     @cached_property
@@ -332,24 +334,3 @@ def _checksums(location: Location) -> dict[str, str]:
         return read_checksums(location) or {}
     except CorruptStoreError:
         return {}
-
-
-def _known(name: str, array: zarr.Array) -> Field:
-    """A field of the schema, with the shape and the unit that this store has it in."""
-    field = replace(FIELDS[name], shape=array.shape[1:])
-    said = {"unit": array.attrs.get("units"), "meaning": array.attrs.get("description")}
-    return replace(field, **{key: str(value) for key, value in said.items() if value is not None})  # type: ignore[arg-type]
-
-
-def _stranger(name: str, array: zarr.Array) -> Field:
-    """A field that this version does not know, as its own metadata describes it."""
-    dimensions = array.metadata.dimension_names or ()  # type: ignore[union-attr]
-    attributes = dict(array.attrs)
-    return Field(
-        name,
-        array.shape[1:],
-        str(array.dtype),
-        tuple(str(d) for d in dimensions[1:]),
-        str(attributes.get("units", "")),
-        str(attributes.get("description", "")),
-    )

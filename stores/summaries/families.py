@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import AugliftError
@@ -21,7 +22,7 @@ def describe_families(store: FeatureStore) -> dict[str, dict[str, Any]]:
     return {name: _describe(store, name) for name in sorted(names)}
 
 
-def models(configuration: dict[str, Any]) -> dict[str, dict[str, str]]:
+def models(configuration: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Name and weights of detector, pose and depth, as far as a configuration says."""
     described = {kind: configuration[kind] for kind in MODELS if isinstance(configuration.get(kind), dict)}
     return {

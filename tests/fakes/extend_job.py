@@ -14,7 +14,7 @@ from auglift.pipeline.execution.serial import Outcome, SerialExecutor, execute
 from auglift.pipeline.execution.worker import ExtractorWork
 from auglift.pipeline.extension.plan import ExtensionPlan, clips_of, extension_of
 from auglift.pipeline.extract import Extractor, describe
-from auglift.pipeline.networks.stored import FromStore
+from auglift.pipeline.networks.substitutes.stored import FromStore
 from auglift.stores.locations.choose import locate
 from auglift.stores.reading.store import FeatureStore
 

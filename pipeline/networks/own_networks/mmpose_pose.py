@@ -51,7 +51,7 @@ class TopdownPose:
         self._normalise = openmmlab.Normalisation(opened.config.model.get("data_preprocessor") or {}, device)
         self._mirror = list(mirror)
         chosen = self._model.test_cfg.get("output_keypoint_indices")
-        self._names = [names[number] for number in chosen] if chosen is not None else list(names)
+        self._names = [str(names[number]) for number in (range(len(names)) if chosen is None else chosen)]
         self._joints: JointRows = joint_rows(self._names, self.name)
         self._sample = openmmlab.load("mmpose.structures").PoseDataSample
         self._instances = openmmlab.load("mmengine.structures").InstanceData

@@ -18,7 +18,7 @@ from auglift.cli.store import main as store_main
 from auglift.cli.train import main as train
 from auglift.lifters.data.batches import open_stores
 from auglift.lifters.inputs import REPRESENTATIONS, Inputs
-from auglift.pipeline.networks.no_depth import NoDepth
+from auglift.pipeline.networks.substitutes.no_depth import NoDepth
 from auglift.stores.errors import MissingFieldError
 from auglift.stores.export import FORMATS
 from auglift.stores.reading.store import FeatureStore

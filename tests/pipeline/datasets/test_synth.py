@@ -15,7 +15,7 @@ from auglift.pipeline.datasets.synth import SynthOptions, store_clips, undrawn_c
 from auglift.pipeline.execution.serial import SerialExecutor, execute
 from auglift.pipeline.extract import Extractor
 from auglift.pipeline.frames.sources import probe
-from auglift.pipeline.networks.ground_truth import require_truth, true_people
+from auglift.pipeline.networks.substitutes.ground_truth import require_truth, true_people
 from auglift.pipeline.plan import Clip, Plan, clip_of
 from auglift.pipeline.synth.rendered import TRUTH, VIDEO, render_clips
 from auglift.pipeline.synth.video import render_clip

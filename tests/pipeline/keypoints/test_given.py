@@ -12,7 +12,7 @@ import pytest
 
 from auglift.pipeline.frames.sources import SourceInfo
 from auglift.pipeline.keypoints.given import KeypointOptions, give
-from auglift.pipeline.networks.given import GIVEN, GIVEN_BOX
+from auglift.pipeline.networks.substitutes.given import GIVEN, GIVEN_BOX
 from auglift.pipeline.plan import Clip, clip_of
 from auglift.stores.errors import InvalidValueError
 from auglift.stores.format.skeleton import COCO_17, H36M_17, coco_to_h36m

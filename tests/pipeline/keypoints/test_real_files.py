@@ -15,7 +15,7 @@ import pytest
 from auglift.pipeline.datasets.calibrated import calibrated
 from auglift.pipeline.datasets.formats.markers import MARKERS
 from auglift.pipeline.keypoints.given import KeypointOptions, give
-from auglift.pipeline.networks.given import GIVEN
+from auglift.pipeline.networks.substitutes.given import GIVEN
 from auglift.stores.format.skeleton import H36M_17
 
 

@@ -18,7 +18,7 @@ from auglift.pipeline.extract import Extractor
 from auglift.pipeline.networks import compiled
 from auglift.pipeline.networks.compiled import FRAMES_WORTH_COMPILING, Compiled, sizes_for, wants_compiler, works
 from auglift.pipeline.networks.depth import build_depth
-from auglift.pipeline.networks.ground_truth import FromTruth
+from auglift.pipeline.networks.substitutes.ground_truth import FromTruth
 from auglift.stores.errors import InvalidValueError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

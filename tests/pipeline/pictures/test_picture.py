@@ -111,6 +111,7 @@ def test_a_descriptor_without_bounds_or_that_is_not_there_is_an_error(store, foo
 
 def test_true_depth_that_is_not_beside_the_video_is_an_error(footage):
     depth = depth_maps({"depth": {"name": "ground-truth"}}, None)
+    assert depth is not None
     with pytest.raises(MissingFileError, match="--no-depth leaves the map out"):
         depth(footage / "first.mp4", 0, np.zeros((4, 4, 3), np.uint8))
 
@@ -158,6 +159,7 @@ def test_joints_without_depth_or_confidence_do_not_stop_the_picture(tmp_path):
     panel = a_panel()
     gone = np.arange(len(H36M_17.joints)) % 3 == 0
     panel.stats[gone] = np.nan
+    assert panel.radius is not None
     panel.radius[gone] = np.nan
     panel.keypoints[gone] = np.nan
     panel.score[gone] = np.nan

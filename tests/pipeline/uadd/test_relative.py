@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auglift.pipeline.extract import Extractor
-from auglift.pipeline.networks.ground_truth import FOCAL_LENGTH
+from auglift.pipeline.networks.substitutes.ground_truth import FOCAL_LENGTH
 from auglift.pipeline.uadd.descriptor import PRESETS
 from auglift.pipeline.uadd.relative import scale_free
 from auglift.stores.format.skeleton import H36M_17

@@ -236,8 +236,11 @@ def test_movement_itself_takes_it(store):
     datasets = pytest.importorskip(
         "movement.validators.datasets", reason="needs the package movement, whose rules are restated above"
     )
-    from movement.filtering import filter_by_confidence, rolling_filter
-    from movement.kinematics import compute_velocity
+    from movement.filtering import (  # pyright: ignore[reportMissingImports]
+        filter_by_confidence,
+        rolling_filter,
+    )
+    from movement.kinematics import compute_velocity  # pyright: ignore[reportMissingImports]
 
     for positions in ("keypoints", "target/pose3d"):
         ds = store.to_movement("a/S1/walk 0/cam2", positions)

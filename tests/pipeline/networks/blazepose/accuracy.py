@@ -93,7 +93,7 @@ def shares_found(detector: Detector, frames: np.ndarray, truth: np.ndarray) -> l
             picture = np.full_like(frame, 110)
             top, left = (frame.shape[0] - small.shape[0]) // 2, (frame.shape[1] - small.shape[1]) // 2
             picture[top : top + small.shape[0], left : left + small.shape[1]] = small
-            found.append(len(detector.detect(torch.from_numpy(picture)[None])[0]) > 0)
+            found.append(bool(detector.boxes(torch.from_numpy(picture)[None], 1).isfinite().all()))
             heights.append(np.ptp(joints[:, 1]) / times / max(frame.shape[:2]))
         shares.append((float(np.mean(heights)), float(np.mean(found))))
     return shares
@@ -107,7 +107,7 @@ def main(folder: Path, python: str | None) -> None:
     by_first: dict[str, list[float]] = {}
     for camera, frames, truth, shifted in recording(folder):
         images, index = torch.from_numpy(frames), torch.arange(len(frames))
-        boxes = torch.stack([each[0, :4] for each in detector.detect(images)])
+        boxes = detector.boxes(images, 1)[:, 0, :4]
         joints = {
             "blazepose, blazepose": pose.estimate(images, boxes, index)[0].numpy(),
             "true boxes, blazepose": pose.estimate(images, torch.from_numpy(truth["bbox"]), index)[0].numpy(),

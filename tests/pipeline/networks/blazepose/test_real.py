@@ -127,10 +127,10 @@ def test_bytes_do_not_depend_on_batch_and_threads(blazepose_weights, scenes):
             load_detector("blazepose", blazepose_weights, "cpu"),
             load_pose("blazepose", blazepose_weights, "cpu"),
         )
-        results.append((torch.cat(detector.detect(frames)), *pose.estimate(frames, given, index)))
+        results.append((detector.boxes(frames, 8).nan_to_num(-1), *pose.estimate(frames, given, index)))
     torch.set_num_threads(1)
     alone = [pose.estimate(frames[i : i + 1], given[i : i + 1], index[:1]) for i in range(len(frames))]
-    boxes = torch.cat([detector.detect(frame[None])[0] for frame in frames])
+    boxes = torch.cat([detector.boxes(frame[None], 8) for frame in frames]).nan_to_num(-1)
     results.append((boxes, *(torch.cat(part) for part in zip(*alone, strict=True))))
     for other in results[1:]:
         for ours, theirs in zip(results[0], other, strict=True):

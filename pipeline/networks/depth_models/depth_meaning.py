@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...stores.errors import InvalidValueError
+from ....stores.errors import InvalidValueError
 
 
 @dataclass(frozen=True)

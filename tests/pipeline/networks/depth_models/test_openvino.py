@@ -13,12 +13,12 @@ import torch
 
 from auglift.pipeline.computing import Computing
 from auglift.pipeline.extract import Extractor
-from auglift.pipeline.networks import openvino_depth
 from auglift.pipeline.networks.depth import DepthAnything, build_depth
-from auglift.pipeline.networks.ground_truth import FromTruth
+from auglift.pipeline.networks.depth_models import openvino_depth
+from auglift.pipeline.networks.substitutes.ground_truth import FromTruth
 from auglift.stores.errors import InvalidValueError, MissingExtraError
 
-from ...fakes.depth import write_tiny_depth
+from ....fakes.depth import write_tiny_depth
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec:FutureWarning")  # torch.export's own
@@ -66,10 +66,12 @@ def test_half_precision_does_not_lay_depth_on_steps():
 @needs_openvino
 def test_it_reports_its_use_to_nobody():
     code = (
-        "import sys; from auglift.pipeline.networks.openvino_depth import require_openvino; require_openvino()\n"
+        "import sys\n"
+        "from auglift.pipeline.networks.depth_models.openvino_depth import require_openvino\n"
+        "require_openvino()\n"
         "print(sys.modules.get('openvino_telemetry'))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[4]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None"
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...stores.errors import InvalidValueError, MissingExtraError
-from ..device.precision import Precision
+from ....stores.errors import InvalidValueError, MissingExtraError
+from ...device.precision import Precision
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 

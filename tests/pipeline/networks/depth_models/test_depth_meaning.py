@@ -14,15 +14,15 @@ from transformers import AutoConfig, AutoModelForDepthEstimation
 from transformers.models.auto.modeling_auto import MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES as LOADED
 
 from auglift.pipeline.networks.depth import DepthAnything, build_depth, build_depth_anything
-from auglift.pipeline.networks.depth_meaning import INVERSE, METRIC, meaning_of
+from auglift.pipeline.networks.depth_models.depth_meaning import INVERSE, METRIC, meaning_of
+from auglift.pipeline.networks.depth_models.transformers_depth import DepthPro, TransformersDepth
 from auglift.pipeline.networks.models import MODELS
-from auglift.pipeline.networks.transformers_depth import DepthPro
 from auglift.pipeline.networks.weights.load import seeded
 from auglift.stores.errors import InvalidValueError
 
-from ...fakes.depth import write_tiny_depth
-from ...fakes.published import PROCESSOR
-from .test_depth import TINY, pictures
+from ....fakes.depth import write_tiny_depth
+from ....fakes.published import PROCESSOR
+from ..test_depth import TINY, pictures
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,7 @@ def test_inverse_depth_is_turned_so_that_larger_is_farther(tmp_path, write):
         if isinstance(estimator, DepthAnything):
             nearness = model(estimator.inputs(frames)).predicted_depth[0]
         else:
+            assert isinstance(estimator, TransformersDepth)
             nearness = model(**estimator._processor(images=frames[0].numpy(), return_tensors="pt")).predicted_depth[0]
     assert nearness.std() > 0
     torch.testing.assert_close(found, -nearness, rtol=1e-4, atol=1e-5)

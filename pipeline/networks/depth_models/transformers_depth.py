@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...stores.errors import AugliftError, InvalidValueError
+from ....stores.errors import AugliftError, InvalidValueError
+from ..hugging_face import first_line, load_model, load_processor
+from ..weights.model_folder import ModelFolder
 from .depth_meaning import METRIC, Meaning, meaning_of
-from .hugging_face import first_line, load_model, load_processor
-from .weights.model_folder import ModelFolder
 
 _WHAT = "depth model"
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ...stores.errors import InvalidValueError
+from ....stores.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from ..plan import Clip, GroundTruth
+    from ...plan import Clip, GroundTruth
 
 GROUND_TRUTH = "ground-truth"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...stores.errors import InvalidValueError
-from ...stores.locations.choose import locate
-from ...stores.reading.store import FeatureStore
+from ....stores.errors import InvalidValueError
+from ....stores.locations.choose import locate
+from ....stores.reading.store import FeatureStore
 
 STORED = "stored"
 

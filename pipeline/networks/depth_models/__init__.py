@@ -1,0 +1,1 @@
+"""Depth networks beside Depth Anything: what their numbers mean, models of transformers, OpenVINO."""

@@ -1,0 +1,1 @@
+"""What stands in the place of a network: ground truth, joints of a file, a finished store, nothing."""
