@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from ..format.skeleton import H36M_17
 if TYPE_CHECKING:
     import xarray
 
+FeatureStore: TypeAlias = Any  # of store.py, which imports this file
+
 # Frames that lie so near to one another are read together.
 GAP = 512
 
@@ -30,22 +32,7 @@ SINGULAR_SINCE = (0, 17)
 PERSON = "person"
 
 
-class Readable(Protocol):
-    """What this file needs of a store."""
-
-    @property
-    def attributes(self) -> dict[str, Any]: ...
-    @property
-    def sequences(self) -> SequenceTable: ...
-    @property
-    def fields(self) -> dict[str, Field]: ...
-    @property
-    def frames(self) -> int: ...
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray: ...
-    def require(self, names: Iterable[str]) -> None: ...
-
-
-def to_xarray(store: Readable, sequences: SequenceTable | Iterable[str] | str | None = None) -> xarray.Dataset:
+def to_xarray(store: FeatureStore, sequences: SequenceTable | Iterable[str] | str | None = None) -> xarray.Dataset:
     """As `FeatureStore.to_xarray`."""
     xr = _xarray()
     frames = _frames(store, sequences)
@@ -74,7 +61,7 @@ def to_xarray(store: Readable, sequences: SequenceTable | Iterable[str] | str | 
     )
 
 
-def to_movement(store: Readable, sequence: str, positions: str = "keypoints") -> xarray.Dataset:
+def to_movement(store: FeatureStore, sequence: str, positions: str = "keypoints") -> xarray.Dataset:
     """As `FeatureStore.to_movement`."""
     xr = _xarray()
     store.require([positions])
@@ -124,7 +111,7 @@ def _names(spec: Field) -> Mapping[str, Any]:
     return found
 
 
-def _frames(store: Readable, sequences: SequenceTable | Iterable[str] | str | None) -> np.ndarray | None:
+def _frames(store: FeatureStore, sequences: SequenceTable | Iterable[str] | str | None) -> np.ndarray | None:
     """(frames,) int64: which of the store's frames, in its order. None for all: a list of them would be long."""
     if sequences is None:
         return None
@@ -146,7 +133,7 @@ def _frames(store: Readable, sequences: SequenceTable | Iterable[str] | str | No
 class _Of:
     """From rows of a dataset, (n,), to values, (n, ...). Plain data, so that it travels to other processes."""
 
-    store: Readable
+    store: FeatureStore
     frames: np.ndarray | None
 
     def at(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
