@@ -123,8 +123,10 @@ def _frames(store: FeatureStore, sequences: SequenceTable | Iterable[str] | str 
         unknown = [id for id in ids if id not in there]
         if unknown:
             raise InvalidValueError(f"the store has no sequence {', '.join(map(repr, unknown[:5]))}")
-        sequences = store.sequences.select(id=ids)
-    starts, lengths = sequences.starts, sequences.lengths
+        chosen: SequenceTable = store.sequences.select(id=ids)
+    else:
+        chosen = sequences
+    starts, lengths = chosen.starts, chosen.lengths
     ends = np.cumsum(lengths)
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(int(lengths.sum()))
 

@@ -158,7 +158,8 @@ def test_a_joint_is_drawn_where_it_is_in_the_colour_of_its_confidence(tmp_path):
 def test_joints_without_depth_or_confidence_do_not_stop_the_picture(tmp_path):
     panel = a_panel()
     gone = np.arange(len(H36M_17.joints)) % 3 == 0
-    assert panel.stats is not None and panel.radius is not None
+    assert panel.stats is not None
+    assert panel.radius is not None
     panel.stats[gone] = np.nan
     panel.radius[gone] = np.nan
     panel.keypoints[gone] = np.nan
