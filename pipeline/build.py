@@ -19,6 +19,7 @@ from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.substitutes.given import FromFile
 from .networks.substitutes.ground_truth import FromTruth, is_truth
 from .networks.substitutes.no_depth import NoDepth, is_none
+from .networks.substitutes.simulated import SIMULATED, Simulated
 from .networks.substitutes.stored import STORED, FromStore
 from .networks.weights.load import locate, random_seed
 from .uadd.descriptor import PRESETS, Preset
@@ -32,6 +33,7 @@ class NetworkOptions:
                transformers loads; `stored`: the boxes of a finished store, which is extended; likewise pose
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     given      joints of a file, in the place of both
+    simulated  stand in the place of pose and depth network, and of the detector
     depth      `ground-truth`: the depth maps of the dataset; `none`: 2D alone, without descriptors
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass; None: 8, and 16 on a GPU
@@ -45,6 +47,7 @@ class NetworkOptions:
     depth: str = DEFAULTS["depth"]
     weights: str | Path | None = None
     given: FromFile | None = None
+    simulated: tuple[Simulated, Simulated] | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
     batch: int | None = None
@@ -69,7 +72,7 @@ class NetworkOptions:
             detector=self._instead("detector") or load_detector(self.detector, self.weights, device),
             pose=self._instead("pose") or load_pose(self.pose, self.weights, device),
             depth=self._depth(device),
-            presets=() if is_none(self.depth) else self.presets,
+            presets=self.presets if self.simulated or not is_none(self.depth) else (),
             device=device,
         )
         self.computing.set_up(extractor, self.batch or default_batch(device), self.threads)
@@ -77,6 +80,8 @@ class NetworkOptions:
 
     def _instead(self, kind: Literal["detector", "pose"]) -> FromTruth | FromStore | None:
         """What stands in the place of this network."""
+        if self.simulated is not None:
+            return self.simulated[0] if kind == "pose" else FromTruth("none")
         if self.given is not None:
             return self.given if kind == "pose" else FromTruth("none")
         if is_truth(self.pose):
@@ -84,6 +89,8 @@ class NetworkOptions:
         return FromStore() if getattr(self, kind) == STORED else None
 
     def _depth(self, device: torch.device) -> DepthEstimator | FromTruth | NoDepth:
+        if self.simulated is not None:
+            return self.simulated[1]
         if is_none(self.depth):
             return NoDepth()
         return FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device, self.depth_size)
@@ -124,9 +131,11 @@ def warnings(settings: Mapping[str, Any], datasets: Iterable[str] = ()) -> tuple
     random = [each["name"] for each in kinds if str(each.get("weights", "")).startswith("random")]
     own = [each["name"] for each in kinds if _is_own(each)]
     tiny = [each["name"] for each in kinds if each["name"].startswith("tiny-") and each["name"] not in random]
+    simulated = [each["name"] for each in kinds if each["name"] == SIMULATED]
     filmed = any(not dataset.startswith("synth-") for dataset in datasets)
     found = [
         (random, "RANDOM WEIGHTS in {}: THE FEATURES ARE NOISE"),
+        (simulated[:1], "SIMULATED SENSOR: NO PICTURES, NO NETWORKS; JOINTS AND DEPTH ARE GEOMETRY WITH STATED ERRORS"),
         (own, "weights of one's own, not the published ones, in {}"),
         (tiny if filmed else [], "{} KNOWS RENDERED PEOPLE ONLY: OF FILMED ONES EXPECT LITTLE"),
     ]

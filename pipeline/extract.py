@@ -22,6 +22,7 @@ from .networks.people import NOBODY, choose_people
 from .networks.pose import PoseEstimator
 from .networks.substitutes.ground_truth import BBOX, DEPTH, FOCAL_LENGTH, FromTruth
 from .networks.substitutes.no_depth import NoDepth
+from .networks.substitutes.simulated import MEASURED
 from .networks.substitutes.stored import FromStore
 from .uadd.descriptor import Preset, measure
 from .uadd.relative import scale_free
@@ -225,7 +226,7 @@ class Extractor:
         batch.joints = people
         if depth is None:
             return
-        places = people[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3)
+        places = batch.truth.get(MEASURED, people[:, : 3 * _JOINTS]).reshape(-1, _JOINTS, 3)
         with times.stage("uadd"):
             keypoints, score = np.ascontiguousarray(places[..., :2]), np.ascontiguousarray(places[..., 2])
             described = measure(depth, keypoints, score, batch.frame_size, self.presets)

@@ -31,7 +31,8 @@ ORDER: dict[str, str] = {
     "execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
-    "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
+    "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered simulated",
+    "pipeline/synth/simulated": "noise raster sensor truth",
     "pipeline/networks": "tiny model_spec models weights hugging_face openmmlab boxes detect people pose depth_models "
     "depth compiled blazepose own_networks families substitutes",
     "pipeline/networks/depth_models": "depth_meaning transformers_depth openvino_depth",

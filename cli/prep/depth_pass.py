@@ -22,6 +22,7 @@ from .report import Estimate, show_outcome, show_plan
 from .workers import WORKER_OPTIONS
 
 if TYPE_CHECKING:
+    from ...pipeline.networks.substitutes.simulated import Simulated
     from ...pipeline.plan import Clip
     from ...pipeline.uadd.descriptor import Preset
 
@@ -143,10 +144,12 @@ def run(
     truth: Mapping[str, Any] | None = None,
     left_out: Sequence[str] = (),
     skipped: Sequence[str] = (),
+    simulated: tuple[Simulated, Simulated] | None = None,
 ) -> int:
     """Make a plan, run it, and return the exit code; every dataset uses this function.
 
     truth      what was found about the ground truth, for the store's attributes
+    simulated  what stands in the networks' place
     left_out   sources that cannot be read; skipped: files that are no sources. Both were shown, and are in the JSON too
     """
     from ...pipeline.build import NetworkOptions, warnings
@@ -176,6 +179,7 @@ def run(
     networks = NetworkOptions(
         presets=chosen,
         given=given,
+        simulated=simulated,
         computing=computing_of(options, clips),
         **named,
         **({"threads": options["threads"]} if options["threads"] else {}),

@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ...stores.errors import InvalidValueError
 from ..common import AugliftCommand, stderr
 from .depth_pass import depth_pass_options, require_prep, run
 
 if TYPE_CHECKING:
     from ...pipeline.synth.clip import Clip as DrawnClip
     from ...pipeline.synth.motion.mocap import MocapArchive
+    from ...pipeline.synth.simulated.noise import Noise
 
 # A process needs a few seconds to start: for fewer frames than this, that does not pay.
 FRAMES_WORTH_A_PROCESS = 150
+SENSORS = ("pictures", "simulated")
+MOTIONS = ("procedural", "recorded", "rich")
+PICTURES_SIZE, SIMULATED_SIZE = 256, 1000  # px; the descriptors' radii are for the latter
+SIMULATED_BATCH = 32
 
 
 @click.command("synth", cls=AugliftCommand)
@@ -34,7 +41,12 @@ FRAMES_WORTH_A_PROCESS = 150
 @click.option(
     "--frames", type=click.IntRange(min=1), default=100, show_default=True, help="Frames of a clip, 25 per second."
 )
-@click.option("--size", type=click.IntRange(32, 4096), default=256, show_default=True, help="Width and height, px.")
+@click.option(
+    "--size", type=click.IntRange(32, 4096), help="Width and height, px. Default: 256; 1000 of a simulated sensor."
+)
+@click.option(
+    "--people", type=click.IntRange(min=1), metavar="N", help="People of each split. Default: the domain's, 2 to 12."
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed gives other clips."
 )
@@ -44,6 +56,26 @@ FRAMES_WORTH_A_PROCESS = 150
     metavar="FILE",
     help="Archive of CMU motion capture (cmu_mocap_expmap_120fps.tar.xz), or its folder: half of the clips move as "
     "recorded. Without it all motion is procedural.",
+)
+@click.option(
+    "--motion",
+    type=click.Choice(MOTIONS),
+    help="procedural; recorded: with --mocap, half of the clips; rich: limbs from other motions and random angles, so "
+    "that depth does not follow from the picture. Default: recorded with --mocap, else procedural.",
+)
+@click.option(
+    "--sensor",
+    type=click.Choice(SENSORS),
+    default=SENSORS[0],
+    show_default=True,
+    help="simulated: no pictures and no networks; joints and depth are the geometry, with errors that --noise states. "
+    "Hundreds of frames a second.",
+)
+@click.option(
+    "--noise",
+    metavar="NOISE",
+    help="Of the simulated sensor: standard, exact (exact depth), useless (another frame's depth), none; constants may "
+    "follow: standard:relief=0.1:map=252 (docs/synthetic.md). Default: standard.",
 )
 @click.option(
     "--cache",
@@ -58,9 +90,13 @@ def synth(
     clips: int,
     split: str,
     frames: int,
-    size: int,
+    size: int | None,
+    people: int | None,
     seed: int,
     mocap: Path | None,
+    motion: str | None,
+    sensor: str,
+    noise: str | None,
     cache: Path | None,
     renderers: int | None,
     **options: Any,
@@ -70,6 +106,7 @@ def synth(
     \b
     auglift-prep synth --domain studio --clips 40 --out studio.zarr
     auglift-prep synth --domain gym --pose ground-truth --depth ground-truth --out oracle.zarr
+    auglift-prep synth --domain street --sensor simulated --clips 1000 --people 200 --out simulated.zarr
 
     The videos are drawn once, into the cache, for any number of stores. To continue a drawing that was stopped, run the
     same command again.
@@ -80,13 +117,23 @@ def synth(
     from ...pipeline.networks.substitutes.given import FromFile
     from ...pipeline.networks.substitutes.ground_truth import is_truth
     from ...pipeline.synth.motion.mocap import MocapArchive
+    from ...pipeline.synth.simulated.noise import choose_noise
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    wished = SynthOptions(domain, clips, split, frames, size, seed)
-    wished.plan()  # a wrong option is an error before the archive is unpacked
+    pictures = sensor == SENSORS[0]
+    size = size or (PICTURES_SIZE if pictures else SIMULATED_SIZE)
+    recordings = _recordings(motion, mocap)
+    wished = SynthOptions(domain, clips, split, frames, size, seed, people, motion == "rich")
+    wished.plan(pictures=pictures)  # a wrong option is an error before the archive is unpacked
+    _require_of_one_sensor(pictures, noise, renderers)
+    constants = choose_noise(noise or "standard")
     home = cache_folder(cache)
-    archive = MocapArchive(mocap, cache) if mocap else None
-    drawn = wished.plan(archive)
+    if not pictures:
+        constants.require_fit(size)
+    archive = MocapArchive(recordings, cache) if recordings else None
+    drawn = wished.plan(archive, pictures)
+    if not pictures:
+        sys.exit(_simulate(drawn, constants, archive, options))
     folder = wished.folder(home, archive is not None)
     depth = is_truth(options["depth"])
     if options["dry_run"] and not options["calibrate"]:
@@ -96,6 +143,44 @@ def synth(
     networks.find_weights()  # before the drawing, which takes longer than to find that there are none
     _draw(drawn, folder, depth, archive, renderers, quiet=options["json"])
     sys.exit(run(store_clips(drawn, folder, depth, options["fps"], options["limit"]), options))
+
+
+def _recordings(motion: str | None, mocap: Path | None) -> Path | None:
+    """Return the archive to take recorded motion from, if any."""
+    if motion == "recorded" and mocap is None:
+        raise InvalidValueError("--motion recorded needs the recordings: name their archive with --mocap FILE")
+    if motion == "procedural" and mocap is not None:
+        raise InvalidValueError("--motion procedural takes no recordings: leave --mocap away, or choose recorded")
+    return mocap
+
+
+def _require_of_one_sensor(pictures: bool, noise: str | None, renderers: int | None) -> None:
+    """Raise InvalidValueError for options of the other sensor."""
+    if pictures:
+        if noise is not None:
+            raise InvalidValueError("--noise states the errors of a simulated sensor: add --sensor simulated")
+        return
+    context = click.get_current_context()
+    for name in ("detector", "pose", "depth", "weights", "depth_size", "keypoints", "depth_backend"):
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            flag = name.replace("_", "-")
+            raise InvalidValueError(f"--sensor simulated stands where the networks do: leave --{flag} away")
+    if renderers is not None:
+        raise InvalidValueError("--sensor simulated draws no pictures: leave --renderers away")
+
+
+def _simulate(drawn: tuple[DrawnClip, ...], noise: Noise, archive: MocapArchive | None, options: dict[str, Any]) -> int:
+    from ...pipeline.build import choose_presets
+    from ...pipeline.networks.substitutes.simulated import Simulated
+    from ...pipeline.synth.simulated.truth import simulated_clips
+
+    reach = max(preset.radius.max_radius for preset in choose_presets(options["uadd"]))
+    dry = options["dry_run"] and not options["calibrate"]
+    with stderr.status("placing people and cameras"):
+        clips = simulated_clips(drawn, noise, archive, reach, options["fps"], options["limit"], dry)
+    stand_in = Simulated(constants=noise.of_joints()), Simulated(constants=noise.of_depth())
+    batch = options["batch"] or SIMULATED_BATCH
+    return run(clips, {**options, "batch": batch, "depth": "simulated"}, simulated=stand_in)
 
 
 def _draw(

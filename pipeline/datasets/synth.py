@@ -35,6 +35,8 @@ class SynthOptions:
 
     clips    in all; of split `all`, every fourth is a test clip. The first n of more clips are the same.
     frames   of a clip, at 25 a second; size: width and height, px
+    people   of a split; None: as many as the domain has
+    rich     motion that is mixed and bent
     """
 
     domain: str
@@ -43,12 +45,14 @@ class SynthOptions:
     frames: int = 100
     size: int = 256
     seed: int = 0
+    people: int | None = None
+    rich: bool = False
 
-    def plan(self, archive: MocapArchive | None = None) -> tuple[drawing.Clip, ...]:
+    def plan(self, archive: MocapArchive | None = None, pictures: bool = True) -> tuple[drawing.Clip, ...]:
         """Plan the clips. InvalidValueError for a domain, split or number that cannot be, with the nearest domain."""
         if self.split not in (*SPLITS, "all"):
             raise InvalidValueError(f"no split named {self.split!r}; there are: {', '.join(SPLITS)}, all")
-        if self.size % 2:
+        if self.size % 2 and pictures:
             raise InvalidValueError(f"--size {self.size}: H.264 wants an even number of pixels; try {self.size + 1}")
         parts = {self.split: self.clips}
         if self.split == "all" and self.clips > 0:
@@ -58,14 +62,15 @@ class SynthOptions:
             for split, count in parts.items()
             if count or split != "test"
             for clip in drawing.plan_clips(
-                self.domain, count, split, self.seed, FPS, self.frames, self.size, archive=archive
+                self.domain, count, split, self.seed, FPS, self.frames, self.size, archive, self.rich, self.people
             )
         )
 
     def folder(self, cache: Path, captured: bool) -> Path:
         """Return the folder of these clips in a cache. Splits and numbers of clips share it."""
-        motion = "cmu" if captured else "procedural"
-        name = f"{self.domain}-{motion}-{self.size}px-{self.frames}f-seed{self.seed}-v{RENDERER}"
+        motion = ("rich-" if self.rich else "") + ("cmu" if captured else "procedural")
+        people = f"-{self.people}people" if self.people else ""
+        name = f"{self.domain}-{motion}-{self.size}px-{self.frames}f{people}-seed{self.seed}-v{RENDERER}"
         return cache / "synth" / name
 
 
@@ -78,12 +83,13 @@ class SynthTruth:
 
     folder: Path
     motion: str
+    rich: bool = False
     fields: tuple[str, ...] = ("target/pose3d", "target/keypoints")
 
     def describe(self) -> dict[str, Any]:
         digest = hashlib.sha256((self.folder / TRUTH).read_bytes()).hexdigest()
         source = "recorded" if self.motion.startswith(drawing.CAPTURE) else "procedural"
-        return {"sha256": digest, "motion": source}
+        return {"sha256": digest, "motion": f"rich {source}" if self.rich else source}
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
         """Read joints in the camera's frame, m, and the picture, px; `bbox`: the subject's, hidden parts included."""
@@ -136,7 +142,7 @@ def undrawn_clips(
 def _clip(
     drawn: drawing.Clip, info: SourceInfo, folder: Path, depth: bool, fps: float | None, limit: int | None
 ) -> Clip:
-    truth = (SynthTruthWithDepth if depth else SynthTruth)(folder / drawn.id, drawn.motion)
+    truth = (SynthTruthWithDepth if depth else SynthTruth)(folder / drawn.id, drawn.motion, drawn.rich)
     there = (folder / drawn.id / TRUTH).is_file()
     return clip_of(
         info,

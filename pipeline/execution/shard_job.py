@@ -23,7 +23,7 @@ from ...stores.writing.shards import ShardWriter
 from ..device.cores import decoder_threads
 from ..device.traffic import page_locked
 from ..extract import Extractor, StageTimes
-from ..frames.sources import read
+from ..frames.sources import WITHOUT_PICTURES, read, without_pictures
 from ..networks.substitutes.ground_truth import read_truth
 from ..plan import Clip, Plan, Segment, Shard
 from .batch_memory import ForwardLimit
@@ -172,7 +172,8 @@ def require_visible(plan: Plan, location: Location) -> None:
     where = f"seen from {platform.node()}"
     if not location.exists(PLAN):
         raise MissingFileError(f"{location.url} is not there, {where}; every node needs the store under the same path")
-    one_each = {Path(clip.info.path).parent: Path(clip.info.path) for clip in plan.clips}
+    filmed = [clip for clip in plan.clips if clip.info.kind != WITHOUT_PICTURES]
+    one_each = {Path(clip.info.path).parent: Path(clip.info.path) for clip in filmed}
     given = {Path(clip.keypoints.place) for clip in plan.clips if clip.keypoints and "://" not in clip.keypoints.place}
     for path in (*one_each.values(), *sorted(given)):
         if not path.exists():
@@ -206,14 +207,18 @@ def decode_segments(plan: Plan, segments: Iterable[Segment], times: StageTimes) 
         for segment in segments:
             clip = plan.clips[segment.clip]
             wanted = clip.source_frames(segment.first, segment.count)
-            source = iter(read(clip.info.path, wanted, plan.settings["batch"], threads))
+            pictures = clip.info.kind != WITHOUT_PICTURES
+            if pictures:
+                source = iter(read(clip.info.path, wanted, plan.settings["batch"], threads))
+            else:
+                source = without_pictures(clip.info, wanted, plan.settings["batch"])
             while True:
                 with times.on_host("decode"):
                     batch = next(source, None)
                     if batch is None:
                         break
                     truth = read_truth(clip, batch.indices, plan.settings)
-                    frames = page_locked(batch.frames, times.device)
+                    frames = page_locked(batch.frames, times.device) if pictures else batch.frames
                 yield Given(Source(clip, batch.indices, batch.reasons, truth), frames, batch.ok, truth)
 
     ahead = read_ahead(batches(), depth=2)

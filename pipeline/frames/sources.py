@@ -21,6 +21,7 @@ from .decoding.video import decode, picture_of, to_rgb
 from .images import is_still, open_images
 from .names import readable, unreadable
 
+WITHOUT_PICTURES = "none"  # the kind of a source that exists as geometry alone
 _ENDS = 1 << 20  # bytes of a video's beginning and end that its digest covers
 
 
@@ -37,7 +38,7 @@ class SourceInfo:
     """
 
     path: Path
-    kind: Literal["video", "images"]
+    kind: Literal["video", "images", "none"]
     width: int
     height: int
     fps: float | None
@@ -94,6 +95,14 @@ def probe(path: str | Path, fps: float | None = None) -> SourceInfo:
 def digest_of(path: Path) -> str:
     """The digest of `SourceInfo`, without looking further. AugliftError or OSError for what is no source."""
     return open_images(path).digest() if _is_images(path) else _digest(path)
+
+
+def without_pictures(info: SourceInfo, indices: np.ndarray, batch_size: int) -> Iterator[FrameBatch]:
+    """Yield batches as `read` does, of a source that has no pictures; `frames` are zeros that take no memory."""
+    for start in range(0, len(indices), batch_size):
+        numbers = np.asarray(indices[start : start + batch_size], np.int64)
+        frames = np.broadcast_to(np.zeros((), np.uint8), (len(numbers), info.height, info.width, 3))
+        yield _batch(numbers, frames, [None] * len(numbers))
 
 
 def read(path: str | Path, indices: np.ndarray | Sequence[int], batch_size: int, threads: int) -> Iterator[FrameBatch]:

@@ -12,6 +12,7 @@ from .domains import Domain, get_domain
 from .motion.choice import Motion, make_motion
 from .motion.mocap import MocapArchive
 from .motion.retarget import captured_motion
+from .motion.rich import Flesh, apart, enrich
 from .motion.rig import Pose, rotation_about
 from .scene.body import H36M_LANDMARKS, Body, Subject, build_body
 from .scene.camera import Camera, look_at
@@ -75,8 +76,12 @@ def set_stage(clip: Clip, archive: MocapArchive | None = None) -> Stage:
     """
     domain = get_domain(clip.domain)
     body = subject_body(domain, clip.subject)
-    motion = _motion(clip, body, archive)
     seconds = clip.seconds
+    motion = _motion(clip, clip.motion, body, archive)
+    if clip.rich:
+        limbs = _motion(clip, clip.limbs, body, archive) if clip.limbs else None
+        flesh = Flesh(lambda pose: body.cones(pose)[0], body.radius, apart(body.part))
+        motion = enrich(motion, limbs, body.rig, flesh, seeded("rich", domain.name, clip.split, clip.seed), seconds)
     place = ("stage", domain.name, clip.split, clip.seed)
     room = ROOMS[domain.room](seeded("room", domain.name, clip.split, clip.room))
 
@@ -118,16 +123,16 @@ def subject_body(domain: Domain, name: str) -> Body:
     return build_body(Subject.draw(name, seeded("subject", name), domain.height, domain.girth))
 
 
-def _motion(clip: Clip, body: Body, archive: MocapArchive | None) -> Motion:
+def _motion(clip: Clip, name: str, body: Body, archive: MocapArchive | None) -> Motion:
     seed = (clip.domain, clip.split, clip.subject, clip.seed)
-    if not clip.motion.startswith(CAPTURE):
-        return make_motion(clip.motion, body.rig, *seed)
+    if not name.startswith(CAPTURE):
+        return make_motion(name, body.rig, *seed)
     if archive is None:
         raise MissingFileError(
-            f"clip {clip.id} moves as {clip.motion!r} of the motion capture archive and none was given; "
+            f"clip {clip.id} moves as {name!r} of the motion capture archive and none was given; "
             f"give the archive, or plan the clips without it"
         )
-    return captured_motion(archive.read(clip.motion.removeprefix(CAPTURE)), body.rig, *seed)
+    return captured_motion(archive.read(name.removeprefix(CAPTURE)), body.rig, *seed)
 
 
 def _placed(rng: Rng, body: Body, motion: Motion, pose: Pose, domain: Domain) -> Walker:
