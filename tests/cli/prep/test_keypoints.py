@@ -60,7 +60,7 @@ def test_a_store_has_the_files_joints_and_the_depth_at_them_and_no_network_ran(c
     np.testing.assert_allclose(store.read("score"), expected[..., 2], rtol=1e-6)
     assert store.read("valid").tolist() == [1, 1, 1, 1, 1, 0, 1, 1, 1]
     # Relative depth: a frame in which the random network sees one depth everywhere has no scale.
-    described = np.isfinite(store.read("uadd/paper")).all(axis=(1, 2))
+    described = np.asarray(np.isfinite(store.read("uadd/paper")).all(axis=(1, 2)))
     assert described.sum() > 4
     assert not described[5]
     radius = 3 + (1 - expected[..., 2]) * (30 - 3)  # the paper's preset, method.md section 3
