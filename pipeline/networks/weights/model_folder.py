@@ -143,8 +143,9 @@ def find_repository(spec: ModelSpec, weights: str | Path | None) -> Path:
         error = failure
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     raise MissingFileError(
-        f"no {CALLED[spec.kind]} {repository}: it is not in Hugging Face's cache and could not be fetched ({reason}). "
-        f"Fetch it elsewhere and give its folder with --{spec.kind} FOLDER"
+        f"no {CALLED[spec.kind]} {repository}: there is no such folder, and as a repository it is not in Hugging "
+        f"Face's cache and could not be fetched ({reason}). Fetch it elsewhere and give its folder with --{spec.kind} "
+        "FOLDER"
     ) from error
 
 
