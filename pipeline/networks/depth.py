@@ -130,8 +130,7 @@ class DepthAnything:
         patches = inputs.shape[-2] // self.patch, inputs.shape[-1] // self.patch
         with self._precision.context(self._device):
             maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
-        depth = self._model.head([each.float() for each in maps], *patches)
-        return depth if self._meaning.is_metric else self._meaning.sign * depth
+        return self._model.head([each.float() for each in maps], *patches)
 
 
 def build_depth(
