@@ -7,11 +7,13 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.status import Status
 from rich.text import Text
 
@@ -57,6 +59,33 @@ stderr = _Console(stderr=True)
 
 json_option = click.option("--json", "json", is_flag=True, help="For scripts: JSON on stdout.")
 store_argument = click.argument("store", metavar="STORE")
+
+FILTERS = ("split", "subject", "action", "camera")
+
+
+def filter_options(command: Callable) -> Callable:
+    """--split, --subject, --action, --camera: each may be given several times."""
+    for name in reversed(FILTERS):
+        option = click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; may be repeated.")
+        command = option(command)
+    return command
+
+
+@contextmanager
+def progress_bar(unit: str, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A function to be called with (step, done, of), which shows a bar a step, where there is a terminal."""
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeRemainingColumn(), console=stderr, transient=True, disable=quiet or not stderr.is_terminal,
+    ) as bar:  # fmt: skip
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, done: int, of: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step, total=of)
+            bar.update(tasks[step], completed=done, total=of)
+
+        yield show
 
 
 def echo_json(value: Any) -> None:

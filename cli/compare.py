@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from ..stores.comparison.diff import diff as diff_of
 from ..stores.format.fingerprint import canonical_json
 from ..stores.reading.store import FeatureStore
-from .common import DONE, NAMED, SOME_FAILED, echo_json, json_option, stderr, stdout
+from .common import DONE, NAMED, SOME_FAILED, echo_json, json_option, progress_bar, stdout
 
 LONGEST = 60
 
@@ -32,12 +32,8 @@ def diff(store: str, other: str, values_only: bool, json: bool) -> None:
     right.
     """
     ours, theirs = FeatureStore.open(store), FeatureStore.open(other)
-    with Progress(
-        TextColumn("compare"), BarColumn(), MofNCompleteColumn(), TextColumn("fields"),
-        console=stderr, transient=True, disable=json or not stderr.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None)
-        found = diff_of(ours, theirs, values_only, lambda done, of: bar.update(task, completed=done, total=of))
+    with progress_bar("fields", quiet=json) as progress:
+        found = diff_of(ours, theirs, values_only, partial(progress, "compare"))
     if json:
         echo_json({"store": store, "other": other, **found})
     else:

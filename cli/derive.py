@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..stores.derived.job import Derived, derive
@@ -19,7 +16,7 @@ from ..stores.derived.select import Selection, select_plan
 from ..stores.errors import InvalidValueError, MissingFileError, UnreadableFileError
 from ..stores.reading.store import FeatureStore
 from ..stores.summaries.lineage import lineage
-from .common import NAMED, echo_json, json_option, stderr, stdout, store_argument
+from .common import NAMED, echo_json, filter_options, json_option, progress_bar, stderr, stdout, store_argument
 
 out_option = click.option("--out", required=True, metavar="STORE", help="The new store: a folder, s3:// or gs://.")
 shard_option = click.option(
@@ -56,10 +53,7 @@ def merge(stores: tuple[str, ...], out: str, shard_frames: int | None, json: boo
     help='Sequences for which it holds, as in: subject in ("S1", "S5") and fps >= 25. It knows the columns that '
     "`auglift-store sequences --json` shows, and or not, comparisons, in, + - * /, startswith and endswith.",
 )
-@click.option("--split", multiple=True, metavar="VALUE", help="Only this split; may be repeated.")
-@click.option("--subject", multiple=True, metavar="VALUE", help="Only this subject; may be repeated.")
-@click.option("--action", multiple=True, metavar="VALUE", help="Only this action; may be repeated.")
-@click.option("--camera", multiple=True, metavar="VALUE", help="Only this camera; may be repeated.")
+@filter_options
 @click.option(
     "--sequences", "listed", metavar="FILE", help="Only the sequences whose ids it lists, one a line; -: stdin."
 )
@@ -75,15 +69,12 @@ def merge(stores: tuple[str, ...], out: str, shard_frames: int | None, json: boo
 def select(
     store: str,
     where: str,
-    split: tuple[str, ...],
-    subject: tuple[str, ...],
-    action: tuple[str, ...],
-    camera: tuple[str, ...],
     listed: str | None,
     fields: tuple[str, ...],
     out: str,
     shard_frames: int | None,
     json: bool,
+    **filters: tuple[str, ...],
 ) -> None:
     """Make a smaller store of some sequences and some fields of one; of all of it, a copy.
 
@@ -92,9 +83,8 @@ def select(
     Shards are copied byte for byte as far as their boundaries allow, else written anew. Killed at any moment, the same
     command goes on. At the end every byte is verified.
     """
-    keys = {"split": split, "subject": subject, "action": action, "camera": camera}
     names = tuple(name.strip() for text in fields for name in text.split(",") if name.strip()) if fields else None
-    selection = Selection(where.strip(), keys, None if listed is None else _ids(listed), names)
+    selection = Selection(where.strip(), filters, None if listed is None else _ids(listed), names)
     _report(_run(select_plan(store, selection, shard_frames), out, json), json)
 
 
@@ -145,25 +135,8 @@ def _ids(path: str) -> tuple[str, ...]:
 
 
 def _run(plan: DerivedPlan, out: str, json: bool) -> Derived:
-    with _bar(json) as progress:
+    with progress_bar("shards", quiet=json) as progress:
         return derive(plan, out, progress)
-
-
-@contextmanager
-def _bar(json: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar a step, where there is a terminal."""
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"),
-        TimeRemainingColumn(), console=stderr, transient=True, disable=json or not stderr.is_terminal,
-    ) as bar:  # fmt: skip
-        tasks = {}
-
-        def show(step: str, done: int, of: int) -> None:
-            if step not in tasks:
-                tasks[step] = bar.add_task(step, total=of)
-            bar.update(tasks[step], completed=done, total=of)
-
-        yield show
 
 
 def _report(done: Derived, json: bool) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..stores.errors import InvalidValueError
@@ -22,22 +21,26 @@ from ..stores.summaries.info import report as report_of
 from ..stores.summaries.info import summary
 from ..stores.writing.families import remove_family
 from ..stores.writing.verify import REMEDIES, Finding, repair, verify
-from .common import DONE, SOME_FAILED, AugliftGroup, echo_json, json_option, stderr, stdout, store_argument, warn
+from .common import (
+    DONE,
+    FILTERS,
+    SOME_FAILED,
+    AugliftGroup,
+    echo_json,
+    filter_options,
+    json_option,
+    progress_bar,
+    stderr,
+    stdout,
+    store_argument,
+    warn,
+)
 from .compare import diff
 from .derive import log, merge, select
 from .info import tables
 from .picture import picture
 
-FILTERS = ("split", "subject", "action", "camera")
 FRAMES_SHOWN, LEFT_OUT_SHOWN, WORST_SHOWN, SEQUENCES_SHOWN = 10, 20, 100, 1000
-
-
-def filter_options(command: Callable) -> Callable:
-    """--split, --subject, --action, --camera: each may be given several times."""
-    for name in reversed(FILTERS):
-        option = click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; may be repeated.")
-        command = option(command)
-    return command
 
 
 def chosen(store: FeatureStore, filters: dict[str, tuple[str, ...]]) -> SequenceTable:
@@ -81,12 +84,8 @@ def verify_command(store: str, deep: bool, mend: bool, json: bool) -> None:
     what a killed job left. --repair removes the records of bad shards only: run the auglift-prep command that made the
     store again, and it writes just these.
     """
-    with Progress(
-        TextColumn("verify"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"), TimeRemainingColumn(),
-        console=stderr, transient=True, disable=json or not stderr.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None)
-        findings = verify(store, deep=deep, progress=lambda done, of: bar.update(task, completed=done, total=of))
+    with progress_bar("shards", quiet=json) as progress:
+        findings = verify(store, deep=deep, progress=partial(progress, "verify"))
     done = repair(store, findings) if mend and findings else []
     if json:
         echo_json({"store": store, "deep": deep, "findings": [asdict(f) for f in findings], "repaired": done})
@@ -122,12 +121,8 @@ def remove_fields(store: str, name: str, json: bool) -> None:
 
     What is left has the bytes that the store had before. The fields a store was made with cannot be taken away.
     """
-    with Progress(
-        TextColumn("remove"), BarColumn(), MofNCompleteColumn(), TextColumn("files"),
-        console=stderr, transient=True, disable=json or not stderr.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("", total=None)
-        count = remove_family(locate(store), name, lambda done, of: bar.update(task, completed=done, total=of))
+    with progress_bar("files", quiet=json) as progress:
+        count = remove_family(locate(store), name, partial(progress, "remove"))
     if json:
         echo_json({"store": store, "name": name, "files": count})
     else:
