@@ -206,14 +206,14 @@ class Run:
         preset = self.inputs.preset
         if preset is None:
             return
-        ours, theirs = unit_of(self.description["uadd"]), unit_of(uadd_of(store, preset))
-        if ours != theirs:
+        ours, theirs = self.description["uadd"], uadd_of(store, preset)
+        if unit_of(ours) != unit_of(theirs):
             raise InvalidValueError(
-                f"depth is in the unit '{theirs}' in {store.url} ('{preset}'), and {self.folder} was trained on depth "
-                f"in '{ours}': evaluate on stores of that kind of depth"
+                f"depth is in the unit '{unit_of(theirs)}' in {store.url} ('{preset}'), and {self.folder} was trained "
+                f"on depth in '{unit_of(ours)}': evaluate on stores of that kind of depth"
             )
-        if uadd_of(store, preset) != self.description["uadd"]:
-            difference = describe_difference(self.description["uadd"] or {}, uadd_of(store, preset) or {})
+        if ours != theirs:
+            difference = describe_difference(ours or {}, theirs or {})
             raise InvalidValueError(
                 f"{store.url} computed the descriptor '{preset}' otherwise than the stores that {self.folder} was "
                 f"trained on ({difference}); prepare it again with the same settings"

@@ -52,22 +52,9 @@ class Files:
     def new(self, pattern: str, done: Exported) -> Iterator[Path]:
         """Give a path to write to; the file gets its own name when the block ends well."""
         self.require_new(pattern)
-        path = self.path(pattern)
-        temporary = path.with_name(path.name + PARTIAL)
-        try:
+        with self._whole(self.path(pattern), done) as temporary:
             self.folder.mkdir(parents=True, exist_ok=True)
             yield temporary
-            temporary.replace(path)
-        except AugliftError:
-            temporary.unlink(missing_ok=True)
-            raise
-        except OSError as error:
-            if temporary.parent.is_dir():
-                temporary.unlink(missing_ok=True)
-            raise StoreWriteError(
-                f"{path} cannot be written: {error.strerror or error}; choose another --out"
-            ) from error
-        done.paths.append(path)
 
     def require_new_folder(self, pattern: str) -> None:
         """As `require_new`; and where a folder is to be replaced, InvalidValueError unless an export made it."""
@@ -82,23 +69,35 @@ class Files:
         """A folder to write numbered files into; it has its own name, and nothing of an older one, when all is well."""
         self.require_new_folder(pattern)
         path = self.path(pattern)
-        temporary = path.with_name(path.name + PARTIAL)
-        try:
-            if temporary.is_dir():
-                shutil.rmtree(temporary)
+        with self._whole(path, done) as temporary:
+            _remove(temporary)
             temporary.mkdir(parents=True)
             yield temporary
-            if path.is_dir():
-                shutil.rmtree(path)
+            _remove(path)
+
+    @contextmanager
+    def _whole(self, path: Path, done: Exported) -> Iterator[Path]:
+        """Give `path` to what the block wrote at the temporary path. After an error nothing of it is left."""
+        temporary = path.with_name(path.name + PARTIAL)
+        try:
+            yield temporary
             temporary.replace(path)
         except (AugliftError, OSError) as error:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
             if isinstance(error, AugliftError):
                 raise
             raise StoreWriteError(
                 f"{path} cannot be written: {error.strerror or error}; choose another --out"
             ) from error
         done.paths.append(path)
+
+
+def _remove(path: Path) -> None:
+    """Take a file or a folder away, where there is one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    elif path.is_file():
+        path.unlink()
 
 
 def require_some(count: int, done: Exported, store: FeatureStore) -> None:

@@ -26,9 +26,10 @@ def publish(store: Location, without: str = "") -> list[str]:
     without   a family that is about to be taken away
     """
     with _index_lock(store):
-        for key in store.listing(FAMILIES):  # a job that was killed while it wrote the index
-            if key.startswith(f"{INDEX}.") and key.endswith(PARTIAL):
-                store.delete(key)
+        folder = store.below(FAMILIES)
+        for name in folder.top():  # a job that was killed while it wrote the index
+            if name.startswith(f"{CHECKSUMS}.") and name.endswith(PARTIAL):
+                folder.delete(name)
         lines = {}
         for name in begun(store):
             digest = None if name == without else complete_digest(store, name)
