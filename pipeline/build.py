@@ -19,7 +19,7 @@ from .networks.models import DEFAULTS, MODELS, Kind, resolve
 from .networks.substitutes.given import FromFile
 from .networks.substitutes.ground_truth import FromTruth, is_truth
 from .networks.substitutes.no_depth import NoDepth, is_none
-from .networks.substitutes.simulated import SIMULATED, Simulated
+from .networks.substitutes.simulated import SIMULATED
 from .networks.substitutes.stored import STORED, FromStore
 from .networks.weights.load import locate, random_seed
 from .uadd.descriptor import PRESETS, Preset
@@ -32,8 +32,8 @@ class NetworkOptions:
     detector   a name, CONFIG.py:CHECKPOINT of MMDetection's, or a folder or Hugging Face repository (owner/name) that
                transformers loads; `stored`: the boxes of a finished store, which is extended; likewise pose
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
-    given      joints of a file, in the place of both
-    simulated  stand in the place of pose and depth network, and of the detector
+    given      joints of a file or of a simulated sensor, in the place of both
+    given_depth   what stands in the place of the depth network, whatever `depth` is called
     depth      `ground-truth`: the depth maps of the dataset; `none`: 2D alone, without descriptors
     weights    a folder, `random` (or `random:SEED`), or None: the caches, then the origin
     batch      frames of a forward pass; None: 8, and 16 on a GPU
@@ -47,7 +47,7 @@ class NetworkOptions:
     depth: str = DEFAULTS["depth"]
     weights: str | Path | None = None
     given: FromFile | None = None
-    simulated: tuple[Simulated, Simulated] | None = None
+    given_depth: FromTruth | None = None
     presets: tuple[Preset, ...] = field(default_factory=lambda: tuple(PRESETS.values()))
     device: str = "auto"
     batch: int | None = None
@@ -72,7 +72,7 @@ class NetworkOptions:
             detector=self._instead("detector") or load_detector(self.detector, self.weights, device),
             pose=self._instead("pose") or load_pose(self.pose, self.weights, device),
             depth=self._depth(device),
-            presets=self.presets if self.simulated or not is_none(self.depth) else (),
+            presets=() if is_none(self.depth) else self.presets,
             device=device,
         )
         self.computing.set_up(extractor, self.batch or default_batch(device), self.threads)
@@ -80,8 +80,6 @@ class NetworkOptions:
 
     def _instead(self, kind: Literal["detector", "pose"]) -> FromTruth | FromStore | None:
         """What stands in the place of this network."""
-        if self.simulated is not None:
-            return self.simulated[0] if kind == "pose" else FromTruth("none")
         if self.given is not None:
             return self.given if kind == "pose" else FromTruth("none")
         if is_truth(self.pose):
@@ -89,8 +87,8 @@ class NetworkOptions:
         return FromStore() if getattr(self, kind) == STORED else None
 
     def _depth(self, device: torch.device) -> DepthEstimator | FromTruth | NoDepth:
-        if self.simulated is not None:
-            return self.simulated[1]
+        if self.given_depth is not None:
+            return self.given_depth
         if is_none(self.depth):
             return NoDepth()
         return FromTruth() if is_truth(self.depth) else build_depth(self.depth, self.weights, device, self.depth_size)

@@ -59,7 +59,7 @@ class GivenKeypoints(Protocol):
         ...
 
     def read(self, source_frames: np.ndarray, boxes: np.ndarray | None) -> dict[str, np.ndarray]:
-        """Arrays as `networks/given.py` names them, a row a frame.
+        """Arrays as `networks/substitutes/given.py` names them, a row a frame.
 
         boxes   (n, 4) px: the true one, where it is known. Of several people the one who covers it best is taken
         """

@@ -27,11 +27,11 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger attributes families reading writing summaries export derived "
     "comparison",
-    "pipeline": "homes device frames plan uadd networks extract computing build synth datasets keypoints extension "
-    "execution embedded pictures",
+    "pipeline": "homes joint_rows device frames plan uadd networks extract computing build synth datasets keypoints "
+    "extension execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
-    "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered simulated",
+    "pipeline/synth": "seeding domains motion clip planned scene rendering stage truth video rendered simulated",
     "pipeline/synth/simulated": "noise raster sensor truth",
     "pipeline/networks": "tiny model_spec models weights hugging_face openmmlab boxes detect people pose depth_models "
     "depth compiled blazepose own_networks families substitutes",

@@ -180,8 +180,8 @@ def run(
     named = {k: options[k] for k in ("detector", "pose", "depth", "depth_size", "weights", "device", "batch")}
     networks = NetworkOptions(
         presets=chosen,
-        given=given,
-        simulated=simulated,
+        given=simulated[0] if simulated else given,
+        given_depth=simulated[1] if simulated else None,
         computing=computing_of(options, clips),
         **named,
         **({"threads": options["threads"]} if options["threads"] else {}),

@@ -178,7 +178,7 @@ def _simulate(drawn: tuple[DrawnClip, ...], noise: Noise, archive: MocapArchive 
     dry = options["dry_run"] and not options["calibrate"]
     with stderr.status("placing people and cameras"):
         clips = simulated_clips(drawn, noise, archive, reach, options["fps"], options["limit"], dry)
-    stand_in = Simulated(constants=noise.of_joints()), Simulated(constants=noise.of_depth())
+    stand_in = Simulated(about={"noise": noise.of_joints()}), Simulated(about={"noise": noise.of_depth()})
     batch = options["batch"] or SIMULATED_BATCH
     return run(clips, {**options, "batch": batch, "depth": "simulated"}, simulated=stand_in)
 

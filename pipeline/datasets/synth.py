@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ import zarr
 
 from ...stores.errors import CorruptStoreError, InvalidValueError
 from ..frames.sources import SourceInfo, probe
-from ..plan import Clip, clip_of
+from ..plan import Clip
 from ..synth import clip as drawing
 from ..synth.domains import SPLITS
 from ..synth.motion.mocap import MocapArchive, default_cache
+from ..synth.planned import UNKNOWN, planned
 from ..synth.rendered import DEPTH, MILLIMETRE, TRUTH, VIDEO
 
 FPS = 25.0
@@ -144,20 +144,8 @@ def _clip(
 ) -> Clip:
     truth = (SynthTruthWithDepth if depth else SynthTruth)(folder / drawn.id, drawn.motion, drawn.rich)
     there = (folder / drawn.id / TRUTH).is_file()
-    return clip_of(
-        info,
-        drawn.id,
-        f"{drawn.id}/{VIDEO}",
-        fps,
-        limit,
-        dataset=f"synth-{drawn.domain}",
-        subject=drawn.subject,
-        action=drawn.motion,
-        camera=f"room{drawn.room}-camera{drawn.camera}",
-        split=drawn.split,
-        intrinsics=truth.intrinsics() if there else (math.nan,) * 4,
-        truth=truth,
-    )
+    intrinsics = truth.intrinsics() if there else UNKNOWN
+    return planned(drawn, info, f"{drawn.id}/{VIDEO}", truth, intrinsics, fps, limit)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from ..networks.detect import overlap
 from .detections import Sequence
 
 RULES = {
@@ -40,7 +42,7 @@ def _merit(sequence: Sequence, rows: np.ndarray, true: np.ndarray | None) -> np.
     spans = _spans(sequence, rows)
     rule = rule_of(sequence, true is not None)
     if rule == "box" and true is not None:
-        return _overlap(spans, true)
+        return overlap(torch.from_numpy(spans), torch.from_numpy(true)).numpy()
     if rule == "joints" and sequence.score is not None:
         return np.nan_to_num(sequence.score[rows], nan=0.0).mean(axis=1)
     if rule == "score" and sequence.box_score is not None:
@@ -55,11 +57,3 @@ def _spans(sequence: Sequence, rows: np.ndarray) -> np.ndarray:
     if sequence.box is None:
         return span
     return np.where(np.isfinite(sequence.box[rows]).all(axis=1, keepdims=True), sequence.box[rows], span)
-
-
-def _overlap(boxes: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Intersection over union of (n, 4) with (4,)."""
-    shared = np.maximum(np.minimum(boxes[:, 2:], true[2:]) - np.maximum(boxes[:, :2], true[:2]), 0).prod(axis=1)
-    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1)
-    united = areas + np.maximum(true[2:] - true[:2], 0).prod() - shared
-    return np.where(united > 0, shared / np.where(united > 0, united, 1), 0)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ...stores.errors import InvalidValueError
 from ...stores.format.skeleton import COCO_17, H36M_17
+from .. import joint_rows
+from ..joint_rows import MADE_OF
 
 # For each joint of H36M-17, the joints of a file's skeleton that it is the mean of.
 Rows = tuple[tuple[int, ...], ...]
@@ -45,12 +47,11 @@ BY_COUNT = {
     136: ("halpe-136",),
 }
 
-# A joint is the mean of these; the first list of which all are there is taken.
+# Files may know less than networks: what is made of others where the usual joints are not there.
 _WANTED: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "pelvis": (("pelvis",), ("left_hip", "right_hip")),
-    "spine": (("spine",), ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), ("pelvis", "thorax")),
-    "thorax": (("thorax",), ("neck",), ("left_shoulder", "right_shoulder")),
-    "head": (("head",), ("left_eye", "right_eye"), ("left_ear", "right_ear")),
+    **MADE_OF,
+    "spine": (*MADE_OF["spine"], ("pelvis", "thorax")),
+    "head": (*MADE_OF["head"], ("left_ear", "right_ear")),
 }
 # What projects call the joints that have no side, letters alone.
 _MIDDLE = {
@@ -89,23 +90,13 @@ def canonical(name: str) -> str:
 
 def rows_by_name(names: Sequence[str]) -> Rows:
     """Which of these joints make each of H36M-17. InvalidValueError names the joints that cannot be made."""
-    places: dict[str, int] = {}
-    for number, name in enumerate(names):
-        places.setdefault(canonical(name), number)
-    rows: list[tuple[int, ...]] = []
-    missing = []
-    for joint in H36M_17.joints:
-        found = next((each for each in _WANTED.get(joint, ((joint,),)) if set(each) <= places.keys()), None)
-        if found is None:
-            missing.append(joint)
-            continue
-        rows.append(tuple(places[name] for name in found))
+    rows, missing = joint_rows.rows_by_name(names, canonical, _WANTED)
     if missing:
         raise InvalidValueError(
             f"no {', '.join(missing)} among the joints {', '.join(names[:40])}; say which joints make them in a TOML: "
             "--keypoints-skeleton FILE.toml (docs/keypoints.md)"
         )
-    return tuple(rows)
+    return rows
 
 
 def named(name: str) -> str | None:

@@ -179,9 +179,21 @@ def build_detector(
     model = openmmlab.build(config, "mmdet", seed)
     if state is not None:
         fit_state(model, state, spec.name)
-    if score_threshold is None:
-        score_threshold = SCORE_THRESHOLD if seed is None else RANDOM_SCORE_THRESHOLD
-    return RTMDet(model, config, identity, torch.device(device), score_threshold)
+    return RTMDet(model, config, identity, torch.device(device), least_score(seed, score_threshold))
+
+
+def least_score(seed: int | None, given: float | None = None) -> float:
+    """Return the score that a person needs: what is given, else that for weights that are random (a seed) or not."""
+    if given is not None:
+        return given
+    return SCORE_THRESHOLD if seed is None else RANDOM_SCORE_THRESHOLD
+
+
+def best_first(boxes: Tensor, scores: Tensor) -> Tensor:
+    """Return boxes (n, 4) and their scores (n,) as (n, 5) float32, by score; of equals the first stays the first."""
+    boxes, scores = boxes.float(), scores.float()
+    order = scores.argsort(descending=True, stable=True)
+    return torch.cat([boxes[order], scores[order, None]], dim=1)
 
 
 def tabulate(found: Sequence[Tensor], most: int, device: torch.device) -> Tensor:

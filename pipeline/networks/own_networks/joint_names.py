@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....stores.errors import InvalidValueError
-from ....stores.format.skeleton import H36M_17
-
-# A joint of H36M-17 is the mean of these; the first row of which all are there is taken. Thorax, spine and pelvis are
-# as method.md, section 1, has them where a network does not know them itself.
-_MADE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "pelvis": (("pelvis",), ("left_hip", "right_hip")),
-    "spine": (("spine",), ("left_shoulder", "right_shoulder", "left_hip", "right_hip")),
-    "thorax": (("thorax",), ("neck",), ("left_shoulder", "right_shoulder")),
-    "head": (("head",), ("left_eye", "right_eye")),
-}
+from ...joint_rows import rows_by_name
 
 # What the data sets of OpenMMLab and transformers call them, where that is not the name here; small letters alone.
 _CALLED = {
@@ -54,16 +45,7 @@ def joint_rows(names: Sequence[str], whose: str) -> JointRows:
     whose  the network, for the message
     InvalidValueError, naming what is lacking, where they do not make all of H36M-17.
     """
-    places: dict[str, int] = {}
-    for number, name in enumerate(names):
-        places.setdefault(_known_as(name), number)
-    made: list[tuple[int, ...]] = []
-    lacking = []
-    for joint in H36M_17.joints:
-        found = next((row for row in _MADE_OF.get(joint, ((joint,),)) if set(row) <= places.keys()), None)
-        if found is None:
-            lacking.append(joint)
-        made.append(tuple(places[name] for name in found or ()))
+    made, lacking = rows_by_name(names, _known_as)
     if lacking:
         raise InvalidValueError(
             f"{whose} finds no {', '.join(lacking)}, which Human3.6M's 17 joints need; it finds "

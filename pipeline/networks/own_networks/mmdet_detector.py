@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ....stores.errors import InvalidValueError
 from .. import openmmlab
-from ..detect import RANDOM_SCORE_THRESHOLD, SCORE_THRESHOLD, tabulate
+from ..detect import best_first, least_score, tabulate
 from .config_file import ConfigFile, Opened, attempt, open_config, step_name, test_dataset
 from .labels import person_class
 
@@ -82,9 +82,7 @@ class MMDetDetector:
 
     def _people(self, found: Any) -> Tensor:
         is_wanted = (found.labels == self._person) & (found.scores >= self.score_threshold)
-        boxes, scores = found.bboxes[is_wanted].float(), found.scores[is_wanted].float()
-        order = scores.argsort(descending=True, stable=True)
-        return torch.cat([boxes[order], scores[order, None]], dim=1)
+        return best_first(found.bboxes[is_wanted], found.scores[is_wanted])
 
     def try_out(self) -> None:
         """InvalidValueError or MissingExtraError where it does not run: a compiled op that is missing, say."""
@@ -101,9 +99,7 @@ def build_mmdet(
     Raises what `open_config` does, and InvalidValueError where it knows no people.
     """
     opened = open_config(named, "detector", "mmdet", weights)
-    if score_threshold is None:
-        score_threshold = SCORE_THRESHOLD if opened.seed is None else RANDOM_SCORE_THRESHOLD
-    detector = MMDetDetector(opened, device, score_threshold)
+    detector = MMDetDetector(opened, device, least_score(opened.seed, score_threshold))
     detector.try_out()
     return detector
 

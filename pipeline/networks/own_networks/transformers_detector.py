@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ....stores.errors import AugliftError, InvalidValueError
-from ..detect import RANDOM_SCORE_THRESHOLD, SCORE_THRESHOLD, tabulate
+from ..detect import best_first, least_score, tabulate
 from ..hugging_face import first_line, identity_of, load_model, load_processor, transformers_package
 from ..weights.load import random_seed
 from ..weights.model_folder import ModelFolder
@@ -98,12 +98,11 @@ class TransformersDetector:
         return {"pixel_values": small}
 
     def _people(self, found: Mapping[str, Tensor]) -> Tensor:
-        boxes, scores = found["boxes"].float(), found["scores"].float()
+        boxes, scores = found["boxes"], found["scores"]
         if self._person is not None:
             is_person = found["labels"] == self._person
             boxes, scores = boxes[is_person], scores[is_person]
-        order = scores.argsort(descending=True, stable=True)
-        return torch.cat([boxes[order], scores[order, None]], dim=1)
+        return best_first(boxes, scores)
 
     def try_out(self) -> None:
         """InvalidValueError where it does not run."""
@@ -129,9 +128,8 @@ def build_transformers_detector(
     seed = random_seed(weights)
     processor = load_processor(found, _WHAT)
     model = load_model(found, "AutoModelForObjectDetection", _WHAT, seed)
-    threshold = SCORE_THRESHOLD if seed is None else RANDOM_SCORE_THRESHOLD
     identity = identity_of(found, name, seed)
-    detector = TransformersDetector(model, processor, classes, identity, device, threshold, seed is not None)
+    detector = TransformersDetector(model, processor, classes, identity, device, least_score(seed), seed is not None)
     detector.try_out()
     return detector
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-
-from .given import GIVEN, GIVEN_BOX
-from .ground_truth import FromTruth
+from .given import FromFile
 
 SIMULATED = "simulated"
 # Where depth is measured, if not at the person's own joints: (n, 17, 3) x, y px and score.
@@ -17,18 +12,10 @@ MEASURED = "simulated/measured"
 
 
 @dataclass(frozen=True)
-class Simulated(FromTruth):
+class Simulated(FromFile):
     """Stands where the networks would.
 
-    constants   of its errors, as plain data for the fingerprint
+    about   `noise`: the constants of its errors, as plain data for the fingerprint
     """
 
     name: str = SIMULATED
-    constants: Mapping[str, Any] = field(default_factory=dict)
-
-    def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "noise": dict(self.constants)}
-
-    def people(self, known: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        joints = known[GIVEN]
-        return joints[..., :2], joints[..., 2], known[GIVEN_BOX]

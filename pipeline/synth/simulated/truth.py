@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +15,11 @@ from ...frames.sources import WITHOUT_PICTURES, SourceInfo
 from ...networks.substitutes.given import GIVEN, GIVEN_BOX
 from ...networks.substitutes.ground_truth import BBOX, DEPTH
 from ...networks.substitutes.simulated import MEASURED
-from ...plan import Clip, clip_of
+from ...plan import Clip
 from ..clip import CAPTURE
 from ..clip import Clip as DrawnClip
 from ..motion.mocap import MocapArchive
+from ..planned import UNKNOWN, planned
 from ..seeding import seeded
 from ..stage import set_stage
 from .noise import Noise
@@ -107,20 +107,6 @@ def simulated_clips(
         info = SourceInfo(
             Path(clip.id), WITHOUT_PICTURES, clip.size, clip.size, clip.fps, clip.frames, digest(clip), False, ()
         )
-        found.append(
-            clip_of(
-                info,
-                clip.id,
-                f"simulated/{clip.id}",
-                fps,
-                limit,
-                dataset=f"synth-{clip.domain}",
-                subject=clip.subject,
-                action=clip.motion,
-                camera=f"room{clip.room}-camera{clip.camera}",
-                split=clip.split,
-                intrinsics=(math.nan,) * 4 if dry else truth.intrinsics(),
-                truth=truth,
-            )
-        )
+        intrinsics = UNKNOWN if dry else truth.intrinsics()
+        found.append(planned(clip, info, f"simulated/{clip.id}", truth, intrinsics, fps, limit))
     return found

@@ -33,8 +33,8 @@ WARNING = "SIMULATED SENSOR: NO PICTURES, NO NETWORKS; JOINTS AND DEPTH ARE GEOM
 
 def make(out: Path, noise: Noise, batch: int = 8, shard_frames: int = 10) -> FeatureStore:
     """A store of CLIPS, through the pipeline that every store goes through."""
-    stand_in = Simulated(constants=noise.of_joints()), Simulated(constants=noise.of_depth())
-    networks = NetworkOptions(simulated=stand_in, presets=PRESETS, device="cpu", batch=batch, threads=1)
+    joints, depth = (Simulated(about={"noise": each}) for each in (noise.of_joints(), noise.of_depth()))
+    networks = NetworkOptions(given=joints, given_depth=depth, presets=PRESETS, device="cpu", batch=batch, threads=1)
     extractor = networks.build()
     settings = networks.settings(extractor)
     clips = simulated_clips(CLIPS, noise, None, reach=5.0)
