@@ -68,8 +68,7 @@ SIMULATED_BATCH = 32
     type=click.Choice(SENSORS),
     default=SENSORS[0],
     show_default=True,
-    help="simulated: no pictures and no networks; joints and depth are the geometry, with errors that --noise states. "
-    "Hundreds of frames a second.",
+    help="simulated: no pictures and no networks; joints and depth are the geometry, with errors that --noise states.",
 )
 @click.option(
     "--noise",
