@@ -22,6 +22,13 @@ from ..stores.summaries.lineage import lineage
 from .common import NAMED, echo_json, json_option, stderr, stdout, store_argument
 
 out_option = click.option("--out", required=True, metavar="STORE", help="The new store: a folder, s3:// or gs://.")
+where_option = click.option(
+    "--where",
+    default="",
+    metavar="EXPRESSION",
+    help='Sequences for which it holds, as in: subject in ("S1", "S5") and fps >= 25. It knows the columns that '
+    "`auglift-store sequences --json` shows, and or not, comparisons, in, + - * /, startswith and endswith.",
+)
 shard_option = click.option(
     "--shard-frames",
     type=click.IntRange(min=1),
@@ -49,13 +56,7 @@ def merge(stores: tuple[str, ...], out: str, shard_frames: int | None, json: boo
 
 @click.command()
 @store_argument
-@click.option(
-    "--where",
-    default="",
-    metavar="EXPRESSION",
-    help='Sequences for which it holds, as in: subject in ("S1", "S5") and fps >= 25. It knows the columns that '
-    "`auglift-store sequences --json` shows, and or not, comparisons, in, + - * /, startswith and endswith.",
-)
+@where_option
 @click.option("--split", multiple=True, metavar="VALUE", help="Only this split; may be repeated.")
 @click.option("--subject", multiple=True, metavar="VALUE", help="Only this subject; may be repeated.")
 @click.option("--action", multiple=True, metavar="VALUE", help="Only this action; may be repeated.")

@@ -27,8 +27,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger attributes families reading writing summaries export derived "
     "comparison",
-    "pipeline": "homes device frames plan uadd networks extract computing build synth datasets keypoints extension "
-    "execution embedded pictures",
+    "pipeline": "homes device frames plan uadd networks extract computing build synth datasets licences "
+    "keypoints extension execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip scene rendering stage truth video rendered",
