@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 from pathlib import Path
@@ -18,6 +19,7 @@ from auglift.stores.writing.verify import verify
 from ...fakes.families import MadeFamily
 from ...fakes.stores import make_store
 
+GROUPS = {f"{group}/zarr.json" for group in ("uadd", "radius", "target")}
 PUBLISHED = Publication("https://example.org/store", "https://example.org/terms", ("A. Nyone",), "2026-11-26")
 
 
@@ -69,10 +71,11 @@ def test_every_file_is_named_with_its_sha256_or_lies_in_a_file_set(folder, about
         assert entry["sha256"] == hashlib.sha256(data).hexdigest()
         assert entry["contentSize"] == f"{len(data)} B"
     patterns = [glob for entry in about["distribution"] for glob in entry.get("includes", [])]
-    matched = {path for glob in patterns for path in folder.glob(glob) if path.is_file()}
-    assert all(list(folder.glob(glob)) for glob in patterns)
-    shards = {path for path in folder.rglob("c/**/*") if path.is_file()}
-    assert shards <= matched
+    keys = set(contents(folder))
+    matched = [set(fnmatch.filter(keys, pattern)) for pattern in patterns]
+    assert all(matched)
+    families = {key for key in keys if key.startswith("families/") and "/c/" not in key}
+    assert keys - named.keys() - set().union(*matched) - families <= {"README.md", "croissant.json", *GROUPS}
     assert "families/base/SHA256SUMS" in named
 
 
