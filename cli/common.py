@@ -63,8 +63,18 @@ store_argument = click.argument("store", metavar="STORE")
 FILTERS = ("split", "subject", "action", "camera")
 
 
+WHERE = click.option(
+    "--where",
+    default="",
+    metavar="EXPRESSION",
+    help='Sequences for which it holds, as in: subject in ("S1", "S5") and fps >= 25. It knows the columns that '
+    "`auglift-store sequences --json` shows, and or not, comparisons, in, + - * /, startswith and endswith.",
+)
+
+
 def filter_options(command: Callable) -> Callable:
-    """--split, --subject, --action, --camera: each may be given several times."""
+    """--split, --subject, --action, --camera: each may be given several times; and --where."""
+    command = WHERE(command)
     for name in reversed(FILTERS):
         option = click.option(f"--{name}", multiple=True, metavar="VALUE", help=f"Only this {name}; may be repeated.")
         command = option(command)

@@ -46,13 +46,6 @@ def merge(stores: tuple[str, ...], out: str, shard_frames: int | None, json: boo
 
 @click.command()
 @store_argument
-@click.option(
-    "--where",
-    default="",
-    metavar="EXPRESSION",
-    help='Sequences for which it holds, as in: subject in ("S1", "S5") and fps >= 25. It knows the columns that '
-    "`auglift-store sequences --json` shows, and or not, comparisons, in, + - * /, startswith and endswith.",
-)
 @filter_options
 @click.option(
     "--sequences", "listed", metavar="FILE", help="Only the sequences whose ids it lists, one a line; -: stdin."

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import click
 from rich.table import Table
 
+from ..stores.derived.select import Selection, selected
 from ..stores.errors import InvalidValueError
 from ..stores.export import ANNOTATIONS, FORMATS, JOINTS, MISSING, export
-from ..stores.format.layout import CARD
+from ..stores.format.layout import CARD, CROISSANT
 from ..stores.format.sequences import SequenceTable
 from ..stores.locations.choose import locate
 from ..stores.reading.store import FeatureStore
 from ..stores.summaries.card import write_card
+from ..stores.summaries.croissant import Publication
 from ..stores.summaries.info import report as report_of
 from ..stores.summaries.info import summary
 from ..stores.writing.families import remove_family
@@ -43,9 +46,11 @@ from .picture import picture
 FRAMES_SHOWN, LEFT_OUT_SHOWN, WORST_SHOWN, SEQUENCES_SHOWN = 10, 20, 100, 1000
 
 
-def chosen(store: FeatureStore, filters: dict[str, tuple[str, ...]]) -> SequenceTable:
+def chosen(store: FeatureStore, where: str, filters: dict[str, tuple[str, ...]]) -> SequenceTable:
     """Return the sequences that the options select; all without options."""
     wanted = {name: values for name in FILTERS if (values := filters[name])}
+    if where.strip():
+        return selected(store.sequences, Selection(where.strip(), wanted), store.url)
     return store.sequences.select(**wanted) if wanted else store.sequences
 
 
@@ -133,9 +138,9 @@ def remove_fields(store: str, name: str, json: bool) -> None:
 @store_argument
 @filter_options
 @json_option
-def sequences(store: str, json: bool, **filters: tuple[str, ...]) -> None:
-    """Show the table of sequences."""
-    table = chosen(FeatureStore.open(store, allow_incomplete=True), filters)
+def sequences(store: str, where: str, json: bool, **filters: tuple[str, ...]) -> None:
+    """Show the table of sequences, or those for which all that is given holds."""
+    table = chosen(FeatureStore.open(store, allow_incomplete=True), where, filters)
     if json:
         echo_json([{k: _finite(v) for k, v in vars(row).items()} for row in table])
         return
@@ -181,14 +186,33 @@ def report(store: str, json: bool) -> None:
 
 @main.command()
 @store_argument
-@click.option("--force", is_flag=True, help="Replace a README.md that is there.")
-def card(store: str, force: bool) -> None:
-    """Write a dataset card, README.md, into a finished store, as hubs expect it."""
+@click.option("--url", default="", metavar="URL", help="Where the store is published, or a page about it.")
+@click.option("--licence", default="", metavar="NAME", help="Of the store as a whole: a name of SPDX, or a URL.")
+@click.option("--creator", "creators", multiple=True, metavar="NAME", help="Who made it; may be repeated.")
+@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="When it is published.")
+@click.option("--force", is_flag=True, help="Replace a card that is there.")
+@json_option
+def card(
+    store: str, url: str, licence: str, creators: tuple[str, ...], date: datetime | None, force: bool, json: bool
+) -> None:
+    """Write a dataset card into a finished store, as hubs expect it: README.md, and croissant.json for machines.
+
+    croissant.json is Croissant 1.1 (MLCommons): files, fields, licences, lineage. The specification also wants what
+    only you know: give --url, --licence, --creator and --date before you publish the store.
+    """
     opened = FeatureStore.open(store)
-    if opened.location.exists(CARD) and not force:
-        raise InvalidValueError(f"{opened.url}/{CARD} is there already; --force replaces it")
-    write_card(opened)
-    stdout.print(f"wrote {opened.url}/{CARD}", soft_wrap=True)
+    there = [name for name in (CARD, CROISSANT) if opened.location.exists(name)]
+    if there and not force:
+        raise InvalidValueError(f"{opened.url}/{there[0]} is there already; --force replaces it")
+    publication = Publication(url, licence, creators, "" if date is None else date.date().isoformat())
+    write_card(opened, publication)
+    if json:
+        echo_json({"paths": [f"{opened.url}/{name}" for name in (CARD, CROISSANT)], "missing": publication.missing})
+        return
+    for name in (CARD, CROISSANT):
+        stdout.print(f"wrote {opened.url}/{name}", soft_wrap=True)
+    if publication.missing:
+        stderr.print(f"before you publish the store, give {', '.join(publication.missing)} too")
 
 
 @main.command("export")
@@ -239,6 +263,7 @@ def export_command(
     clip_frames: int | None,
     clip_stride: int | None,
     force: bool,
+    where: str,
     json: bool,
     **filters: tuple[str, ...],
 ) -> None:
@@ -252,7 +277,7 @@ def export_command(
         opened,
         kind,
         out,
-        chosen(opened, filters),
+        chosen(opened, where, filters),
         force,
         missing,
         checkout,

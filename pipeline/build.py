@@ -127,7 +127,7 @@ def warnings(settings: Mapping[str, Any], datasets: Iterable[str] = ()) -> tuple
     """Return what a reader of a store with these settings, made from clips of these datasets, must know."""
     kinds = [settings[kind] for kind in ("detector", "pose", "depth")]
     random = [each["name"] for each in kinds if str(each.get("weights", "")).startswith("random")]
-    own = [each["name"] for each in kinds if _is_own(each)]
+    own = [each["name"] for each in kinds if is_own(each)]
     tiny = [each["name"] for each in kinds if each["name"].startswith("tiny-") and each["name"] not in random]
     simulated = [each["name"] for each in kinds if each["name"] == SIMULATED]
     filmed = any(not dataset.startswith("synth-") for dataset in datasets)
@@ -140,7 +140,7 @@ def warnings(settings: Mapping[str, Any], datasets: Iterable[str] = ()) -> tuple
     return tuple(text.format(", ".join(names)) for names, text in found if names)
 
 
-def _is_own(network: Mapping[str, Any]) -> bool:
+def is_own(network: Mapping[str, Any]) -> bool:
     """Whether a named network has other weights than the table's, as far as those are known."""
     spec = MODELS.get(str(network["name"]))
     algorithm, _, digest = str(network.get("weights", "")).partition(":")

@@ -173,6 +173,7 @@ class Plan:
     settings     what the networks and the descriptor are, as plain data
     warnings     what a user of the store must know about all of it; each clip has warnings of its own
     truth        what was found about the ground truth, as plain data; the store holds it, no array depends on it
+    stated       `licences` of the weights and `terms` of the data, as `licences.stated` finds them; as with truth
     """
 
     clips: tuple[Clip, ...]
@@ -181,6 +182,7 @@ class Plan:
     shard_frames: int = SHARD_FRAMES
     warnings: tuple[str, ...] = ()
     truth: Mapping[str, Any] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
     shards: tuple[Shard, ...] = field(init=False)
 
     def __post_init__(self):
@@ -258,7 +260,8 @@ class Plan:
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the store's group, without its configuration."""
         truth = {"ground_truth": dict(self.truth)} if self.truth else {}
-        return {"dataset": self.clips[0].dataset, "warnings": [*self.warnings, *warnings_of(self.clips)], **truth}
+        lines = [*self.warnings, *warnings_of(self.clips)]
+        return {"dataset": self.clips[0].dataset, "warnings": lines, **truth, **self.stated}
 
 
 def warnings_of(clips: Iterable[Clip]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger attributes families reading writing summaries export derived "
     "comparison",
-    "pipeline": "homes joint_rows device frames plan uadd networks extract computing build synth datasets keypoints "
-    "extension execution embedded pictures",
+    "pipeline": "homes joint_rows device frames plan uadd networks extract computing build synth datasets licences "
+    "keypoints extension execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip planned scene rendering stage truth video rendered simulated",
@@ -102,6 +103,18 @@ def complaints(room: str) -> list[str]:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_what_its_arrows_allow(room):
     assert complaints(room) == []
+
+
+def test_an_installed_package_has_every_folder_of_the_rooms():
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    there = {
+        "auglift." + ".".join(path.parent.relative_to(ROOT).parts): str(path.parent.relative_to(ROOT))
+        for room in ROOMS
+        for path in sources(room)
+        if path.name == "__init__.py"
+    }
+    assert set(named["packages"]) == set(there)
+    assert {name: folder for name, folder in named["package-dir"].items() if name in there} == there
 
 
 def wrong_arrows(graph: dict[str, set[str]], folder: str, order: list[str]) -> list[str]:

@@ -155,6 +155,7 @@ def run(
     left_out   sources that cannot be read; skipped: files that are no sources. Both were shown, and are in the JSON too
     """
     from ...pipeline.build import NetworkOptions, warnings
+    from ...pipeline.licences import stated
     from ...pipeline.networks.substitutes.ground_truth import require_truth
     from ...pipeline.plan import Plan, warnings_of
 
@@ -187,8 +188,10 @@ def run(
         **({"threads": options["threads"]} if options["threads"] else {}),
     )
     with ready(options, networks) as loaded:
-        lines = (*warnings(loaded.settings, {clip.dataset for clip in clips}), *notes)
-        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, lines, truth or {})
+        datasets = dict.fromkeys(clip.dataset for clip in clips)
+        lines = (*warnings(loaded.settings, datasets), *notes)
+        known = stated(loaded.settings, datasets)
+        plan = Plan(tuple(clips), loaded.settings, presets, shard_frames, lines, truth or {}, known)
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:
             with stderr.status("timing a few batches"):

@@ -73,6 +73,7 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
     from ...pipeline.build import NetworkOptions, choose_presets, warnings
     from ...pipeline.execution.serial import execute
     from ...pipeline.extension.plan import clips_of, extension_of, presets_of, require_free, require_same_depth
+    from ...pipeline.licences import stated
     from ...pipeline.networks.substitutes.stored import STORED
     from .progress import progress_for
     from .workers import ready
@@ -103,7 +104,13 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
         if not options["depth"]:
             require_same_depth(store, loaded.settings)
         plan = extension_of(
-            store, clips, options["name"], settings=loaded.settings, presets=names, warnings=warnings(loaded.settings)
+            store,
+            clips,
+            options["name"],
+            settings=loaded.settings,
+            presets=names,
+            warnings=warnings(loaded.settings),
+            stated=stated(loaded.settings),
         )
         warn(plan.warnings, style="bold yellow")
         if options["dry_run"]:

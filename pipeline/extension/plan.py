@@ -67,7 +67,7 @@ class ExtensionPlan(Plan):
 
     def attributes(self) -> dict[str, Any]:
         about = {"format_version": FORMAT_VERSION, "family": self.family, "store": self.of}
-        return {**about, "warnings": list(self.warnings)}
+        return {**about, "warnings": list(self.warnings), **self.stated}
 
     def open(self, location: Location) -> FeatureStore:
         return FeatureStore.open(self.store).open_family(self.family)
@@ -77,7 +77,7 @@ class ExtensionPlan(Plan):
 
 
 def extension_of(store: FeatureStore, clips: tuple[Clip, ...], family: str, **parts: Any) -> ExtensionPlan:
-    """The plan of a family. parts: settings, presets, warnings, as `Plan` has them."""
+    """The plan of a family. parts: settings, presets, warnings, stated, as `Plan` has them."""
     require_family_name(family)
     frames = store.layout.shard_frames
     return ExtensionPlan(clips, shard_frames=frames, store=store.location, of=store.fingerprint, family=family, **parts)

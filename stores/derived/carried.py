@@ -14,11 +14,8 @@ def attributes(plan: DerivedPlan) -> dict[str, Any]:
     """The attributes of the group of a derived store, or of a family of one, without its configuration."""
     if isinstance(plan, FamilyPlan):
         about = {"format_version": FORMAT_VERSION, "family": plan.name, "store": plan.of}
-        return {**about, "warnings": _warnings(plan)}
+        return {**about, "warnings": _warnings(plan), **_stated(plan)}
     truth = _ground_truth(plan)
-    licences: dict[str, str] = {}
-    for source in plan.sources:
-        licences |= source.store.attributes.get("licences", {})
     made = entry(
         plan.fingerprint,
         f"auglift-store {plan.command}",
@@ -29,9 +26,18 @@ def attributes(plan: DerivedPlan) -> dict[str, Any]:
         "dataset": plan.dataset,
         "warnings": _warnings(plan),
         **({"ground_truth": truth} if truth else {}),
-        **({"licences": licences} if licences else {}),
+        **_stated(plan),
         "lineage": joined([*(lineage(source.store, plan.family_fields) for source in plan.sources), [made]]),
     }
+
+
+def _stated(plan: DerivedPlan) -> dict[str, dict[str, str]]:
+    """Licences of the weights and terms of the data, as far as any source says them."""
+    found: dict[str, dict[str, str]] = {"licences": {}, "terms": {}}
+    for known in found:
+        for source in plan.sources:
+            found[known] |= source.store.attributes.get(known, {})
+    return {key: values for key, values in found.items() if values}
 
 
 def _warnings(plan: DerivedPlan) -> list[str]:

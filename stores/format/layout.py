@@ -15,7 +15,8 @@ GROUP, SEQUENCES, PLAN, STATISTICS = "zarr.json", "sequences.parquet", "plan.jso
 # sha256 of everything but the shards, whose hashes the ledger has; in the form that `sha256sum --check` takes.
 CHECKSUMS = "SHA256SUMS"
 LEDGER = "ledger/"
-CARD = "README.md"
+# The dataset card, for people and for machines.
+CARD, CROISSANT = "README.md", "croissant.json"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ..format.fingerprint import canonical_json, fingerprint
 from ..format.layout import (
     CARD,
     CHECKSUMS,
+    CROISSANT,
     GROUP,
     LEDGER,
     PLAN,
@@ -251,7 +252,7 @@ def _decode(store: FeatureStore, spec: Field, record: ShardRecord, key: str) -> 
 
 def _strays(layout: StoreLayout, sizes: dict[str, int]) -> Iterator[Finding]:
     """Files that no store of this layout has. A hub's own (hidden files, the card) are not the store's business."""
-    known = {GROUP, SEQUENCES, PLAN, STATISTICS, CHECKSUMS, CARD, LOCK, *array_metadata_keys(layout.fields)}
+    known = {GROUP, SEQUENCES, PLAN, STATISTICS, CHECKSUMS, CARD, CROISSANT, LOCK, *array_metadata_keys(layout.fields)}
     known |= {ledger_key(shard) for shard in range(layout.shards)}
     known |= {array_key(spec, shard) for spec in layout.fields for shard in range(layout.shards)}
     ours = (LEDGER, *(f"{spec.name}/" for spec in layout.fields))

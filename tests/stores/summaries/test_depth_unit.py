@@ -60,10 +60,10 @@ def test_the_arrays_say_it_to_whoever_opens_them(relative):
 def test_info_and_card_say_it(relative, tmp_path):
     about = summary(relative)
     assert about["depth_unit"] == "relative"
-    assert "No length in metres follows from it" in card(about, {})
+    assert "No length in metres follows from it" in card(about, {"licences": {}, "terms": {}})
     metric = summary(make_store(tmp_path / "m.zarr"))
     assert metric["depth_unit"] == "m"
-    assert "Depth is relative" not in card(metric, {})
+    assert "Depth is relative" not in card(metric, {"licences": {}, "terms": {}})
 
 
 def test_relative_depth_is_compared_by_order_and_not_by_length(relative):
