@@ -51,7 +51,7 @@ def test_a_users_pose_and_relative_depth_networks_make_a_store_that_says_so(tmp_
 
 
 def test_folders_of_transformers_models_make_a_store_and_extend_it(tmp_path, shared_data):
-    detector = write_model(tmp_path / "rtdetr", RT_DETR, RT_DETR_PROCESSOR, noise=0.4)
+    detector = write_model(tmp_path / "rtdetr", RT_DETR, RT_DETR_PROCESSOR, gain=1.5)
     pose = write_model(tmp_path / "vitpose", VITPOSE, VITPOSE_PROCESSOR)
     folder = shared_data / "pose2sim" / "single"
     options = ["--detector", str(detector), "--pose", str(pose), "--depth", "none", "--json"]
