@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LOADING = (
     "tests/pipeline/networks/test_published_depth.py",
+    "tests/pipeline/networks/own_networks/test_vitpose.py",
+    "tests/pipeline/networks/own_networks/test_transformers_detector.py",
     "tests/pipeline/networks/weights/test_model_folder.py",
     "tests/pipeline/networks/test_openmmlab_files.py",
     "tests/pipeline/networks/weights/test_places.py",

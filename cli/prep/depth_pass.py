@@ -76,8 +76,8 @@ _OPTIONS = [
         default="rtmdet-m",
         show_default=True,
         metavar="NAME",
-        help="Person detector: a name, CONFIG.py:CHECKPOINT of MMDetection's (a configuration is Python and runs), or "
-        "an object detector that transformers loads (owner/name, or a folder). "
+        help="Person detector: a name (docs/networks.md), a Hugging Face repository (owner/name) or folder that "
+        "transformers loads, or CONFIG.py:CHECKPOINT of MMDetection's (a configuration is Python and runs). "
         "`blazepose` needs no weights but those in MediaPipe's Python package.",
     ),
     click.option(
@@ -85,9 +85,9 @@ _OPTIONS = [
         default="rtmpose-l",
         show_default=True,
         metavar="NAME",
-        help="2D pose network, after any detector: a name, CONFIG.py:CHECKPOINT of any top-down model of MMPose's, or "
-        "a ViTPose that transformers loads (owner/name, or a folder); "
-        "`blazepose`, as above. `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
+        help="2D pose network, after any detector: a name, a repository or folder with a ViTPose, or "
+        "CONFIG.py:CHECKPOINT of any top-down model of MMPose's; `blazepose`, as above. "
+        "`ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
     ),
     *KEYPOINTS_OPTIONS,
     click.option(

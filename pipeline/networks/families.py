@@ -50,7 +50,7 @@ def load_detector(name: str, weights: Weights, device: torch.device | str) -> De
         return build_mmdet(own, weights, torch.device(device))
     found = find_model(name, "detector", weights)
     if found is not None:
-        return build_transformers_detector(found, called(name), weights, torch.device(device))
+        return build_transformers_detector(found, str(name_in_store(name, "detector")), weights, torch.device(device))
     return FAMILIES[resolve(name, "detector").family].detector(name, weights, device)
 
 
@@ -66,7 +66,7 @@ def load_pose(name: str, weights: Weights, device: torch.device | str) -> PoseEs
         return build_topdown(own, weights, torch.device(device))
     found = find_model(name, "pose", weights)
     if found is not None:
-        return build_vitpose(found, called(name), weights, torch.device(device))
+        return build_vitpose(found, str(name_in_store(name, "pose")), weights, torch.device(device))
     return FAMILIES[resolve(name, "pose").family].pose(name, weights, device)
 
 
@@ -81,28 +81,23 @@ def find_own(name: str, kind: Kind, weights: Weights) -> bool:
         return True
     found = find_model(name, kind, weights)
     if found is not None and kind == "detector":
-        check_detector(found, called(name))
+        check_detector(found, str(name_in_store(name, kind)))
     elif found is not None and kind == "pose":
-        check_vitpose(found, called(name))
+        check_vitpose(found, str(name_in_store(name, kind)))
     return found is not None
 
 
 def name_in_store(name: str, kind: Kind) -> str | None:
     """Return what a store calls a network, where its name says so; None of a depth model in a folder.
 
-    InvalidValueError where there is no such network.
+    A folder's own name counts, wherever it lies. InvalidValueError where there is no such network.
     """
     own = config_file(name) if kind in ("detector", "pose") else None
     if own is not None:
         return own.name
     if Path(name).is_dir() and not is_named(name, kind):
-        return None if kind == "depth" else called(name)
+        return None if kind == "depth" else Path(name).resolve().name
     return resolve(name, kind).name
-
-
-def called(name: str) -> str:
-    """What the store calls a folder's or a repository's network: the folder's own name, wherever it lies."""
-    return Path(name).resolve().name if Path(name).is_dir() else name.strip()
 
 
 def require(name: str, kind: Kind) -> None:

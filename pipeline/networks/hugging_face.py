@@ -25,15 +25,16 @@ def transformers_package() -> Any:
 
 
 def find_model(name: str, kind: Kind, weights: str | Path | None) -> ModelFolder | None:
-    """Open the folder or the Hugging Face repository that `name` says; None: it is a model of the table.
+    """Open the folder or the Hugging Face repository that `name` says; None: it is another model of the table.
 
     Raises MissingFileError, InvalidValueError (names, files that are no JSON), MissingExtraError.
     """
-    if is_named(name, kind):
-        return None
-    if Path(name).is_dir():
+    if Path(name).is_dir() and not is_named(name, kind):
         return open_folder(Path(name), weights, kind)
-    return open_folder(find_repository(resolve(name, kind), weights), weights, kind)
+    spec = resolve(name, kind)
+    if spec.repository is None or spec.config is not None:
+        return None
+    return open_folder(find_repository(spec, weights), weights, kind)
 
 
 def load_model(found: ModelFolder, auto: str, what: str, seed: int | None) -> Any:

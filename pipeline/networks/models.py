@@ -252,6 +252,24 @@ _FAMILIES: Mapping[str, Mapping[str, str]] = {
     "blazepose": {"detector": "blazepose-detector", "pose": "blazepose-full"},
 }
 
+# Short names of repositories on the Hugging Face hub, which transformers loads; any other goes by `owner/name`.
+REPOSITORIES: Mapping[str, Mapping[str, str]] = {
+    "detector": {
+        "rtdetr-r18": "PekingU/rtdetr_r18vd",
+        "rtdetr-r50": "PekingU/rtdetr_r50vd",
+        "rtdetr-v2-r18": "PekingU/rtdetr_v2_r18vd",
+        "rtdetr-v2-r50": "PekingU/rtdetr_v2_r50vd",
+    },
+    "pose": {
+        "vitpose-base-simple": "usyd-community/vitpose-base-simple",
+        "vitpose-base": "usyd-community/vitpose-base",
+        **{
+            f"vitpose-plus-{size}": f"usyd-community/vitpose-plus-{size}" for size in ("small", "base", "large", "huge")
+        },
+    },
+    "depth": {},
+}
+
 # What the paper uses (method.md, sections 1 and 2).
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {"detector": "rtmdet-m", "pose": "rtmpose-l-384x288", "depth": "depth-anything-v2-large"}
@@ -259,14 +277,14 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
 
 
 def names(kind: Kind) -> list[str]:
-    """Return every name of that kind in the table, aliases left out."""
-    return [row.name for row in _ROWS if row.kind == kind]
+    """Return every name of that kind in the table, aliases left out, repositories behind."""
+    return [*(row.name for row in _ROWS if row.kind == kind), *REPOSITORIES[kind]]
 
 
 def is_named(name: str, kind: Kind) -> bool:
     """Return whether the table has a model of that kind under that name. It goes before a folder."""
-    spec = MODELS.get(_key(name, kind))
-    return spec is not None and spec.kind == kind
+    key = _key(name, kind)
+    return key in REPOSITORIES[kind] or (key in MODELS and MODELS[key].kind == kind)
 
 
 def _key(name: str, kind: Kind) -> str:
@@ -277,15 +295,15 @@ def _key(name: str, kind: Kind) -> str:
 def resolve(name: str, kind: Kind) -> ModelSpec:
     """Return the row called `name`; `tiny` and `blazepose` are one of each kind.
 
-    It may also be any Hugging Face repository, `owner/name`.
+    It may also be any Hugging Face repository, `owner/name`; that is then the row's name.
     Raises InvalidValueError with the nearest name and the list, if there is no such model of that kind.
     """
     key = _key(name, kind)
     spec = MODELS.get(key)
     if spec is not None and spec.kind == kind:
         return spec
-    if spec is None and re.fullmatch(r"[\w.-]+/[\w.-]+", name.strip()):
-        repository = name.strip()
+    repository = REPOSITORIES[kind].get(key, name.strip())
+    if spec is None and re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return ModelSpec(
             repository, kind, None, f"hf://{repository}/model.safetensors", "", "see its page", 0, (518, 518),
             family="transformers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,6 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import save_file
-
-from auglift.pipeline.networks.weights.load import seeded
 
 # usyd-community's repositories name COCO's joints so.
 JOINTS = ("Nose", *(f"{side}_{part}" for part in ("Eye", "Ear", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
@@ -182,22 +181,37 @@ _RENAMED = (
 )
 
 
-def write_model(folder: Path, config: Mapping[str, Any], processor: Mapping[str, Any], noise: float = 0.05) -> Path:
-    """The folder, as `huggingface-cli download --local-dir` leaves it; weights are noise that finds a lot."""
+def write_model(folder: Path, config: Mapping[str, Any], processor: Mapping[str, Any], gain: float = 1.0) -> Path:
+    """The folder, as `huggingface-cli download --local-dir` leaves it.
+
+    Names and shapes are the published ones', whatever version of transformers is here; values are noise.
+    gain  of matrices: how far one box or joint is from another
+    """
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     kind = getattr(transformers, config["architectures"][0])
-    with seeded(0):
-        model = kind._from_config(transformers.AutoConfig.from_pretrained(folder, local_files_only=True))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point() and "running_" not in name:
-                value.add_(noise * torch.randn_like(value))  # so that no layer is 0 or the same everywhere
-            if "class_" in name and name.endswith("bias"):
-                value.zero_()  # a published one begins where nothing scores 0.3
-    state = {old_name(name, config): value.clone() for name, value in model.state_dict().items()}
-    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    model = kind._from_config(transformers.AutoConfig.from_pretrained(folder, local_files_only=True))
+    state = {old_name(name, config): value for name, value in model.state_dict().items()}
+    # Heads that are there under two names have the same weights under both.
+    known_as = {state[name].data_ptr(): name for name in sorted(state)}
+    values = {name: _values(known_as[value.data_ptr()], value, gain) for name, value in state.items()}
+    save_file(values, folder / "model.safetensors", {"format": "pt"})
     return folder
+
+
+def _values(name: str, like: torch.Tensor, gain: float) -> torch.Tensor:
+    """Noise that carries a picture through a network, and depends on the tensor's name and shape alone."""
+    if not like.is_floating_point():
+        return like.clone()
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+    if name.endswith("running_var") or (like.ndim == 1 and name.endswith("weight")):
+        return 1 + 0.1 * noise.abs()
+    if like.ndim > 1 and name.endswith("weight"):
+        return gain * noise / noise[0].numel() ** 0.5
+    if "class_" in name:  # a published detector's begin where nothing scores 0.3; here people come first
+        return torch.eye(1, *like.shape)[0] * 2.0
+    return 0.1 * noise
 
 
 def old_name(name: str, config: Mapping[str, Any]) -> str:

@@ -163,7 +163,7 @@ def _plain_size(processor: Any) -> tuple[int, int] | None:
         and size.keys() == {"height", "width"}
         and processor.do_resize
         and not processor.do_pad
-        and int(processor.resample) == _BILINEAR
+        and processor.resample == _BILINEAR
     )
     return (int(size["height"]), int(size["width"])) if is_plain else None
 

@@ -135,6 +135,15 @@ def test_any_repository_of_the_hub_may_be_a_model_of_that_kind(kind):
     assert not models.is_named("Intel/zoedepth-nyu", kind)
 
 
+def test_a_short_name_of_a_repository_is_that_repository():
+    kind = "pose"
+    assert models.resolve("vitpose-base", kind) == models.resolve("usyd-community/vitpose-base", kind)
+    assert models.resolve("RTDETR-r50", "detector").repository == "PekingU/rtdetr_r50vd"
+    assert models.is_named("vitpose-base", kind)
+    with pytest.raises(InvalidValueError, match="no detector model is called 'vitpose-base'"):
+        models.resolve("vitpose-base", "detector")
+
+
 def test_the_table_itself_needs_no_torch():
     code = "import auglift.pipeline.networks.models, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
-from auglift.pipeline.networks.families import find_own, load_pose
+from auglift.pipeline.networks.families import find_own, load_pose, name_in_store
 from auglift.pipeline.networks.own_networks.vitpose import VitPose
 from auglift.pipeline.networks.pose import crop, crop_frame
 from auglift.stores.errors import InvalidValueError, MissingFileError
@@ -181,3 +181,10 @@ def test_a_name_of_the_table_goes_before_a_folder_that_is_called_the_same(tmp_pa
     assert load_pose("tiny", None, "cpu").name == "tiny-pose"
     with pytest.raises(MissingFileError, match="tiny holds no pose network"):
         load_pose("./tiny", None, "cpu")
+
+
+def test_a_store_calls_a_network_by_what_it_is_and_not_by_where_it_lies(folder):
+    assert name_in_store(str(folder / "simple"), "pose") == built(folder / "simple").name == "simple"
+    assert name_in_store("some/where/hrnet.py:else/hrnet.pth", "pose") == "hrnet.py:hrnet.pth"
+    assert name_in_store("vitpose-base", "pose") == "usyd-community/vitpose-base"
+    assert name_in_store("tiny", "detector") == "tiny-detector"
