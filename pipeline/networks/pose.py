@@ -103,8 +103,8 @@ class RTMPose:
     def responses(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network: normalised crops (M, 3, h, w) to SimCC responses along x (M, 17, w k) and y (M, 17, h k).
 
-        With the flip test, the mean of a crop's own and its mirror image's mirrored back, pixel for pixel. MMPose mirrors
-        bin for bin, which puts all joints a quarter of a crop pixel too far right where a pixel has two bins.
+        With the flip test, the mean of a crop's own and its mirror image's mirrored back, pixel for pixel. MMPose
+        mirrors bin for bin: with two bins a pixel all joints are then a quarter of a crop pixel too far right.
         """
         if not self._flip_test:
             return self.run(inputs)

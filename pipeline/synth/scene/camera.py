@@ -2,8 +2,8 @@
 
 Camera frame: x right, y down, z ahead, metres. Pixels: the pixel in column j covers x from j to j + 1, so its centre is
 at j + 0.5, and a position is inside the image when 0 <= x < width; truncating it names the pixel that holds it.
-That is the renderer's own convention alone. In a store, in UADD and in every network's coordinates the centre of pixel j
-is j: whatever leaves the renderer for one of them is less `HALF_PIXEL`.
+That is the renderer's own convention alone. In a store, in UADD and in every network's coordinates the centre of pixel
+j is j: whatever leaves the renderer for one of them is less `HALF_PIXEL`.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def lead(response: Tensor) -> Tensor:
 @pytest.mark.filterwarnings("ignore:The metainfo config file")
 @pytest.mark.parametrize(("name", "seed"), [("rtmpose-t", 1), ("rtmpose-s", 2)])
 def test_joints_are_mmposes_where_the_response_is_peaked(mmpose, frames, name, seed, monkeypatch):
-    """MMPose mirrors a response back bin for bin, which is a bin off where a pixel has two: here it is moved by that."""
+    """MMPose mirrors a response back bin for bin, a bin off where a pixel has two: here it is moved by that."""
     heads = openmmlab.load("mmpose.models.heads.coord_cls_heads.rtmcc_head")
     theirs = heads.flip_vectors
 
