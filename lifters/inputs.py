@@ -254,7 +254,7 @@ class Inputs:
         if self.standard:
             if self.statistics is None:
                 raise InvalidValueError(
-                    "standard inputs need the statistics of a training set: inputs.fit(batches) first"
+                    "standard inputs need a training set's statistics: call inputs.fit(batches) first"
                 )
             return standardise(columns, [channel.missing for channel in self.channels], self.statistics)
         out = columns[0].new_empty((*columns[0].shape, len(columns)))

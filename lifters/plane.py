@@ -38,12 +38,12 @@ class Placing:
     """
 
     def __init__(self, xy: Tensor, scale_to: float | None, centred: bool):
-        self._scale = self._centre = self._root = None
+        self._scaling: tuple[Tensor, Tensor] | None = None
+        self._root: Tensor | None = None
         if scale_to is not None:
             size = box_of(xy)
             # A box without extent (one joint) tells no scale.
-            self._scale = torch.where(size > 0, scale_to / size, 1.0)[..., None]
-            self._centre = xy.nanmean(-1, keepdim=True)
+            self._scaling = xy.nanmean(-1, keepdim=True), torch.where(size > 0, scale_to / size, 1.0)[..., None]
         if centred:
             self._root = self._scaled(xy)[..., ROOT, None].repeat(1, 1, 1, xy.shape[-1])
             self._root[..., ROOT] = 0
@@ -53,4 +53,7 @@ class Placing:
         return placed if self._root is None else placed - self._root
 
     def _scaled(self, positions: Tensor) -> Tensor:
-        return positions if self._scale is None else (positions - self._centre) * self._scale + self._centre
+        if self._scaling is None:
+            return positions
+        centre, scale = self._scaling
+        return (positions - centre) * scale + centre

@@ -198,12 +198,12 @@ def inputs_by_name(text: str) -> Inputs:
     name, *options = text.split("@")
     name, _, preset = name.partition("/")
     origin, scale, family, joints = "nearest", None, "", ""
-    treated = {option: option in options for option in ("centred", "standard")}
-    if "paper" in options and any(treated.values()):
+    centred, standard = "centred" in options, "standard" in options
+    if "paper" in options and (centred or standard):
         raise InvalidValueError(f"inputs '{text}': @paper is without @centred and @standard; leave it or them out")
     for option in options:
         key, _, value = option.partition("=")
-        if option in (*treated, "paper"):
+        if option in ("centred", "standard", "paper"):
             continue
         if key == "scaled":
             scale = _positive(text, value) if value else _SCALED
@@ -220,7 +220,7 @@ def inputs_by_name(text: str) -> Inputs:
             )
     preset = preset or (REPRESENTATIONS[name].preset or "" if family and name in REPRESENTATIONS else "")
     preset = field_of(preset, family) if family else preset
-    return Inputs(name, preset or None, origin, scale_to=scale, joints=joints, **treated)
+    return Inputs(name, preset or None, origin, scale_to=scale, joints=joints, centred=centred, standard=standard)
 
 
 def _meant(option: str) -> bool:
