@@ -253,9 +253,7 @@ class Inputs:
         """(B, T, 17, C), with the constants of what is missing."""
         if self.standard:
             if self.statistics is None:
-                raise InvalidValueError(
-                    "standard inputs need a training set's statistics: call inputs.fit(batches) first"
-                )
+                raise InvalidValueError("standard inputs without a training set's statistics: call inputs.fit(batches)")
             return standardise(columns, [channel.missing for channel in self.channels], self.statistics)
         out = columns[0].new_empty((*columns[0].shape, len(columns)))
         for channel, column, place in zip(self.channels, columns, out.unbind(-1), strict=True):

@@ -117,7 +117,7 @@ def test_a_channel_that_never_changes_says_nothing_whatever_it_is_later():
 
 def test_what_cannot_be_standardised_is_one_clear_error():
     inputs, batch = Inputs("xy", standard=True), make_batch(7)
-    with pytest.raises(InvalidValueError, match=r"a training set's statistics: call inputs\.fit\(batches\) first"):
+    with pytest.raises(InvalidValueError, match=r"without a training set's statistics: call inputs\.fit"):
         inputs(batch)
     with pytest.raises(InvalidValueError, match="no frame to train on has a person"):
         inputs.fit([batch | {"valid": np.zeros((2, 3))}])
