@@ -61,7 +61,7 @@ def bare(training: Training, steps: int) -> Callable[[], None]:
     setup, device = training.setup, training.device
     batches = []
     for _, batch in zip(range(steps), training.loader, strict=False):
-        found = examples(batch, setup.inputs, training.model.many_to_many, device)
+        found = examples(batch, setup.inputs, training.model, device)
         batches.append((found.inputs, found.target, found.mask))
     inputs, target, mask = (torch.cat(column) for column in zip(*batches, strict=True))
     size = len(batches[0][0])

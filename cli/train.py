@@ -37,8 +37,10 @@ SWITCH = click.Choice(["auto", "on", "off"])
     default="uadd",
     show_default=True,
     metavar="NAME",
-    help="xy, xyc, xyd, xycd, uadd, spatial; /paper for that preset of the store, @root for depth from the pelvis, "
-    "@scaled for people all of one size in the frame.",
+    help="xy, xyc, xyd, xycd, uadd, spatial, or the oracle ordinal3; /paper for that preset of the store, @root for "
+    "depth from the pelvis, @scaled for people all of one size in the frame, @centred for x and y from the pelvis, "
+    "@standard for mean 0 and deviation 1 over the training set, @paper for neither (now the default): "
+    "uadd@root@centred@standard.",
 )
 @click.option("--window", type=click.IntRange(min=1), help="Window in frames, odd. Default: the lifter's own.")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the run, new or to continue.")

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..stores.errors import InvalidValueError, MissingFieldError
+from ..stores.errors import InvalidValueError
 from ..stores.format.families import AT, split_field
 from ..stores.format.schema import UADD_STATISTICS
-from ..stores.format.skeleton import H36M_17
-
-ROOT = H36M_17.index("pelvis")
-FLIP = torch.from_numpy(H36M_17.flip)
-
-# In a batch beside the store's fields: (B, 2) width and height of the frame, px.
-FRAME_SIZE = "frame_size"
+from .plane import ROOT, Placing, absent, box_of, normalise_xy
+from .raw import FLIP, FRAME_SIZE, POSE, check_shapes, finite, take
+from .standard import Moments, Statistics, plain, standardise
 
 DEPTH_ORIGINS = ("nearest", "root")
+
+# m: within this of the pelvis' depth a joint is in the middle bin of `ordinal3`. The paper leaves it open.
+ORDINAL_NEAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Channel:
         """Field of the store it is made from; `uadd` for whichever preset was chosen."""
         if self.statistic is not None:
             return "uadd"
-        return "score" if self.name == "c" else "keypoints"
+        return {"c": "score", "ordinal": POSE}.get(self.name, "keypoints")
 
 
 CHANNELS: dict[str, Channel] = {
@@ -61,6 +61,8 @@ CHANNELS: dict[str, Channel] = {
         Channel("y_min", statistic="y_min"),
         Channel("x_max", mirrored=True, statistic="x_max"),
         Channel("y_max", statistic="y_max"),
+        # From the TRUE pose: -1 before the pelvis, 0 near it, 1 behind it.
+        Channel("ordinal"),
     )
 }
 
@@ -89,6 +91,8 @@ REPRESENTATIONS: dict[str, Representation] = {
         Representation("xycd", ("x", "y", "c", "d_centred"), "fixed"),
         Representation("uadd", _UADD, "paper"),
         Representation("spatial", (*_UADD, "x_min", "y_min", "x_max", "y_max"), "spatial"),
+        # The paper's oracle (version 4): what a depth in three bins would be worth without error.
+        Representation("ordinal3", ("x", "y", "ordinal")),
     )
 }
 
@@ -105,6 +109,11 @@ class Inputs:
     scale_to      None, or b_train (AugLift version 4): every frame's 2D is rescaled about the centroid of its joints
                   so that the mean of width and height of their box is this; in units of x and y, see `box_size`
     joints        "", or the family whose joints are taken, `keypoints@<family>`, and not the store's own
+    centred       x and y of every joint, and positions in `spatial`, less the pelvis', which keeps its own. Where there
+                  is no pelvis, no x and y was measured
+    standard      each channel of each joint by its mean and deviation over a training set and its mirror images, cut to
+                  4: see `fit`. What was not measured is 0, the mean; `c` then as far below it as no confidence is
+    statistics    what `fit` found; with `standard` alone
     """
 
     name: str = "uadd"
@@ -113,6 +122,9 @@ class Inputs:
     depth_limit: float = 1.0
     scale_to: float | None = None
     joints: str = ""
+    centred: bool = False
+    standard: bool = False
+    statistics: Statistics | None = None
 
     def __post_init__(self) -> None:
         _choose("representation", self.name, REPRESENTATIONS)
@@ -138,6 +150,23 @@ class Inputs:
                     f"'{self.preset}' does not have; its own is '{own}'"
                 )
 
+        if self.statistics is not None:
+            if not self.standard:
+                raise InvalidValueError("inputs with statistics that are not standard: give standard=True, or none")
+            object.__setattr__(self, "statistics", Statistics.of(self.statistics, self._mirrored))
+
+    @property
+    def _mirrored(self) -> list[bool]:
+        return [channel.mirrored for channel in self.channels]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data; `Inputs(**values)` gives it back. Rare options are left out where not used."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        rare = {name: values.pop(name) for name in ("centred", "standard", "statistics")}
+        if self.statistics is not None:
+            rare["statistics"] = plain(self.statistics)
+        return {**values, **{name: value for name, value in rare.items() if value}}
+
     @property
     def channels(self) -> tuple[Channel, ...]:
         return tuple(CHANNELS[name] for name in REPRESENTATIONS[self.name].channels)
@@ -151,8 +180,25 @@ class Inputs:
     def fields(self) -> tuple[str, ...]:
         """Return the fields that a store must hold, `valid` included."""
         joints = f"{AT}{self.joints}" if self.joints else ""
-        wanted = dict.fromkeys(f"uadd/{self.preset}" if c.field == "uadd" else c.field + joints for c in self.channels)
-        return ("valid", *wanted)
+        names = {"uadd": f"uadd/{self.preset}", POSE: POSE}
+        return ("valid", *dict.fromkeys(names.get(c.field, c.field + joints) for c in self.channels))
+
+    def fit(self, batches: Iterable[Mapping[str, Any]]) -> Inputs:
+        """Return these inputs with the statistics of a training set, which `standard` needs; others as they are.
+
+        batches   of the training set, as for a call: a `WindowLoader` or `WindowDataset`, best with window=1
+                  and shuffle=False. Frames with `inside` False are copies, and not counted
+        Raises InvalidValueError where no person is in them, or nothing ever changes.
+        """
+        if not self.standard:
+            return self
+        raw, moments = dataclasses.replace(self, standard=False, statistics=None), Moments(self.count)
+        for batch in batches:
+            values, mask = raw(batch)
+            if "inside" in batch:
+                mask = mask & torch.as_tensor(batch["inside"])[..., None, None]
+            moments.add(values, mask)
+        return dataclasses.replace(self, statistics=moments.statistics(self._mirrored))
 
     def __call__(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
         """Compute the normalised channels of every joint, and which of them were measured.
@@ -166,7 +212,7 @@ class Inputs:
         Raises MissingFieldError, or InvalidValueError for shapes that do not go together.
         """
         columns = self._columns(batch, device)
-        return self._filled(columns), torch.stack([_finite(column) for column in columns], dim=-1)
+        return self._filled(columns), torch.stack([finite(column) for column in columns], dim=-1)
 
     def without_mask(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> Tensor:
         """Return the first of what a call returns, in less time."""
@@ -177,45 +223,42 @@ class Inputs:
 
         A channel at a time: operations along a last axis of two to ten numbers are slow.
         """
-        raw = {split_field(name)[0]: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
+        raw = {split_field(name)[0]: take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
         preset = None if self.preset is None else split_field(self.preset)[0]
-        _check_shapes(raw, preset)
+        check_shapes(raw, preset)
         size = raw[FRAME_SIZE]
         xy = normalise_xy(raw["keypoints"].unbind(-1), size)
-        absent = _absent(raw["valid"], xy)
-        xy += absent
-        place = self._placing(xy)
+        missing = absent(raw["valid"], xy)
+        xy += missing
+        place = Placing(xy, self.scale_to, self.centred)
         positions = {"": place(xy)}
         columns = {}
         if "score" in raw:
-            columns["c"] = (raw["score"] + absent).clamp_(0, 1).mul_(2).sub_(1)
+            columns["c"] = (raw["score"] + missing).clamp_(0, 1).mul_(2).sub_(1)
         if preset is not None:
             statistics = dict(zip(UADD_STATISTICS[preset], raw[f"uadd/{preset}"].unbind(-1), strict=True))
-            columns |= self._depths(statistics, absent)
+            columns |= self._depths(statistics, missing)
             for end in ("_min", "_max"):
                 if f"x{end}" in statistics:
                     where = normalise_xy((statistics[f"x{end}"], statistics[f"y{end}"]), size)
-                    positions[end] = place(where.add_(absent))
+                    positions[end] = place(where.add_(missing))
+        if POSE in raw:
+            behind = raw[POSE][..., 2] - raw[POSE][..., ROOT, 2, None] + missing
+            columns["ordinal"] = torch.where(behind.abs() > ORDINAL_NEAR, behind.sign(), 0 * behind)
         for end, position in positions.items():
             columns[f"x{end}"], columns[f"y{end}"] = position.unbind()
         return [columns[channel.name] for channel in self.channels]
 
     def _filled(self, columns: Sequence[Tensor]) -> Tensor:
         """(B, T, 17, C), with the constants of what is missing."""
+        if self.standard:
+            if self.statistics is None:
+                raise InvalidValueError("standard inputs without a training set's statistics: call inputs.fit(batches)")
+            return standardise(columns, [channel.missing for channel in self.channels], self.statistics)
         out = columns[0].new_empty((*columns[0].shape, len(columns)))
         for channel, column, place in zip(self.channels, columns, out.unbind(-1), strict=True):
             torch.nan_to_num(column, channel.missing, channel.missing, channel.missing, out=place)
         return out
-
-    def _placing(self, xy: Tensor) -> Callable[[Tensor], Tensor]:
-        """What rescales positions (2, B, T, 17) about the centroid of the joints that are present."""
-        if self.scale_to is None:
-            return lambda positions: positions
-        size = _box_size(xy)
-        # A box without extent (one joint) tells no scale.
-        scale = torch.where(size > 0, self.scale_to / size, 1.0)[..., None]
-        centre = xy.nanmean(-1, keepdim=True)
-        return lambda positions: (positions - centre) * scale + centre
 
     def _depths(self, statistics: Mapping[str, Tensor], absent: Tensor) -> dict[str, Tensor]:
         """The channels made from metric depth, (B, T, 17) each."""
@@ -254,11 +297,11 @@ def targets(batch: Mapping[str, Any], device: torch.device | str | None = None) 
     Returns  (B, T, 17, 3) float32 m, root-relative, and mask (B, T, 17) bool: False, and 0 m, where the truth is not
              finite. Without a pelvis the whole frame is not.
     """
-    pose = _take(batch, "target/pose3d", device)
+    pose = take(batch, POSE, device)
     if pose.ndim != 4 or pose.shape[-2:] != (len(FLIP), 3):
-        raise InvalidValueError(f"'target/pose3d' of the batch is {tuple(pose.shape)}, must be (B, T, {len(FLIP)}, 3)")
+        raise InvalidValueError(f"'{POSE}' of the batch is {tuple(pose.shape)}, must be (B, T, {len(FLIP)}, 3)")
     pose = pose - pose[..., ROOT, None, :]
-    mask = _finite(pose).all(-1)
+    mask = finite(pose).all(-1)
     return torch.where(mask[..., None], pose, 0), mask
 
 
@@ -272,64 +315,16 @@ def swap_sides(values: Tensor, axis: int) -> Tensor:
     return values.index_select(axis, FLIP.to(values.device))
 
 
-def normalise_xy(xy: tuple[Tensor, ...], size: Tensor) -> Tensor:
-    """Normalise pixels, x and y (B, T, 17) each, to 2x/w - 1 and 2y/w - h/w, (2, B, T, 17); `size` (B, 2) is w, h.
-
-    One unit is half the frame's width.
-    """
-    return torch.stack(xy).mul_(2).sub_(size.T[..., None, None]).div_(size[:, :1, None])
-
-
 def box_size(batch: Mapping[str, Any]) -> Tensor:
     """Compute b of method.md, section 5: mean of width and height of a frame's box of joints, in units of x and y.
 
     batch    `frame_size`, `keypoints` and `valid`, as for `Inputs`
     Returns  (B, T) float32, NaN where no joint is present. Its mean over a training set is `scale_to`.
     """
-    raw = {name: _take(batch, name, None) for name in (FRAME_SIZE, "keypoints", "valid")}
-    _check_shapes(raw, None)
+    raw = {name: take(batch, name, None) for name in (FRAME_SIZE, "keypoints", "valid")}
+    check_shapes(raw, None)
     xy = normalise_xy(raw["keypoints"].unbind(-1), raw[FRAME_SIZE])
-    return _box_size(xy + _absent(raw["valid"], xy))
-
-
-def _box_size(xy: Tensor) -> Tensor:
-    """(B, T) of (2, B, T, 17), NaN where a joint is not present."""
-    missing = xy.isnan()
-    extent = xy.masked_fill(missing, -torch.inf).amax(-1) - xy.masked_fill(missing, torch.inf).amin(-1)
-    return torch.where(missing.all(-1)[0], torch.nan, extent.mean(0))
-
-
-def _absent(valid: Tensor, xy: Tensor) -> Tensor:
-    """(B, T, 17): 0 where the frame is valid and the joint's position (2, B, T, 17) is finite, NaN elsewhere."""
-    return 0 * (xy[0] + xy[1]) + torch.where(valid > 0, 0.0, torch.nan)[..., None]
-
-
-def _finite(values: Tensor) -> Tensor:
-    """As `isfinite`, in half the time on a CPU."""
-    return values.abs() < torch.inf
-
-
-def _take(batch: Mapping[str, Any], name: str, device: torch.device | str | None) -> Tensor:
-    """One entry as float32, infinities made NaN: neither is a measurement, and only NaN survives a clip."""
-    if name not in batch:
-        raise MissingFieldError(f"the batch has no '{name}'; it has {', '.join(sorted(batch))}")
-    values = torch.as_tensor(batch[name], device=device).float()
-    return values.nan_to_num(torch.nan, torch.nan, torch.nan)
-
-
-def _check_shapes(raw: Mapping[str, Tensor], preset: str | None) -> None:
-    frames = tuple(raw["valid"].shape)
-    joints = (*frames, len(FLIP))
-    expected = {FRAME_SIZE: (*frames[:1], 2), "valid": frames, "keypoints": (*joints, 2), "score": joints}
-    if preset is not None:
-        expected[f"uadd/{preset}"] = (*joints, len(UADD_STATISTICS[preset]))
-    for name, values in raw.items():
-        if len(frames) != 2 or tuple(values.shape) != expected[name]:
-            raise InvalidValueError(
-                f"'{name}' of the batch is {tuple(values.shape)}, must be {expected[name]}: 'valid' is {frames}, (B, T)"
-            )
-    if not (raw[FRAME_SIZE] > 0).all():
-        raise InvalidValueError(f"'{FRAME_SIZE}' of the batch has a width or height that is not above 0 px")
+    return box_of(xy + absent(raw["valid"], xy))
 
 
 def _choose(what: str, name: str, among: Iterable[str]) -> None:

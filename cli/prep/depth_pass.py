@@ -106,7 +106,7 @@ _OPTIONS = [
         show_default=True,
         metavar="PRESETS",
         help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost almost no time. Their radii "
-        "are for frames of about 1000 px; for other sizes set them: paper:r_min=0.8:r_max=8.",
+        "are for frames of about 1000 px; for other sizes set them: paper:r_min=2:r_max=8.",
     ),
     click.option("--fps", type=float, help="Frames to take per second, those nearest in time. Default: all."),
     click.option("--limit", type=click.IntRange(min=1), help="Take at most this many frames of each source."),

@@ -88,6 +88,8 @@ def held(store: FeatureStore) -> list[str]:
     """Return the representations that this store can give, as `setup.inputs_by_name` takes them."""
     found = []
     for name, row in REPRESENTATIONS.items():
+        if TARGET in Inputs(name).fields:
+            continue  # an oracle, which takes the truth itself
         presets = [None] if row.preset is None else [row.preset, *(p for p in UADD_STATISTICS if p != row.preset)]
         for preset in presets:
             try:
@@ -113,6 +115,29 @@ def loader_for(
     centres, options   of `WindowLoader`
     """
     centres = centres or [None] * len(stores)
+    return WindowLoader(
+        [store for store, names in zip(stores, ids, strict=True) if names],
+        dict.fromkeys([*inputs.fields, TARGET]),
+        model.window,
+        causal=causal(model),
+        where=_these(stores, ids),
+        centres=[mask for mask, names in zip(centres, ids, strict=True) if names],
+        centre_fields=() if model.many_to_many or TARGET in inputs.fields else (TARGET,),
+        **options,
+    )
+
+
+def frames_of(
+    stores: Sequence[FeatureStore], ids: Sequence[Sequence[str]], inputs: Inputs, allow_incomplete: bool = False
+) -> WindowLoader:
+    """Load the frames of these sequences that show a person, by store, one by one in their order: for `Inputs.fit`."""
+    some = [store for store, names in zip(stores, ids, strict=True) if names]
+    options = {"where": _these(stores, ids), "shuffle": False, "allow_incomplete": allow_incomplete}
+    return WindowLoader(some, inputs.fields, 1, batch_size=4096, **options)
+
+
+def _these(stores: Sequence[FeatureStore], ids: Sequence[Sequence[str]]) -> Any:
+    """The Arrow expression over tables of sequences that is true of these, by store."""
     chosen = [(store, names) for store, names in zip(stores, ids, strict=True) if names]
     expression = None
     for store, names in chosen:
@@ -123,16 +148,7 @@ def loader_for(
 
             here = here & pc.field("dataset").isin(store.sequences.values("dataset"))
         expression = here if expression is None else expression | here
-    return WindowLoader(
-        [store for store, _ in chosen],
-        [*inputs.fields, TARGET],
-        model.window,
-        causal=causal(model),
-        where=expression,
-        centres=[mask for mask, names in zip(centres, ids, strict=True) if names],
-        centre_fields=() if model.many_to_many else (TARGET,),
-        **options,
-    )
+    return expression
 
 
 def centres_of(model: Lifter, store: FeatureStore, usable: np.ndarray) -> np.ndarray:
@@ -165,11 +181,15 @@ def causal(model: Lifter) -> bool:
     return bool(getattr(model, "options", {}).get("causal", False))
 
 
-def examples(batch: Mapping[str, Any], inputs: Inputs, many_to_many: bool, device: torch.device) -> Examples:
-    """Make examples of a loader's batch. Frames past the ends, and without a person, do not count."""
+def examples(batch: Mapping[str, Any], inputs: Inputs, model: Lifter, device: torch.device) -> Examples:
+    """Make examples of a loader's batch for this lifter. Frames past the ends, and without a person, do not count."""
     given = inputs.without_mask(batch, device)
     target, mask = targets(batch, device)
-    if many_to_many:
+    if not model.many_to_many and target.shape[1] > 1:
+        # The inputs are of the whole window's truth (`ordinal3`), and the output of one frame.
+        centre = slice(-1, None) if causal(model) else slice(target.shape[1] // 2, target.shape[1] // 2 + 1)
+        target, mask = target[:, centre], mask[:, centre]
+    if model.many_to_many:
         frames = torch.as_tensor(batch["valid"] & batch["inside"], device=device)
         mask = mask & frames[..., None]
     return Examples(given, target, mask)

@@ -213,7 +213,7 @@ def _predict_all(
     offsets = np.arange(model.window) - before if many else np.zeros(1, dtype=np.int64)
     done = 0
     for given in loader:
-        found = examples(given, inputs, many, device)
+        found = examples(given, inputs, model, device)
         predicted = predict(model, found.inputs, inputs, flip).cpu()
         frames = torch.as_tensor(given[FRAME][:, None] + offsets)
         counts = given["valid"] & given["inside"] if many else np.ones((len(frames), 1), dtype=bool)

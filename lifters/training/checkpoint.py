@@ -95,7 +95,7 @@ def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
         "lifter": setup.own.identity if setup.own else setup.lifter,
         "model": json.loads(json.dumps(dict(setup.hyperparameters.model))),
         "window": setup.window,
-        "inputs": {**setup.as_dict()["inputs"]},
+        "inputs": setup.inputs.as_dict(),
         "skeleton": skeleton_of(stores[0]),
         "uadd": None if preset is None else uadd_of(stores[0], preset),
     }
@@ -117,9 +117,20 @@ def unit_of(uadd: Any) -> str:
     return (uadd or {}).get("depth_unit", METRES)
 
 
+def same_description(ours: Mapping[str, Any], content: Mapping[str, Any], path: Path) -> None:
+    """Raise InvalidValueError where a checkpoint is of something else than its run's description, `ours`."""
+    if content.get("description") != ours:
+        difference = describe_difference(ours, content.get("description") or {}, where=("there", "in the checkpoint"))
+        raise InvalidValueError(
+            f"{path} is of another lifter, skeleton, representation or training set than {path.parent / RUN} "
+            f"({difference}); take a run's files together"
+        )
+
+
 class Run:
     """A run's folder, for reading: its settings and its best model.
 
+    inputs   the representation, with the statistics of the training set where it is standard
     lifter   of a run of the user's own lifter: where its class is now, if not where it was; see `find_lifter`
     allow_changed_lifter   load that class though its file is not what it was in training
     """
@@ -135,6 +146,7 @@ class Run:
         self.description: dict[str, Any] = content["description"]
         try:
             self.setup = Setup.from_dict(content["setup"])
+            self.inputs = Inputs(**self.description["inputs"])
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptStoreError(f"{path} cannot be read ({reason(error)}); train again") from error
         self.allow_changed_lifter = allow_changed_lifter
@@ -149,20 +161,11 @@ class Run:
         """Return the user's own lifter, as it was in training or where it is now; None where it is one of auglift's."""
         return self._found if isinstance(self._found, OwnLifter) else self.setup.own
 
-    @property
-    def inputs(self) -> Inputs:
-        return self.setup.inputs
-
     def model(self, device: torch.device | str = "cpu", checkpoint: str = BEST) -> Lifter:
         """Load the trained lifter, in evaluation mode. InvalidValueError where the checkpoint is of another run."""
         path = self.folder / checkpoint
         content = load(path, device, ("weights",))
-        if content.get("description") != self.description:
-            difference = describe_difference(self.description, content.get("description") or {})
-            raise InvalidValueError(
-                f"{path} is of another lifter, skeleton or representation than {self.folder / RUN} "
-                f"({difference.replace('in the store', 'in the checkpoint')}); take a run's files together"
-            )
+        same_description(self.description, content, path)
         model = self._untrained(device)
         load_weights(model, content["weights"], path)
         return model.to(device).eval()
@@ -223,8 +226,8 @@ class Run:
         """Raise InvalidValueError where the run is of another lifter or representation than these."""
         if lifter is not None and lifter != self.setup.lifter:
             raise InvalidValueError(f"{self.folder} is a {self.setup.lifter}, not a {lifter}; leave out --lifter")
-        if inputs is not None and inputs != self.inputs:
-            ours, theirs = name_of_inputs(self.inputs), name_of_inputs(inputs)
+        if inputs is not None and inputs != self.setup.inputs:
+            ours, theirs = name_of_inputs(self.setup.inputs), name_of_inputs(inputs)
             raise InvalidValueError(f"{self.folder} was trained on '{ours}', not on '{theirs}'; leave out --inputs")
 
 

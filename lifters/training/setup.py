@@ -128,6 +128,8 @@ class Setup:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, complete; `Setup.from_dict` gives it back. Rare settings are left out where not used."""
         values = {**dataclasses.asdict(self), "stores": list(self.stores), "changes": _plain(self.changes)}
+        # Statistics of a training set are what it is of, and no setting: `checkpoint.description` has them.
+        values["inputs"] = dataclasses.replace(self.inputs, statistics=None).as_dict()
         rare = {"own": values.pop("own"), "rename": list(values.pop("rename"))}
         return {**values, **{name: _plain(value) for name, value in rare.items() if value}}
 
@@ -189,12 +191,20 @@ def inputs_by_name(text: str) -> Inputs:
     @root      depths from the pelvis
     @scaled    2D rescaled about each frame's joints to one size, for cameras that show people larger or smaller than
                those of the training; `@scaled=0.8` to another, see `Inputs.scale_to`
+    @centred   x and y less the pelvis', which keeps its own place
+    @standard  each channel of each joint by its mean and deviation over the training set and its mirror images
+    @paper     neither of these two, as in the paper; so it is without a word, too
     """
     name, *options = text.split("@")
     name, _, preset = name.partition("/")
     origin, scale, family, joints = "nearest", None, "", ""
+    centred, standard = "centred" in options, "standard" in options
+    if "paper" in options and (centred or standard):
+        raise InvalidValueError(f"inputs '{text}': @paper is without @centred and @standard; leave it or them out")
     for option in options:
         key, _, value = option.partition("=")
+        if option in ("centred", "standard", "paper"):
+            continue
         if key == "scaled":
             scale = _positive(text, value) if value else _SCALED
         elif key in DEPTH_ORIGINS and not value:
@@ -205,11 +215,12 @@ def inputs_by_name(text: str) -> Inputs:
             family = option
         else:
             raise InvalidValueError(
-                f"inputs '{text}' have no option '@{option}'; there are @root, @scaled, @joints=NAME, and @NAME for "
-                "new fields of that name"
+                f"inputs '{text}' have no option '@{option}'; there are @root, @scaled, @centred, @standard, @paper, "
+                "@joints=NAME, and @NAME for new fields of that name"
             )
     preset = preset or (REPRESENTATIONS[name].preset or "" if family and name in REPRESENTATIONS else "")
-    return Inputs(name, field_of(preset, family) if family else preset or None, origin, scale_to=scale, joints=joints)
+    preset = field_of(preset, family) if family else preset
+    return Inputs(name, preset or None, origin, scale_to=scale, joints=joints, centred=centred, standard=standard)
 
 
 def _meant(option: str) -> bool:
@@ -224,12 +235,14 @@ def name_of_inputs(inputs: Inputs) -> str:
     joints = f"@joints={inputs.joints}" if inputs.joints else ""
     root = "@root" if inputs.depth_origin == "root" else ""
     scaled = {None: "", _SCALED: "@scaled"}.get(inputs.scale_to, f"@scaled={inputs.scale_to}")
-    return f"{inputs.name}{preset}{joints}{root}{scaled}"
+    treated = "".join(f"@{option}" for option in ("centred", "standard") if getattr(inputs, option))
+    return f"{inputs.name}{preset}{joints}{root}{scaled}{treated}"
 
 
 def baseline_of(name: str) -> str:
     """Return the inputs without depth to compare with: `xy` of the same joints, its 2D treated alike."""
-    return "@".join(["xy", *(option for option in name.split("@")[1:] if option.startswith(("joints=", "scaled")))])
+    alike = ("joints", "scaled", "centred", "standard", "paper")
+    return "@".join(["xy", *(option for option in name.split("@")[1:] if option.partition("=")[0] in alike)])
 
 
 def _positive(text: str, value: str) -> float:

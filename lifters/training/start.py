@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ...stores.errors import InvalidValueError, MissingFileError
 from ...stores.reading.store import FeatureStore
+from ..data.batches import frames_of
+from ..data.holdout import HeldOut
 from ..inputs import Inputs
 from ..models import Lifter, build
 from ..own_lifters.adapter import Adapted, adapt
@@ -16,10 +19,46 @@ from ..widening.first_weights import begin_with
 from ..widening.foreign_weights import chosen, read_weights, renamed
 from ..widening.widen import widen
 from . import checkpoint
-from .checkpoint import BEST, RUN, Run
+from .checkpoint import BEST, LAST, RUN, Run
 from .setup import Setup
 
 Say = Callable[[str], None]
+
+
+def with_statistics(setup: Setup, stores: Sequence[FeatureStore], held: HeldOut, folder: Path, say: Say) -> Setup:
+    """Return the setup, its inputs with the statistics of what is trained on, where they are standard.
+
+    Where `setup.init` is a run, its channels keep that run's statistics: its weights were made for these numbers.
+    folder   of the training: what it began with goes on
+    say      takes whose statistics these are, if not this training's own, and which channels never change
+    InvalidValueError where nothing ever changes, or the channels of that run were treated otherwise.
+    """
+    inputs = setup.inputs
+    if inputs.standard and (folder / LAST).is_file() and (begun := Run(folder)).setup.inputs == inputs:
+        return replace(setup, inputs=begun.inputs)
+    if inputs.standard:
+        inputs = inputs.fit(frames_of(stores, held.train, inputs, setup.allow_incomplete))
+    if setup.init is not None and (Path(setup.init) / RUN).is_file():
+        inputs = _with_statistics_of(Run(setup.init).inputs, inputs, setup, say)
+    if inputs.statistics is not None and (constant := inputs.statistics.constant()):
+        names = ", ".join(inputs.channels[index].name for index in constant)
+        say(f"{names}: the same in every frame to train on, so 0 in the inputs, and in all that is lifted later")
+    return replace(setup, inputs=inputs)
+
+
+def _with_statistics_of(theirs: Inputs, inputs: Inputs, setup: Setup, say: Say) -> Inputs:
+    for option in ("centred", "standard"):
+        if getattr(theirs, option) != getattr(inputs, option):
+            has, lacks = ("that run", "this training")[:: 1 if getattr(theirs, option) else -1]
+            raise InvalidValueError(
+                f"{setup.init}: the inputs of {has} are @{option}, those of {lacks} are not, so its weights do not "
+                "fit; give --inputs that run's options"
+            )
+    if inputs.statistics is None or theirs.statistics is None:
+        return inputs
+    _, _, kept = _channels(theirs, setup)
+    say(f"{', '.join(c.name for c in theirs.channels)} are standardised as in {setup.init}, by its training set")
+    return replace(inputs, statistics=inputs.statistics.with_columns(theirs.statistics, kept))
 
 
 def starting_model(

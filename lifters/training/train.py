@@ -31,7 +31,7 @@ from .loaders import training_loader, usable_truths, validation_loader
 from .log import Log
 from .schedule import apply_schedule, make_optimiser
 from .setup import Setup
-from .start import starting_model
+from .start import starting_model, with_statistics
 from .trial import try_first_batch
 from .validation import validate
 
@@ -122,12 +122,13 @@ class Training:
         watcher: Watcher,
         stop: Callable[[], bool],
     ):
-        self.setup, self.folder, self.mates, self.watcher, self.stop = setup, folder, mates, watcher, stop
+        self.folder, self.mates, self.watcher, self.stop = folder, mates, watcher, stop
         self.parameters = setup.hyperparameters
         self.device = mates.device
         truths = usable_truths(stores, setup.split, watcher.message)
         held = hold_out(stores, setup.split, setup.held_out, truths)
         watcher.message(held.rule)
+        self.setup = setup = with_statistics(setup, stores, held, folder, watcher.message)
         for store in stores:
             for warning in store.attributes.get("warnings", ()):
                 watcher.message(f"{store.url}: {warning}")
@@ -245,7 +246,7 @@ class Training:
         reseed = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
         reseed(_seed(setup.seed, self.mates.rank, at.step))
         rate = apply_schedule(self.model, self.optimiser, self.parameters, at.epoch, epochs, at.step)
-        given = examples(batch, setup.inputs, self.model.many_to_many, self.device)
+        given = examples(batch, setup.inputs, self.model, self.device)
         if self.parameters.training.flip:
             given = flip_some(given, setup.inputs, torch.rand(len(given.inputs)).to(self.device) < 0.5)
         self.optimiser.zero_grad(set_to_none=True)
@@ -301,6 +302,7 @@ class Training:
     def _resume(self) -> None:
         path = self.folder / LAST
         content = checkpoint.load(path, self.device, ("weights", "optimiser", "average", "progress", "loader"))
+        checkpoint.same_description(self.described, content, path)
         checkpoint.load_weights(self.model, content["weights"], path)
         self.optimiser.load_state_dict(content["optimiser"])
         if self.average is not None:

@@ -41,7 +41,7 @@ def try_first_batch(
     if setup.own is None:
         return
     batches = iter(loader)
-    given = examples(next(batches), setup.inputs, model.many_to_many, mates.device)
+    given = examples(next(batches), setup.inputs, model, mates.device)
     without = _tried(setup.own, model, given, loss, autocast)
     batches.close()  # type: ignore[attr-defined]
     if without:

@@ -23,7 +23,7 @@ def validate(
     total, count = torch.zeros((), dtype=torch.float64), 0
     loader.set_epoch(0)
     for batch in loader:
-        given = examples(batch, setup.inputs, model.many_to_many, device)
+        given = examples(batch, setup.inputs, model, device)
         with autocast:
             predicted = predict(model, given.inputs, setup.inputs, flip)
         errors = position_error(predicted.cpu(), given.target.cpu(), given.mask.cpu())

@@ -21,6 +21,7 @@ from ..synth.domains import SPLITS
 from ..synth.motion.mocap import MocapArchive, default_cache
 from ..synth.planned import UNKNOWN, planned
 from ..synth.rendered import DEPTH, MILLIMETRE, TRUTH, VIDEO
+from ..synth.scene.camera import HALF_PIXEL
 
 FPS = 25.0
 # Of every four clips that are to be of both splits, the fourth is for testing.
@@ -89,17 +90,21 @@ class SynthTruth:
     def describe(self) -> dict[str, Any]:
         digest = hashlib.sha256((self.folder / TRUTH).read_bytes()).hexdigest()
         source = "recorded" if self.motion.startswith(drawing.CAPTURE) else "procedural"
-        return {"sha256": digest, "motion": f"rich {source}" if self.rich else source}
+        return {"sha256": digest, "motion": f"rich {source}" if self.rich else source, "less_px": HALF_PIXEL}
 
     def read(self, source_frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Read joints in the camera's frame, m, and the picture, px; `bbox`: the subject's, hidden parts included."""
+        """Read joints in the camera's frame, m, and the picture, px; `bbox`: the subject's, hidden parts included.
+
+        Pixels are a store's: the centre of the first is 0, where the renderer's file has 0.5.
+        """
         arrays = _arrays(self.folder / TRUTH)
         names = {"target/pose3d": "pose3d", "target/keypoints": "keypoints", "bbox": "bbox"}
-        return {name: arrays[key][source_frames] for name, key in names.items()}
+        found = {name: arrays[key][source_frames] for name, key in names.items()}
+        return found | {name: found[name] - np.float32(HALF_PIXEL) for name in ("target/keypoints", "bbox")}
 
     def intrinsics(self) -> tuple[float, float, float, float]:
         fx, fy, cx, cy = _arrays(self.folder / TRUTH)["intrinsics"].tolist()
-        return fx, fy, cx, cy
+        return fx, fy, cx - HALF_PIXEL, cy - HALF_PIXEL
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ..networks.detect import build_detector, overlap
 from ..networks.pose import build_pose
 from ..networks.tiny import DEPTH_SIDE
 from ..synth.domains import DOMAINS
+from ..synth.scene.camera import HALF_PIXEL
 from . import measures
 from .cache import FrameCache
 from .depth_task import nearest_depth, thinned
@@ -110,8 +111,8 @@ def measure(cache: FrameCache, predictions: dict[str, Any], which: np.ndarray | 
         "frames": len(which),
         "ap50": measures.average_precision(found, list(boxes), in_sight),
         "ap50_hidden": measures.average_precision(found, list(boxes), wanted),
-        "pckh": measures.pck(predictions["xy"][shown], truth, visible, head),
-        "pckh_detected": measures.pck(predictions["xy_detected"][shown], truth, visible, head),
+        "pckh": measures.pck(predictions["xy"][shown], truth - HALF_PIXEL, visible, head),
+        "pckh_detected": measures.pck(predictions["xy_detected"][shown], truth - HALF_PIXEL, visible, head),
         "auc": measures.auc(predictions["score"][shown][in_image], visible[in_image]),
         "abs_rel": float(np.mean(relative)),
         **{f"joint_depth{name}": _correlation(depth, own) for name, depth in relative_depth.items()},

@@ -74,7 +74,9 @@ def draw_videos(videos: list[Path], out: Path, weights: Path | None = None, fram
                 at = int(np.flatnonzero(batch.indices == shown)[0])
                 image = batch.frames[at : at + 1]
                 depth = extractor.depth.estimate(torch.from_numpy(image))[0].numpy()
-                shades = panel.imshow(depth, cmap="gray", extent=(0, image.shape[2], image.shape[1], 0))
+                shades = panel.imshow(
+                    depth, cmap="gray", extent=(-0.5, image.shape[2] - 0.5, image.shape[1] - 0.5, -0.5)
+                )
                 if features["valid"][at]:
                     xy, score = features["keypoints"][at], features["score"][at].clip(0, 1)
                     for a, b in H36M_17.bones:

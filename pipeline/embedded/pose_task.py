@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...stores.format.skeleton import COCO_17
 from ..networks import openmmlab, tiny
+from ..synth.scene.camera import HALF_PIXEL
 from .augment import Rng, cover, joint_in, paint, warp
 from .batch import Batch, stack
 from .cache import FrameCache
@@ -38,7 +39,8 @@ def pose_sample(cache: FrameCache, indices: np.ndarray, rng: Rng | None) -> Batc
     width, height = size = tiny.POSE_SIZE
     images, places, seen, within = [], [], [], []
     for index in indices:
-        box, xy, visible = cache.boxes[index, 0], cache.keypoints_coco[index], cache.visible_coco[index].copy()
+        box, visible = cache.boxes[index, 0], cache.visible_coco[index].copy()
+        xy = cache.keypoints_coco[index] - HALF_PIXEL  # the warp below puts pixel centres at integers, and so do stores
         if not np.isfinite(box).all() or (box[2:] - box[:2]).min() < SMALLEST:
             box = np.array([0, 0, *cache.image.shape[2:0:-1]], dtype=np.float32)  # no person: the crop has no weight
             visible[:] = False

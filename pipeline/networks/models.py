@@ -226,7 +226,7 @@ _ROWS: tuple[ModelSpec, ...] = (
         6.4,
     ),
     _tiny("detector", tiny.DETECTOR, "fb60d483755e142c", 2.2, (tiny.DETECTOR_SIDE, tiny.DETECTOR_SIDE)),
-    _tiny("pose", tiny.POSE, "2a160a3e936a3cf9", 5.6, tiny.POSE_SIZE),
+    _tiny("pose", tiny.POSE, "ce1c8803dcb75eb3", 5.6, tiny.POSE_SIZE),
     _tiny("depth", tiny.DEPTH, "d6165a15e6b94cc9", 4.25, (tiny.DEPTH_SIDE, tiny.DEPTH_SIDE)),
 )
 

@@ -70,6 +70,8 @@ class RTMPose:
         self._padding = float(steps.get("GetBBoxCenterScale", {}).get("padding", _PADDING))
         self._split = float(codec.simcc_split_ratio)
         self._flip_test = bool(config.model.get("test_cfg", {}).get("flip_test", False))
+        # Pixel i of the mirror image is pixel w - 1 - i: bin b is bin k (w - 1) - b, not k w - 1 - b.
+        self._flip_shift = round(self._split) - 1
         self._mirror = torch.from_numpy(COCO_17.flip).to(device)
         self._size = torch.tensor(self.input_size, dtype=torch.float32, device=device)
         self._normalise = openmmlab.Normalisation(config.model.data_preprocessor, device)
@@ -80,6 +82,7 @@ class RTMPose:
             "input_size": list(self.input_size),
             "box_padding": self._padding,
             "flip_test": self._flip_test,
+            **({"flip_shift_bins": self._flip_shift} if self._flip_test else {}),
             "crop_batch": self.crop_batch,
         }
 
@@ -100,13 +103,17 @@ class RTMPose:
     def responses(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network: normalised crops (M, 3, h, w) to SimCC responses along x (M, 17, w k) and y (M, 17, h k).
 
-        With the flip test, the mean of a crop's own and its mirror image's mirrored back.
+        With the flip test, the mean of a crop's own and its mirror image's mirrored back, pixel for pixel. MMPose
+        mirrors bin for bin: with two bins a pixel all joints are then a quarter of a crop pixel too far right.
         """
         if not self._flip_test:
             return self.run(inputs)
         x, y = self.run(torch.cat([inputs, inputs.flip(-1)]))
         (x, mirrored_x), (y, mirrored_y) = x.chunk(2), y.chunk(2)
-        return (x + mirrored_x[:, self._mirror].flip(-1)) * 0.5, (y + mirrored_y[:, self._mirror]) * 0.5
+        back = mirrored_x[:, self._mirror].flip(-1)[..., self._flip_shift :]
+        # The last bins, beyond the last pixel's centre, have no mirror image.
+        back = torch.cat([back, x[..., back.shape[-1] :]], dim=-1)
+        return (x + back) * 0.5, (y + mirrored_y[:, self._mirror]) * 0.5
 
     def compute_in(self, precision: Precision) -> None:
         """Compute so from now on; once, for weights are rounded."""

@@ -112,12 +112,18 @@ def _colours(panel: Panel) -> np.ndarray:
     return colormaps[CONFIDENCE](np.clip(np.nan_to_num(panel.score), 0, 1))
 
 
+def _edges(width: int, height: int, across: int = 0, down: int = 0) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top of what is drawn over a frame: its own pixels, or a map's of so many."""
+    x, y = ((side - 1) / max(own - 1, 1) / 2 if own else 0.5 for side, own in ((width, across), (height, down)))
+    return -x, width - 1 + x, height - 1 + y, -y
+
+
 def _frame(axes: Any, panel: Panel) -> Any:
     from matplotlib.collections import LineCollection, PatchCollection
     from matplotlib.patches import Circle
 
     height, width = panel.image.shape[:2]
-    axes.imshow(panel.image, extent=(0, width, height, 0), interpolation="bilinear")
+    axes.imshow(panel.image, extent=_edges(width, height), interpolation="bilinear")
     axes.add_collection(
         LineCollection(
             [panel.keypoints[list(bone)] for bone in H36M_17.bones], colors="white", linewidths=1.2, alpha=0.8
@@ -144,7 +150,9 @@ def _depth(axes: Any, panel: Panel, low: float, high: float) -> Any:
 
     height, width = panel.image.shape[:2]
     depth = np.full((1, 1), np.nan) if panel.depth is None else panel.depth
-    shown = axes.imshow(depth, extent=(0, width, height, 0), cmap=DEPTH, vmin=low, vmax=high, interpolation="bilinear")
+    # The corners of map and frame are aligned, as for the descriptor.
+    edges = _edges(width, height, depth.shape[1], depth.shape[0])
+    shown = axes.imshow(depth, extent=edges, cmap=DEPTH, vmin=low, vmax=high, interpolation="bilinear")
     disks = [Circle(tuple(xy), r) for xy, r in zip(panel.keypoints, panel.radius, strict=True) if np.isfinite(r)]
     axes.add_collection(PatchCollection(disks, facecolors="none", edgecolors="white", linewidths=0.9))
     _bare(axes, panel)

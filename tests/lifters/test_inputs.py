@@ -85,6 +85,12 @@ def oracle(batch: dict[str, np.ndarray], b: int, t: int, inputs: Inputs) -> tupl
     def rescale(p: tuple[float, float]) -> tuple[float, float]:
         return (p[0] - centre[0]) * scale + centre[0], (p[1] - centre[1]) * scale + centre[1]
 
+    def about_pelvis(j: int, p: tuple[float, float]) -> tuple[float, float]:
+        if not inputs.centred or j == 0:
+            return p
+        x, y = rescale(xy[0]) if present[0] else (math.nan, math.nan)
+        return p[0] - x, p[1] - y
+
     def clip(v: float, low: float, high: float) -> float:
         return v if math.isnan(v) else min(max(v, low), high)
 
@@ -96,7 +102,10 @@ def oracle(batch: dict[str, np.ndarray], b: int, t: int, inputs: Inputs) -> tupl
         if not present[j]:
             continue
         named: dict[str, float] = {}
-        named["x"], named["y"] = rescale(xy[j])
+        named["x"], named["y"] = about_pelvis(j, rescale(xy[j]))
+        z = [float(batch["target/pose3d"][b, t, i, 2]) for i in (j, 0)]
+        behind = finite(z[0]) - finite(z[1])
+        named["ordinal"] = behind if math.isnan(behind) else float((behind > 0.1) - (behind < -0.1))
         named["c"] = 2 * clip(finite(float(batch["score"][b, t, j])), 0, 1) - 1
         if inputs.preset:
             d = finite(u(j, "d"))
@@ -113,7 +122,7 @@ def oracle(batch: dict[str, np.ndarray], b: int, t: int, inputs: Inputs) -> tupl
             if "x_min" in column:
                 for end in ("min", "max"):
                     p = rescale(place(finite(u(j, f"x_{end}")), finite(u(j, f"y_{end}"))))
-                    named[f"x_{end}"], named[f"y_{end}"] = p
+                    named[f"x_{end}"], named[f"y_{end}"] = about_pelvis(j, p)
         values[j] = [named[name] for name in REPRESENTATIONS[inputs.name].channels]
     mask = np.isfinite(values)
     constants = [-1.0 if name == "c" else 0.0 for name in REPRESENTATIONS[inputs.name].channels]
@@ -126,6 +135,7 @@ every_option = st.builds(
     depth_origin=st.sampled_from(["nearest", "root"]),
     depth_limit=st.sampled_from([0.5, 1.0]),
     scale_to=st.sampled_from([None, 0.8]),
+    centred=st.booleans(),
 )
 seeds = st.integers(0, 2**32 - 1)
 

@@ -2,6 +2,8 @@
 
 Camera frame: x right, y down, z ahead, metres. Pixels: the pixel in column j covers x from j to j + 1, so its centre is
 at j + 0.5, and a position is inside the image when 0 <= x < width; truncating it names the pixel that holds it.
+That is the renderer's own convention alone. In a store, in UADD and in every network's coordinates the centre of pixel
+j is j: whatever leaves the renderer for one of them is less `HALF_PIXEL`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..seeding import Array
+
+# Less this, px, a position of the renderer is one of a store: the centre of pixel j is j + 0.5 here, and j there.
+HALF_PIXEL = 0.5
 
 
 @dataclass(frozen=True)

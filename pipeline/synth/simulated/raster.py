@@ -15,8 +15,6 @@ from ..rendering.geometry import NEAR as _NEAR
 from ..seeding import Array
 
 NEAR = float(_NEAR)
-# Where the centre of the first pixel lies in the coordinates of `scene.camera.Camera`.
-FIRST_CENTRE = 0.5
 
 
 @njit(nogil=True)

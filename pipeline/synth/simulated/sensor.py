@@ -13,11 +13,12 @@ import numpy as np
 
 from ..clip import Clip
 from ..motion.mocap import MocapArchive
+from ..scene.camera import HALF_PIXEL
 from ..seeding import Array, seeded
 from ..stage import Stage, set_stage
 from ..truth import Truth, truth
 from .noise import BY_JOINT, DISTANCE, RELIEF_LIMIT, Noise
-from .raster import FIRST_CENTRE, distort, draw, soften
+from .raster import distort, draw, soften
 
 _LEAST, _MOST = 0.03, 1.0  # confidence
 _NODES = 200  # a side, of the smooth error's grid at most
@@ -45,18 +46,18 @@ class Sensed:
     @property
     def true_keypoints(self) -> Array:
         """Return (T, 17, 2) float32 px."""
-        return self.known.keypoints_h36m - np.float32(FIRST_CENTRE)
+        return self.known.keypoints_h36m - np.float32(HALF_PIXEL)
 
     @property
     def boxes(self) -> Array:
         """Return (T, 4) float32 px, of the subject."""
-        return self.known.boxes[:, 0] - np.float32(FIRST_CENTRE)
+        return self.known.boxes[:, 0] - np.float32(HALF_PIXEL)
 
     @property
     def lens(self) -> Array:
         """Return fx, fy, cx, cy."""
         camera = self.stage.camera
-        return np.array([camera.fx, camera.fy, camera.cx - FIRST_CENTRE, camera.cy - FIRST_CENTRE])
+        return np.array([camera.fx, camera.fy, camera.cx - HALF_PIXEL, camera.cy - HALF_PIXEL])
 
     @property
     def root(self) -> Array:
@@ -147,7 +148,7 @@ def sense(clip: Clip, noise: Noise, archive: MocapArchive | None = None) -> Sens
     rng = seeded("sensor", "joints", clip.domain, clip.split, clip.seed)
     error = joint_errors(noise, rng, known.visible_h36m, clip.fps)
     score = confidence(noise, rng, known.visible_h36m, np.linalg.norm(error, axis=-1))
-    keypoints = known.keypoints_h36m - FIRST_CENTRE + error * stature[:, None, None]
+    keypoints = known.keypoints_h36m - HALF_PIXEL + error * stature[:, None, None]
     score = np.where(np.isfinite(keypoints).all(-1), score, np.nan)
     return Sensed(clip, noise, stage, known, stature, keypoints.astype(np.float32), score.astype(np.float32))
 

@@ -20,10 +20,10 @@ from ..clip import CAPTURE
 from ..clip import Clip as DrawnClip
 from ..motion.mocap import MocapArchive
 from ..planned import UNKNOWN, planned
+from ..scene.camera import HALF_PIXEL
 from ..seeding import seeded
 from ..stage import set_stage
 from .noise import Noise
-from .raster import FIRST_CENTRE
 from .sensor import Sensed, sense
 
 # Raised when the same options begin to give other numbers: shards of an older sensor are not mixed with new ones.
@@ -72,7 +72,7 @@ class SimulatedTruth:
 
     def intrinsics(self) -> tuple[float, float, float, float]:
         camera = set_stage(self.clip, self.archive).camera
-        return camera.fx, camera.fy, camera.cx - FIRST_CENTRE, camera.cy - FIRST_CENTRE
+        return camera.fx, camera.fy, camera.cx - HALF_PIXEL, camera.cy - HALF_PIXEL
 
     def _sensed(self) -> Sensed:
         return sense(self.clip, self.noise, self.archive)

@@ -79,7 +79,9 @@ def test_a_checkpoint_of_another_run_is_refused_in_its_place(store: str, tmp_pat
     train(setup_of(store, inputs="xy", epochs=1), tmp_path / "c")
     for other, words in (("b", "lifter"), ("c", "inputs")):
         (tmp_path / "a" / BEST).write_bytes((tmp_path / other / BEST).read_bytes())
-        with pytest.raises(InvalidValueError, match=f"another lifter, skeleton or representation.*{words}"):
+        with pytest.raises(
+            InvalidValueError, match=f"another lifter, skeleton, representation or training set.*{words}"
+        ):
             Run(tmp_path / "a").model()
 
 

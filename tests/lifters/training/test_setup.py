@@ -29,7 +29,11 @@ def test_settings_that_do_not_exist_are_refused(assignment: str, words: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["xy", "uadd", "xycd/paper", "uadd@root", "xycd/quantile@root", "xy@scaled", "uadd@root@scaled=0.85"]
+    "text",
+    [
+        *("xy", "uadd", "xycd/paper", "uadd@root", "xycd/quantile@root", "xy@scaled", "uadd@root@scaled=0.85"),
+        *("xy@centred", "ordinal3@standard", "uadd@root@scaled@centred@standard", "spatial/spatial@base@standard"),
+    ],
 )
 def test_names_of_inputs_are_read_as_they_are_written(text: str):
     assert name_of_inputs(inputs_by_name(text)) == text
@@ -40,11 +44,14 @@ def test_names_of_inputs_are_read_as_they_are_written(text: str):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("uadd@rot", "no option '@rot'; there are @root, @scaled, @joints=NAME"),
+        ("uadd@rot", "no option '@rot'; there are @root, @scaled, @centred, @standard, @paper, @joints=NAME"),
         ("uadd@root=1", "no option '@root=1'"),
         ("xy@scaled=big", "'big' is no number"),
         ("xy@scaled=-1", "must be above 0"),
         ("xy@scaled=inf", "must be"),
+        ("xy@centerd", "no option '@centerd'"),
+        ("xy@standard=2", "no option '@standard=2'"),
+        ("xy@paper@centred", "@paper is without @centred and @standard"),
     ],
 )
 def test_an_option_of_inputs_that_cannot_be_is_an_error(text: str, words: str):
