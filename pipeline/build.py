@@ -22,7 +22,6 @@ from .networks.substitutes.no_depth import NoDepth, is_none
 from .networks.substitutes.simulated import SIMULATED, Simulated
 from .networks.substitutes.stored import STORED, FromStore
 from .networks.weights.load import locate, random_seed
-from .networks.weights.model_folder import find_repository, open_folder
 from .uadd.descriptor import PRESETS, Preset
 
 
@@ -30,8 +29,8 @@ from .uadd.descriptor import PRESETS, Preset
 class NetworkOptions:
     """The options of a user; each changes the bytes of a store.
 
-    detector   a name, or CONFIG.py:CHECKPOINT of MMDetection's; `stored`: the boxes of a finished store, which is
-               extended; likewise pose, with MMPose's
+    detector   a name, CONFIG.py:CHECKPOINT of MMDetection's, or a folder or Hugging Face repository (owner/name) that
+               transformers loads; `stored`: the boxes of a finished store, which is extended; likewise pose
     pose       `ground-truth`: joints and box of the dataset; then no detector is loaded either
     given      joints of a file, in the place of both
     simulated  stand in the place of pose and depth network, and of the detector
@@ -107,18 +106,13 @@ class NetworkOptions:
         if self._instead("pose") is None:
             wanted["pose"] = self.pose
         if not is_truth(self.depth) and not is_none(self.depth):
-            if Path(self.depth).is_dir():
-                open_folder(Path(self.depth), self.weights)
-            else:
-                wanted["depth"] = self.depth
+            wanted["depth"] = self.depth
         for kind, name in wanted.items():
             if find_own(name, kind, self.weights):
                 continue
             spec = resolve(name, kind)
             require(name, kind)
-            if spec.config is None:
-                open_folder(find_repository(spec, self.weights), self.weights)
-            elif random_seed(self.weights) is None or not spec.has_random_weights:
+            if random_seed(self.weights) is None or not spec.has_random_weights:
                 locate(spec, self.weights)
 
     def settings(self, extractor: Extractor) -> dict[str, Any]:

@@ -18,8 +18,11 @@ from .networks.depth import DepthAnything
 from .networks.depth_models.openvino_depth import OpenVinoDepth, require_openvino
 from .networks.depth_models.transformers_depth import DepthPro, TransformersDepth
 from .networks.detect import RTMDet
+from .networks.own_networks.transformers_detector import TransformersDetector
+from .networks.own_networks.vitpose import VitPose
 from .networks.pose import RTMPose
 
+_IN_FLOAT32 = (TransformersDepth, DepthPro, TransformersDetector, VitPose)
 BACKENDS = ("torch", "openvino")
 # Frames a forward pass, where nothing is said. A GPU that gets fewer waits for the host to start its kernels.
 BATCH = {"cuda": 16}
@@ -71,7 +74,7 @@ class Computing:
         chosen.apply()
         every = extractor.detector, extractor.pose, extractor.depth
         networks = [each for each in every if isinstance(each, (RTMDet, RTMPose, DepthAnything))]
-        plain = [each for each in every if isinstance(each, (TransformersDepth, DepthPro))]
+        plain = [each for each in every if isinstance(each, _IN_FLOAT32)]
         if plain and self.precision not in ("auto", "float32"):
             raise InvalidValueError(
                 f"--precision {self.precision}: {plain[0].name} runs as transformers has it, in float32; choose "

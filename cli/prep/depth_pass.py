@@ -76,7 +76,8 @@ _OPTIONS = [
         default="rtmdet-m",
         show_default=True,
         metavar="NAME",
-        help="Person detector: a name, or CONFIG.py:CHECKPOINT of MMDetection's (a configuration is Python and runs). "
+        help="Person detector: a name, CONFIG.py:CHECKPOINT of MMDetection's (a configuration is Python and runs), or "
+        "an object detector that transformers loads (owner/name, or a folder). "
         "`blazepose` needs no weights but those in MediaPipe's Python package.",
     ),
     click.option(
@@ -84,7 +85,8 @@ _OPTIONS = [
         default="rtmpose-l",
         show_default=True,
         metavar="NAME",
-        help="2D pose network, after any detector: a name, or CONFIG.py:CHECKPOINT of any top-down model of MMPose's; "
+        help="2D pose network, after any detector: a name, CONFIG.py:CHECKPOINT of any top-down model of MMPose's, or "
+        "a ViTPose that transformers loads (owner/name, or a folder); "
         "`blazepose`, as above. `ground-truth`: the dataset's own joints, with confidence 1 and without a detector.",
     ),
     *KEYPOINTS_OPTIONS,

@@ -134,15 +134,15 @@ def _depth_of(store: FeatureStore) -> str:
 
 def _named(depth: str, pose: str | None) -> dict[str, str]:
     """The networks as a plan names them; a model in a folder is told by its weights, later."""
-    from ...pipeline.networks.models import resolve
+    from ...pipeline.networks.families import name_in_store
     from ...pipeline.networks.substitutes.ground_truth import GROUND_TRUTH, is_truth
     from ...pipeline.networks.substitutes.stored import STORED
 
     for kind, name in (("depth", depth), ("pose", pose or "")):
         if is_truth(name):
             raise InvalidValueError(f"--{kind} {GROUND_TRUTH}: only the command that makes a store reads its data set")
-    named = {"pose": resolve(pose, "pose").name if pose else STORED}
-    return named if Path(depth).is_dir() else {**named, "depth": resolve(depth, "depth").name}
+    named = {"pose": name_in_store(pose, "pose") if pose else STORED, "depth": name_in_store(depth, "depth")}
+    return {kind: name for kind, name in named.items() if name}
 
 
 def _size_of(store: FeatureStore) -> int | None:

@@ -112,6 +112,11 @@ def uadd_of(store: FeatureStore, preset: str) -> Any:
     return described if unit == METRES else {**(described or {}), "depth_unit": unit}
 
 
+def unit_of(uadd: Any) -> str:
+    """The unit of the depth in what `uadd_of` returns."""
+    return (uadd or {}).get("depth_unit", METRES)
+
+
 class Run:
     """A run's folder, for reading: its settings and its best model.
 
@@ -199,7 +204,15 @@ class Run:
                 f"{self.description['skeleton']!r}; evaluate on a store of that skeleton"
             )
         preset = self.inputs.preset
-        if preset is not None and uadd_of(store, preset) != self.description["uadd"]:
+        if preset is None:
+            return
+        ours, theirs = unit_of(self.description["uadd"]), unit_of(uadd_of(store, preset))
+        if ours != theirs:
+            raise InvalidValueError(
+                f"depth is in the unit '{theirs}' in {store.url} ('{preset}'), and {self.folder} was trained on depth "
+                f"in '{ours}': evaluate on stores of that kind of depth"
+            )
+        if uadd_of(store, preset) != self.description["uadd"]:
             difference = describe_difference(self.description["uadd"] or {}, uadd_of(store, preset) or {})
             raise InvalidValueError(
                 f"{store.url} computed the descriptor '{preset}' otherwise than the stores that {self.folder} was "

@@ -14,10 +14,10 @@ from ..device.precision import Precision
 from ..frames.resize import resize_bicubic
 from .depth_models.depth_meaning import INVERSE, METRIC, meaning_of
 from .depth_models.transformers_depth import DepthPro, TransformersDepth, build_transformers_depth
-from .hugging_face import first_line, identity_of, transformers_package
+from .hugging_face import find_model, first_line, identity_of, transformers_package
 from .models import DEFAULTS, resolve
 from .weights.load import fit_state, load_state, random_seed, seeded
-from .weights.model_folder import find_repository, open_folder, preparation
+from .weights.model_folder import ModelFolder, preparation
 
 # What the published models were trained with, as transformers' own processor has it: side, patches, colour statistics.
 SIDE, PATCH = 518, 14
@@ -150,11 +150,10 @@ def build_depth(
     Raises MissingFileError (weights), InvalidValueError (name, weights), MissingExtraError.
     """
     device = torch.device(device)
-    if Path(name).is_dir():
-        return _from_folder(Path(name), name, weights, device, size)
+    found = find_model(name, "depth", weights)
+    if found is not None:
+        return _from_folder(found, name, weights, device, size)
     spec = resolve(name, "depth")
-    if spec.config is None:
-        return _from_folder(find_repository(spec, weights), spec.name, weights, device, size)
     assert isinstance(spec.config, dict), spec
     assert spec.max_depth is not None, spec
     state, identity = load_state(spec, weights)
@@ -213,10 +212,9 @@ def _whole(length: float, patch: int) -> int:
 
 
 def _from_folder(
-    folder: Path, name: str, weights: str | Path | None, device: torch.device, size: int | None
+    found: ModelFolder, name: str, weights: str | Path | None, device: torch.device, size: int | None
 ) -> DepthAnything | TransformersDepth | DepthPro:
     """A model and its processor as transformers saves them; weights from safetensors alone, and no code of theirs."""
-    found = open_folder(folder, weights)
     seed = random_seed(weights)
     identity = identity_of(found, name, seed)
     prepared = preparation(found.processor)
@@ -226,7 +224,7 @@ def _from_folder(
         try:
             model = build_depth_anything(found.config)
         except Exception as error:  # transformers raises whatever its parts do
-            raise InvalidValueError(f"{folder / 'config.json'} is no depth model's: {first_line(error)}") from error
+            raise InvalidValueError(f"{found.path / 'config.json'} is no depth model's: {first_line(error)}") from error
     if seed is None:
         fit_state(model, found.state(), name)
     max_depth = found.config.get("max_depth") or 1 if meaning_of(found.config, name).is_metric else None

@@ -263,21 +263,31 @@ def names(kind: Kind) -> list[str]:
     return [row.name for row in _ROWS if row.kind == kind]
 
 
+def is_named(name: str, kind: Kind) -> bool:
+    """Return whether the table has a model of that kind under that name. It goes before a folder."""
+    spec = MODELS.get(_key(name, kind))
+    return spec is not None and spec.kind == kind
+
+
+def _key(name: str, kind: Kind) -> str:
+    key = name.strip().lower()
+    return _FAMILIES.get(key, {}).get(kind) or ALIASES.get(key, key)
+
+
 def resolve(name: str, kind: Kind) -> ModelSpec:
     """Return the row called `name`; `tiny` and `blazepose` are one of each kind.
 
-    For depth it may also be any Hugging Face repository, `owner/name`.
+    It may also be any Hugging Face repository, `owner/name`.
     Raises InvalidValueError with the nearest name and the list, if there is no such model of that kind.
     """
-    key = name.strip().lower()
-    key = _FAMILIES.get(key, {}).get(kind) or ALIASES.get(key, key)
+    key = _key(name, kind)
     spec = MODELS.get(key)
     if spec is not None and spec.kind == kind:
         return spec
-    if spec is None and kind == "depth" and re.fullmatch(r"[\w.-]+/[\w.-]+", name.strip()):
+    if spec is None and re.fullmatch(r"[\w.-]+/[\w.-]+", name.strip()):
         repository = name.strip()
         return ModelSpec(
-            repository, "depth", None, f"hf://{repository}/model.safetensors", "", "see its page", 0, (518, 518),
+            repository, kind, None, f"hf://{repository}/model.safetensors", "", "see its page", 0, (518, 518),
             family="transformers",
         )  # fmt: skip
     known = names(kind)
@@ -285,5 +295,8 @@ def resolve(name: str, kind: Kind) -> ModelSpec:
         raise InvalidValueError(f"{name} is a {spec.kind} model, not a {kind} model: choose one of {', '.join(known)}")
     near = difflib.get_close_matches(key, [*known, *(a for a, n in ALIASES.items() if n in known)], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    hub = ", or a Hugging Face repository, owner/name" if kind == "depth" else ""
-    raise InvalidValueError(f"no {kind} model is called {name!r}: {hint}There are {', '.join(known)}{hub}")
+    config = "" if kind == "depth" else ", CONFIG.py:CHECKPOINT of OpenMMLab's"
+    raise InvalidValueError(
+        f"no {kind} model is called {name!r}: {hint}There are {', '.join(known)}, a folder that holds a model as "
+        f"transformers saves it{config}, or a Hugging Face repository, owner/name"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -96,7 +97,17 @@ class OpenVinoDepth:
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        return self._openvino.Core().compile_model(graph, "CPU", settings)
+        return _core().compile_model(graph, "CPU", settings)
+
+
+@cache
+def _core() -> Any:
+    """Return OpenVINO's runtime, one for as long as the process lives.
+
+    Where the CPU has AMX, it gives the thread a stack for signal handlers, and when it is deleted it frees that stack,
+    which the thread goes on using: the next signal (a child that ends, SIGTERM) would end the process.
+    """
+    return require_openvino().Core()
 
 
 def require_openvino() -> Any:

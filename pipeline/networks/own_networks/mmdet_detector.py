@@ -13,9 +13,7 @@ from ....stores.errors import InvalidValueError
 from .. import openmmlab
 from ..detect import RANDOM_SCORE_THRESHOLD, SCORE_THRESHOLD, tabulate
 from .config_file import ConfigFile, Opened, attempt, open_config, step_name, test_dataset
-
-# What data sets call the class that is wanted.
-PEOPLE = ("person", "people", "human", "pedestrian")
+from .labels import person_class
 
 
 class MMDetDetector:
@@ -30,12 +28,7 @@ class MMDetDetector:
         if not hasattr(self._model, "predict") or not hasattr(self._model, "data_preprocessor"):
             raise InvalidValueError(f"{self.name} is a {type(self._model).__name__}, not a detector of MMDetection's")
         classes = _classes(opened)
-        self._person = next((classes.index(name) for name in PEOPLE if name in classes), None)
-        if self._person is None:
-            raise InvalidValueError(
-                f"{self.name} finds no people: its classes are {', '.join(classes[:12])}"
-                f"{' ...' if len(classes) > 12 else ''}"
-            )
+        self._person = person_class(classes, self.name)
         self._class = classes[self._person]
         self._prepare = self._pipeline(opened.config)
 

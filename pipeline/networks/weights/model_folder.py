@@ -11,13 +11,16 @@ from typing import Any
 from torch import Tensor
 
 from ....stores.errors import InvalidValueError, MissingExtraError, MissingFileError
-from ..models import ModelSpec
+from ..models import Kind, ModelSpec
 from .fetch import resolve_host, sha256
 from .load import check_folder, random_seed, read_state
 from .places import is_there, repository_folders
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _BICUBIC = 3  # as Pillow counts its filters
+
+# What is wanted, in messages.
+CALLED: Mapping[Kind, str] = {"detector": "detector", "pose": "pose network", "depth": "depth model"}
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,19 @@ class Preparation:
     std: tuple[float, ...]
 
 
-def open_folder(folder: Path, weights: str | Path | None = None) -> ModelFolder:
-    """Open the model in `folder`; without its weights where `weights` says random.
+def open_folder(folder: Path, weights: str | Path | None = None, kind: Kind = "depth") -> ModelFolder:
+    """Open the model in `folder`; without its weights where `weights` says random. kind: for messages.
 
     Raises MissingFileError (what a model needs and is not there), InvalidValueError (what is there is no JSON).
     """
     if not (folder / "config.json").is_file():
-        raise MissingFileError(_incomplete(folder))
+        raise MissingFileError(_incomplete(folder, kind))
     processor = folder / "preprocessor_config.json"
     return ModelFolder(
         folder,
         _read_json(folder / "config.json"),
         _read_json(processor) if processor.is_file() else {},
-        () if random_seed(weights) is not None else _weight_files(folder),
+        () if random_seed(weights) is not None else _weight_files(folder, kind),
     )
 
 
@@ -129,7 +132,7 @@ def find_repository(spec: ModelSpec, weights: str | Path | None) -> Path:
     wanted = ["*.json"] if is_random else ["*.json", "model*.safetensors"]
     try:
         found = Path(huggingface_hub.snapshot_download(repository, allow_patterns=wanted, local_files_only=True))
-        open_folder(found, weights)  # what is cached may be the configuration alone
+        open_folder(found, weights, spec.kind)  # what is cached may be the configuration alone
         return found
     except Exception as failure:  # its HTTP library's errors have no base class of ours or Python's
         error: Exception = failure
@@ -140,16 +143,17 @@ def find_repository(spec: ModelSpec, weights: str | Path | None) -> Path:
         error = failure
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     raise MissingFileError(
-        f"no depth model {repository}: it is not in Hugging Face's cache and could not be fetched ({reason}). Fetch it "
-        "elsewhere and give its folder with --depth FOLDER"
+        f"no {CALLED[spec.kind]} {repository}: there is no such folder, and as a repository it is not in Hugging "
+        f"Face's cache and could not be fetched ({reason}). Fetch it elsewhere and give its folder with --{spec.kind} "
+        "FOLDER"
     ) from error
 
 
-def _weight_files(folder: Path) -> tuple[Path, ...]:
+def _weight_files(folder: Path, kind: Kind) -> tuple[Path, ...]:
     if is_there(folder / _WEIGHTS):
         return (folder / _WEIGHTS,)
     if not (folder / _INDEX).is_file():
-        raise MissingFileError(_incomplete(folder))
+        raise MissingFileError(_incomplete(folder, kind))
     parts = _read_json(folder / _INDEX).get("weight_map")
     names = sorted({str(name) for name in parts.values()}) if isinstance(parts, Mapping) else []
     files = tuple(folder / Path(name).name for name in names)
@@ -159,9 +163,9 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     return files
 
 
-def _incomplete(folder: Path) -> str:
+def _incomplete(folder: Path, kind: Kind) -> str:
     return (
-        f"{folder} holds no depth model: it needs config.json and {_WEIGHTS} (or its parts and {_INDEX}), as "
+        f"{folder} holds no {CALLED[kind]}: it needs config.json and {_WEIGHTS} (or its parts and {_INDEX}), as "
         "transformers' save_pretrained writes them"
     )
 

@@ -153,7 +153,7 @@ class _Rich:
         angles = anatomical_angles(rotation)
         # Never beyond the limits by more than the motion itself was.
         bent = np.clip(angles + bends, np.minimum(_LOW, angles), np.maximum(_HIGH, angles))
-        moved = self.bends.size.any(axis=1)
+        moved = np.asarray(self.bends.size.any(axis=1))
         moved[_SHOULDERS] = False
         turned = rotation.copy()
         turned[:, moved] = local_rotations(bent)[:, moved]

@@ -127,11 +127,12 @@ def test_the_error_for_an_unknown_name_has_the_nearest_and_the_list(name, kind, 
     assert message in str(error.value)
 
 
-def test_any_repository_of_the_hub_is_a_depth_model():
-    spec = models.resolve("Intel/zoedepth-nyu", "depth")
-    assert (spec.repository, spec.file, spec.config) == ("Intel/zoedepth-nyu", "model.safetensors", None)
-    with pytest.raises(InvalidValueError):
-        models.resolve("Intel/zoedepth-nyu", "pose")
+@pytest.mark.parametrize("kind", ["detector", "pose", "depth"])
+def test_any_repository_of_the_hub_may_be_a_model_of_that_kind(kind):
+    spec = models.resolve("Intel/zoedepth-nyu", kind)
+    assert (spec.repository, spec.kind) == ("Intel/zoedepth-nyu", kind)
+    assert (spec.file, spec.config) == ("model.safetensors", None)
+    assert not models.is_named("Intel/zoedepth-nyu", kind)
 
 
 def test_the_table_itself_needs_no_torch():

@@ -104,3 +104,20 @@ def test_another_kind_of_depth_network_is_refused(tmp_path):
 def test_a_word_that_is_no_choice_is_refused(wrong):
     with pytest.raises(InvalidValueError, match="is none of"):
         Computing(**wrong)
+
+
+@needs_openvino
+def test_its_runtime_is_made_once_and_never_deleted(monkeypatch):
+    """A deleted one leaves the thread without a stack for its signal handlers where the CPU has AMX.
+
+    After tests/lifters/data/test_dataset.py, which handles SIGCHLD, the next child process ended pytest.
+    """
+    openvino = openvino_depth.require_openvino()
+    made = []
+    runtime = openvino.Core
+    monkeypatch.setattr(openvino, "Core", lambda: made.append(runtime()) or made[-1])
+    openvino_depth._core.cache_clear()
+    for _ in range(2):
+        set_up(build_depth("tiny")).estimate(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    assert len(made) == 1
+    assert openvino_depth._core() is made[0]
