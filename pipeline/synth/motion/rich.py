@@ -85,7 +85,7 @@ def enrich(motion: Motion, limbs: Motion | None, rig: Rig, flesh: Flesh, rng: Rn
     the motion's own are at its worst; none is in the floor or beyond its limits. A motion that cannot be bent so stays.
     """
     looked = seconds[np.unique(np.linspace(0, len(seconds) - 1, min(_LOOKED_AT, len(seconds))).astype(int))]
-    base = motion.sample(looked)
+    base, others = motion.sample(looked), limbs.sample(looked) if limbs else None
     allowed = max(float(flesh.depth(base).max()), DEEPEST)
     before = _beyond(base)
     with_head = bool(rng.random() < _SHARE_OF_HEADS)
@@ -95,7 +95,7 @@ def enrich(motion: Motion, limbs: Motion | None, rig: Rig, flesh: Flesh, rng: Rn
             continue
         for away in _AWAY:
             made = _Rich(motion.sample, limbs.sample if mixed and limbs else None, with_head, bends.away(away), rig)
-            tried = made(looked)
+            tried = made.bent(looked, base, others if mixed else None)
             if (flesh.depth(tried) <= allowed).all() and not (_beyond(tried) & ~before).any():
                 return replace(motion, sample=made)
     return motion
@@ -141,11 +141,14 @@ class _Rich:
     rig: Rig
 
     def __call__(self, seconds: Array) -> Pose:
-        base = self.base(seconds)
+        return self.bent(seconds, self.base(seconds), self.limbs(seconds) if self.limbs else None)
+
+    def bent(self, seconds: Array, base: Pose, limbs: Pose | None) -> Pose:
+        """Return what becomes of the two motions' poses at these instants."""
         rotation = base.rotation.copy()
-        if self.limbs is not None:
+        if limbs is not None:
             taken = [*_ARMS, *(_HEAD if self.with_head else [])]
-            rotation[:, taken] = self.limbs(seconds).rotation[:, taken]
+            rotation[:, taken] = limbs.rotation[:, taken]
         bends = self.bends(seconds)
         angles = anatomical_angles(rotation)
         # Never beyond the limits by more than the motion itself was.

@@ -117,6 +117,8 @@ def distort(depth: Array, first: Array, step: float, root: float, gain: float, l
 def _cells(bounds, first, step, lens, h, w):
     """Columns and rows of the grid within bounds of x/z and y/z: left, right, top, bottom, ends excluded."""
     fx, fy, cx, cy = lens
+    if bounds[0] > bounds[1]:
+        return 0, 0, 0, 0
     left = (bounds[0] * fx + cx - first[0]) / step
     right = (bounds[1] * fx + cx - first[0]) / step
     top = (bounds[2] * fy + cy - first[1]) / step
@@ -131,8 +133,11 @@ def _cells(bounds, first, step, lens, h, w):
 
 @njit(nogil=True)
 def _cone_bounds(cone, grid):
-    """Bounds of x/z and y/z of the hull of two balls; of one that reaches behind the camera, everything."""
+    """Bounds of x/z and y/z of the hull of two balls: everything of one that reaches behind the camera, nothing of one
+    that is there whole."""
     grid[0], grid[1], grid[2], grid[3] = math.inf, -math.inf, math.inf, -math.inf
+    if max(cone[2] + cone[6], cone[5] + cone[7]) <= NEAR:
+        return
     for end in range(2):
         z, r = cone[3 * end + 2], cone[6 + end]
         if z - r <= NEAR:
@@ -180,6 +185,7 @@ def _cone(cone, x, y):
 def _box_bounds(box, turn, eye, grid):
     """As `_cone_bounds`, of a box's corners."""
     grid[0], grid[1], grid[2], grid[3] = math.inf, -math.inf, math.inf, -math.inf
+    behind = 0
     for corner in range(8):
         a = box[3] if corner & 1 else -box[3]
         b = box[4] if corner & 2 else -box[4]
@@ -189,12 +195,14 @@ def _box_bounds(box, turn, eye, grid):
         pz = box[2] - a * box[7] + c * box[6] - eye[2]
         z = turn[2, 0] * px + turn[2, 1] * py + turn[2, 2] * pz
         if z <= NEAR:
-            grid[0], grid[1], grid[2], grid[3] = -1e9, 1e9, -1e9, 1e9
-            return
+            behind += 1
+            continue
         for axis in range(2):
             at = (turn[axis, 0] * px + turn[axis, 1] * py + turn[axis, 2] * pz) / z
             grid[2 * axis] = min(grid[2 * axis], at)
             grid[2 * axis + 1] = max(grid[2 * axis + 1], at)
+    if 0 < behind < 8:
+        grid[0], grid[1], grid[2], grid[3] = -1e9, 1e9, -1e9, 1e9
 
 
 @njit(nogil=True)
