@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..stores.errors import InvalidValueError, MissingFieldError
+from ..stores.errors import InvalidValueError
 from ..stores.format.families import AT, split_field
-from ..stores.format.schema import UADD_STATISTICS
+from ..stores.format.schema import FEATURES, UADD_STATISTICS, Field
 from ..stores.format.skeleton import H36M_17
+from .batch_values import FRAME_SIZE, box_size, box_size_of, check_shapes, choose, finite, normalise_xy, take
+from .batch_values import absent as absent_of
+
+__all__ = ["FRAME_SIZE", "box_size", "normalise_xy"]  # what belongs to a batch, under the name it is known by
 
 ROOT = H36M_17.index("pelvis")
 FLIP = torch.from_numpy(H36M_17.flip)
 
-# In a batch beside the store's fields: (B, 2) width and height of the frame, px.
-FRAME_SIZE = "frame_size"
-
 DEPTH_ORIGINS = ("nearest", "root")
+# m, AugLift version 4: the best of 3.5 to 6.0.
+D_REF = 4.5
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,13 @@ CHANNELS: dict[str, Channel] = {
 class Representation:
     """A row of method.md, section 5: names of channels in order, and the UADD preset they come from by default.
 
-    `v2` and `image` will be rows too: their learned streams are fields of the store that go to the lifter beside these.
+    streams   of learned features, which follow the channels, each as wide as the network that it comes from
     """
 
     name: str
     channels: tuple[str, ...]
     preset: str | None = None
+    streams: tuple[str, ...] = ()
 
 
 _UADD = ("x", "y", "c", "d", "below", "above")
@@ -89,6 +92,9 @@ REPRESENTATIONS: dict[str, Representation] = {
         Representation("xycd", ("x", "y", "c", "d_centred"), "fixed"),
         Representation("uadd", _UADD, "paper"),
         Representation("spatial", (*_UADD, "x_min", "y_min", "x_max", "y_max"), "spatial"),
+        Representation("v2", _UADD, "paper", ("pose", "depth")),
+        Representation("image", ("x", "y"), None, ("pose",)),
+        Representation("image+uadd", _UADD, "paper", ("pose",)),
     )
 }
 
@@ -105,6 +111,10 @@ class Inputs:
     scale_to      None, or b_train (AugLift version 4): every frame's 2D is rescaled about the centroid of its joints
                   so that the mean of width and height of their box is this; in units of x and y, see `box_size`
     joints        "", or the family whose joints are taken, `keypoints@<family>`, and not the store's own
+    distance      None, or d_ref, m (AugLift version 4): every frame's x and y times d_root / d_ref, as if the person
+                  stood that far away; d of `preset`, by default `paper`. A frame without d_root keeps its scale
+    features      "", or the family that learned features are of
+    widths        of the streams, which the stores say: see `bound`
     """
 
     name: str = "uadd"
@@ -113,24 +123,34 @@ class Inputs:
     depth_limit: float = 1.0
     scale_to: float | None = None
     joints: str = ""
+    distance: float | None = None
+    features: str = ""
+    widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _choose("representation", self.name, REPRESENTATIONS)
-        _choose("depth origin", self.depth_origin, DEPTH_ORIGINS)
+        object.__setattr__(self, "widths", tuple(self.widths))  # JSON makes lists of tuples
+        choose("representation", self.name, REPRESENTATIONS)
+        choose("depth origin", self.depth_origin, DEPTH_ORIGINS)
         if not 0 < self.depth_limit < math.inf:
             raise InvalidValueError(f"depth limit {self.depth_limit} m: must be above 0 and finite")
         if self.scale_to is not None and not 0 < self.scale_to < math.inf:
             raise InvalidValueError(
                 f"scale_to {self.scale_to}: must be above 0 and finite, or None to leave the scale alone"
             )
-        own = REPRESENTATIONS[self.name].preset
+        if self.distance is not None and not 0 < self.distance < math.inf:
+            raise InvalidValueError(f"distance {self.distance} m: must be above 0 and finite, such as {D_REF}")
+        if self.distance is not None and self.scale_to is not None:
+            raise InvalidValueError("both @scaled and @dscale: each gives the 2D a scale of its own; leave one out")
+        if self.features and not self.streams:
+            raise InvalidValueError(f"representation '{self.name}' has no learned features: leave out @features")
+        own = REPRESENTATIONS[self.name].preset or (None if self.distance is None else "paper")
         if self.preset is None:
             object.__setattr__(self, "preset", own)
         elif own is None:
             raise InvalidValueError(f"representation '{self.name}' uses no depth: leave out the preset '{self.preset}'")
         else:
             plain = split_field(self.preset)[0]
-            _choose("UADD preset", plain, UADD_STATISTICS)
+            choose("UADD preset", plain, UADD_STATISTICS)
             lacking = {c.statistic for c in self.channels if c.statistic} - {*UADD_STATISTICS[plain]}
             if lacking:
                 raise InvalidValueError(
@@ -143,16 +163,36 @@ class Inputs:
         return tuple(CHANNELS[name] for name in REPRESENTATIONS[self.name].channels)
 
     @property
+    def streams(self) -> dict[str, str]:
+        """Return the store's field of each stream of learned features, by its name, in order."""
+        family = f"{AT}{self.features}" if self.features else ""
+        return {stream: FEATURES[stream] + family for stream in REPRESENTATIONS[self.name].streams}
+
+    @property
+    def widths_by_stream(self) -> dict[str, int]:
+        """Return how wide each stream is, of inputs that are bound."""
+        return dict(zip(self.streams, self.widths, strict=True))
+
+    def bound(self, fields: Mapping[str, Field]) -> Inputs:
+        """Return these inputs for stores with such fields: learned features as wide as they are there."""
+        return replace(self, widths=tuple(fields[name].shape[-1] for name in self.streams.values()))
+
+    @property
     def count(self) -> int:
-        """Return the number of channels a joint."""
-        return len(self.channels)
+        """Return the number of channels a joint, learned features included."""
+        if len(self.widths) != len(self.streams):
+            raise InvalidValueError(
+                f"'{self.name}' has learned features, whose width a store says: inputs.bound(store.fields)"
+            )
+        return len(self.channels) + sum(self.widths)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Return the fields that a store must hold, `valid` included."""
         joints = f"{AT}{self.joints}" if self.joints else ""
         wanted = dict.fromkeys(f"uadd/{self.preset}" if c.field == "uadd" else c.field + joints for c in self.channels)
-        return ("valid", *wanted)
+        scale = {f"uadd/{self.preset}": None} if self.distance is not None else {}
+        return ("valid", *(wanted | scale), *self.streams.values())
 
     def __call__(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
         """Compute the normalised channels of every joint, and which of them were measured.
@@ -160,13 +200,15 @@ class Inputs:
         batch    arrays or tensors: `frame_size` (B, 2) px, w and h; `keypoints` (B, T, 17, 2) px; `score` (B, T, 17)
                  raw; `uadd/<preset>` (B, T, 17, S) m, positions in px; `valid` (B, T). Only `fields` are looked at
         Returns  inputs (B, T, 17, C) float32, and mask (B, T, 17, C) bool: False where a channel was not measured and
-                 holds its `missing` constant. That is every channel of a joint whose frame is not valid or whose
+                 holds its `missing` constant; learned features, last and as stored, NaN: `models/streams.py` knows what
+                 to make of both. That is every channel of a joint whose frame is not valid or whose
                  position is not finite, and any channel that is not finite itself. The first kind of joint has no part
                  in the nearest depth, the centroid and the box either.
         Raises MissingFieldError, or InvalidValueError for shapes that do not go together.
         """
         columns = self._columns(batch, device)
-        return self._filled(columns), torch.stack([_finite(column) for column in columns], dim=-1)
+        mask = torch.cat([finite(c if c.ndim == 4 else c[..., None]) for c in columns], dim=-1)
+        return self._filled(columns), mask
 
     def without_mask(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> Tensor:
         """Return the first of what a call returns, in less time."""
@@ -175,22 +217,25 @@ class Inputs:
     def _columns(self, batch: Mapping[str, Any], device: torch.device | str | None) -> list[Tensor]:
         """By channel, (B, T, 17) each, NaN where not measured: arithmetic keeps it, at a tenth of the cost of masks.
 
-        A channel at a time: operations along a last axis of two to ten numbers are slow.
+        Then by stream, (B, T, 17, its width) each. A channel at a time: operations along a last axis of two to ten
+        numbers are slow.
         """
-        raw = {split_field(name)[0]: _take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
+        raw = {split_field(name)[0]: take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
         preset = None if self.preset is None else split_field(self.preset)[0]
-        _check_shapes(raw, preset)
+        check_shapes(raw, preset, dict(zip(map(_plain, self.streams.values()), self.widths, strict=False)))
         size = raw[FRAME_SIZE]
         xy = normalise_xy(raw["keypoints"].unbind(-1), size)
-        absent = _absent(raw["valid"], xy)
+        absent = absent_of(raw["valid"], xy)
         xy += absent
-        place = self._placing(xy)
+        statistics = {}
+        if preset is not None:
+            statistics = dict(zip(UADD_STATISTICS[preset], raw[f"uadd/{preset}"].unbind(-1), strict=True))
+        place = self._placing(xy, statistics)
         positions = {"": place(xy)}
         columns = {}
         if "score" in raw:
             columns["c"] = (raw["score"] + absent).clamp_(0, 1).mul_(2).sub_(1)
         if preset is not None:
-            statistics = dict(zip(UADD_STATISTICS[preset], raw[f"uadd/{preset}"].unbind(-1), strict=True))
             columns |= self._depths(statistics, absent)
             for end in ("_min", "_max"):
                 if f"x{end}" in statistics:
@@ -198,20 +243,29 @@ class Inputs:
                     positions[end] = place(where.add_(absent))
         for end, position in positions.items():
             columns[f"x{end}"], columns[f"y{end}"] = position.unbind()
-        return [columns[channel.name] for channel in self.channels]
+        streams = [raw[_plain(field)].add_(absent[..., None]) for field in self.streams.values()]
+        return [*(columns[channel.name] for channel in self.channels), *streams]
 
     def _filled(self, columns: Sequence[Tensor]) -> Tensor:
         """(B, T, 17, C), with the constants of what is missing."""
-        out = columns[0].new_empty((*columns[0].shape, len(columns)))
-        for channel, column, place in zip(self.channels, columns, out.unbind(-1), strict=True):
+        out = columns[0].new_empty((*columns[0].shape, self.count))
+        start = len(self.channels)
+        for stream in columns[start:]:
+            out[..., start : start + stream.shape[-1]] = stream
+            start += stream.shape[-1]
+        for channel, column, place in zip(self.channels, columns, out.unbind(-1), strict=False):
             torch.nan_to_num(column, channel.missing, channel.missing, channel.missing, out=place)
         return out
 
-    def _placing(self, xy: Tensor) -> Callable[[Tensor], Tensor]:
-        """What rescales positions (2, B, T, 17) about the centroid of the joints that are present."""
+    def _placing(self, xy: Tensor, statistics: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """What rescales positions (2, B, T, 17): about the centroid of the joints there are, or by the distance."""
+        if self.distance is not None:
+            root = (statistics["d"] + 0 * xy[0])[..., ROOT, None]  # NaN where the pelvis is not there
+            nearness = (root / self.distance).nan_to_num(1.0)
+            return lambda positions: positions * nearness
         if self.scale_to is None:
             return lambda positions: positions
-        size = _box_size(xy)
+        size = box_size_of(xy)
         # A box without extent (one joint) tells no scale.
         scale = torch.where(size > 0, self.scale_to / size, 1.0)[..., None]
         centre = xy.nanmean(-1, keepdim=True)
@@ -234,6 +288,7 @@ class Inputs:
     def flip(self, inputs: Tensor) -> Tensor:
         """Mirror (..., 17, C): x-like channels negated, left and right swapped in every channel.
 
+        Learned features change sides and nothing else: what a network would see in the mirrored picture is not known.
         A missing x is 0 and so is its mirror image; the mask of the mirror image is `swap_sides(mask, -2)`.
         """
         if inputs.shape[-2:] != (len(FLIP), self.count):
@@ -254,12 +309,16 @@ def targets(batch: Mapping[str, Any], device: torch.device | str | None = None) 
     Returns  (B, T, 17, 3) float32 m, root-relative, and mask (B, T, 17) bool: False, and 0 m, where the truth is not
              finite. Without a pelvis the whole frame is not.
     """
-    pose = _take(batch, "target/pose3d", device)
+    pose = take(batch, "target/pose3d", device)
     if pose.ndim != 4 or pose.shape[-2:] != (len(FLIP), 3):
         raise InvalidValueError(f"'target/pose3d' of the batch is {tuple(pose.shape)}, must be (B, T, {len(FLIP)}, 3)")
     pose = pose - pose[..., ROOT, None, :]
-    mask = _finite(pose).all(-1)
+    mask = finite(pose).all(-1)
     return torch.where(mask[..., None], pose, 0), mask
+
+
+def _plain(field: str) -> str:
+    return split_field(field)[0]
 
 
 def flip_pose(pose: Tensor) -> Tensor:
@@ -270,71 +329,3 @@ def flip_pose(pose: Tensor) -> Tensor:
 def swap_sides(values: Tensor, axis: int) -> Tensor:
     """Swap left and right joints along the axis of joints, nothing negated: for masks, errors and weights."""
     return values.index_select(axis, FLIP.to(values.device))
-
-
-def normalise_xy(xy: tuple[Tensor, ...], size: Tensor) -> Tensor:
-    """Normalise pixels, x and y (B, T, 17) each, to 2x/w - 1 and 2y/w - h/w, (2, B, T, 17); `size` (B, 2) is w, h.
-
-    One unit is half the frame's width.
-    """
-    return torch.stack(xy).mul_(2).sub_(size.T[..., None, None]).div_(size[:, :1, None])
-
-
-def box_size(batch: Mapping[str, Any]) -> Tensor:
-    """Compute b of method.md, section 5: mean of width and height of a frame's box of joints, in units of x and y.
-
-    batch    `frame_size`, `keypoints` and `valid`, as for `Inputs`
-    Returns  (B, T) float32, NaN where no joint is present. Its mean over a training set is `scale_to`.
-    """
-    raw = {name: _take(batch, name, None) for name in (FRAME_SIZE, "keypoints", "valid")}
-    _check_shapes(raw, None)
-    xy = normalise_xy(raw["keypoints"].unbind(-1), raw[FRAME_SIZE])
-    return _box_size(xy + _absent(raw["valid"], xy))
-
-
-def _box_size(xy: Tensor) -> Tensor:
-    """(B, T) of (2, B, T, 17), NaN where a joint is not present."""
-    missing = xy.isnan()
-    extent = xy.masked_fill(missing, -torch.inf).amax(-1) - xy.masked_fill(missing, torch.inf).amin(-1)
-    return torch.where(missing.all(-1)[0], torch.nan, extent.mean(0))
-
-
-def _absent(valid: Tensor, xy: Tensor) -> Tensor:
-    """(B, T, 17): 0 where the frame is valid and the joint's position (2, B, T, 17) is finite, NaN elsewhere."""
-    return 0 * (xy[0] + xy[1]) + torch.where(valid > 0, 0.0, torch.nan)[..., None]
-
-
-def _finite(values: Tensor) -> Tensor:
-    """As `isfinite`, in half the time on a CPU."""
-    return values.abs() < torch.inf
-
-
-def _take(batch: Mapping[str, Any], name: str, device: torch.device | str | None) -> Tensor:
-    """One entry as float32, infinities made NaN: neither is a measurement, and only NaN survives a clip."""
-    if name not in batch:
-        raise MissingFieldError(f"the batch has no '{name}'; it has {', '.join(sorted(batch))}")
-    values = torch.as_tensor(batch[name], device=device).float()
-    return values.nan_to_num(torch.nan, torch.nan, torch.nan)
-
-
-def _check_shapes(raw: Mapping[str, Tensor], preset: str | None) -> None:
-    frames = tuple(raw["valid"].shape)
-    joints = (*frames, len(FLIP))
-    expected = {FRAME_SIZE: (*frames[:1], 2), "valid": frames, "keypoints": (*joints, 2), "score": joints}
-    if preset is not None:
-        expected[f"uadd/{preset}"] = (*joints, len(UADD_STATISTICS[preset]))
-    for name, values in raw.items():
-        if len(frames) != 2 or tuple(values.shape) != expected[name]:
-            raise InvalidValueError(
-                f"'{name}' of the batch is {tuple(values.shape)}, must be {expected[name]}: 'valid' is {frames}, (B, T)"
-            )
-    if not (raw[FRAME_SIZE] > 0).all():
-        raise InvalidValueError(f"'{FRAME_SIZE}' of the batch has a width or height that is not above 0 px")
-
-
-def _choose(what: str, name: str, among: Iterable[str]) -> None:
-    names = list(among)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise InvalidValueError(f"no {what} '{name}'; {hint}there are {', '.join(names)}")

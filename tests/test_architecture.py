@@ -39,7 +39,7 @@ ORDER: dict[str, str] = {
     "pipeline/keypoints": "detections skeletons formats mapping checks matching person given",
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
-    "lifters": "losses metrics inputs models widening own_lifters data training evaluation sweeps",
+    "lifters": "losses metrics batch_values inputs models widening own_lifters data training evaluation sweeps",
     "cli": "common prep picture derive compare info store train evaluate sweep tiny",
 }
 
