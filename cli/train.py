@@ -28,8 +28,8 @@ SWITCH = click.Choice(["auto", "on", "off"])
     "--lifter",
     required=True,
     metavar="NAME",
-    help="simple_baseline, video_pose3d, poseformer, dstformer, dstformer_lite; or your own: FILE.py:CLASS or "
-    "package.module:CLASS, see docs/own-lifter.md.",
+    help="simple_baseline, video_pose3d, poseformer, dstformer, dstformer_lite, context_aware; or your own: "
+    "FILE.py:CLASS or package.module:CLASS, see docs/own-lifter.md.",
 )
 @click.option("--config", metavar="FILE", help="Settings of the lifter, TOML. Default: the one beside your own lifter.")
 @click.option(
