@@ -146,9 +146,9 @@ def rows(quick: bool) -> list[Row]:
         cases = ON_GPU if on_gpu else ON_CPU
         found = [row for one in cases for row in case(store, folder, *one, steps, seconds)]
         shutil.rmtree(folder / "people.zarr")
-        frames, batch = (4096, 32) if quick else (32_768, 512 if on_gpu else 64)
+        frames, batch = (8192, 32) if quick else (32_768, 512 if on_gpu else 64)
         learned = make(folder / "learned.zarr", (*FIELDS, *FEATURES.values()), frames, 512)
-        return found + in_blocks(learned, folder, batch, 4 if quick else 24, 0.4)
+        return found + in_blocks(learned, folder, batch, 4 if quick else 24, 0.6)
     finally:
         shutil.rmtree(folder)
 
