@@ -17,7 +17,7 @@ from ..stores.format.skeleton import H36M_17, H36M_FROM_COCO
 from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, upload
 from .features.joints import to_h36m
 from .features.sampling import sample
-from .features.streams import CLIPPED, DepthWithFeatures, PoseWithFeatures, Streams, to_half
+from .features.streams import CLIPPED, DepthWithFeatures, PoseWithFeatures, Streams, pack, unpack
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector
 from .networks.people import NOBODY, choose_people
@@ -43,7 +43,7 @@ class Batch:
     people   of the one person of each: joints x y score, box and its score, flat
     stats    of every preset in turn, flat, (rows, joints, all statistics)
     chosen   `people` on the device, where features are sampled at the joints
-    streams  of learned features by name: float16 (rows, joints, channels) and what was clipped, (rows,)
+    streams  of learned features by name, as `pack` makes them of (rows, joints, channels)
     """
 
     out: dict[str, np.ndarray]
@@ -59,12 +59,11 @@ class Batch:
     joints: np.ndarray | None = None
     radii: dict[str, np.ndarray] = field(default_factory=dict)
     chosen: Tensor | None = None
-    streams: dict[str, tuple[Arriving, Arriving]] = field(default_factory=dict)
+    streams: dict[str, Arriving] = field(default_factory=dict)
 
     def keep(self, stream: str, features: Tensor) -> None:
         """Send features (rows, joints, channels) to the host as float16."""
-        values, clipped = to_half(features)
-        self.streams[stream] = download(values), download(clipped)
+        self.streams[stream] = download(pack(features))
 
 
 @dataclass(frozen=True)
@@ -321,9 +320,9 @@ class Extractor:
             start = stop
         for name, value in values.items():
             out[name][rows] = value.astype(FIELDS[name].dtype, copy=False)
-        for stream, (features, clipped) in batch.streams.items():
-            out[FEATURES[stream]][rows] = features.wait()
-            out[CLIPPED][rows] += clipped.wait()
+        for stream, packed in batch.streams.items():
+            out[FEATURES[stream]][rows], clipped = unpack(packed.wait(), _JOINTS)
+            out[CLIPPED][rows] += clipped
         out["valid"][rows] = 1
         return out
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from .sampling import DEFAULT, SAMPLINGS
 
 # The largest number of float16.
 HALF_MAX = 65504.0
+COUNT_MAX = 32767
 # In the features of a batch beside the fields, and in a shard's counts: numbers that float16 cannot hold.
 CLIPPED = "clipped"
 
@@ -127,10 +129,17 @@ def fields_of(settings: Mapping[str, Any]) -> tuple[Field, ...]:
     )
 
 
-def to_half(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (N, J, C) as float16, and by row how many were beyond its range: they are the largest it has.
+def pack(values: Tensor) -> Tensor:
+    """Features (N, J, C) as float16, what it cannot hold being the largest that it has; NaN stays.
 
-    NaN stays.
+    Returns (N, J C + 1): the last number's bits are an int16, how many of the row were beyond. So one copy to the host
+    takes both.
     """
-    beyond = (values.abs() > HALF_MAX).flatten(1).sum(1)
-    return values.clamp(-HALF_MAX, HALF_MAX).to(torch.float16), beyond
+    beyond = (values.abs() > HALF_MAX).flatten(1).sum(1, keepdim=True).clamp(max=COUNT_MAX).to(torch.int16)
+    return torch.cat([values.clamp(-HALF_MAX, HALF_MAX).half().flatten(1), beyond.view(torch.float16)], dim=1)
+
+
+def unpack(packed: np.ndarray, joints: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, joints, C) float16, and (N,) int64: how many numbers were beyond its range."""
+    beyond = np.ascontiguousarray(packed[:, -1]).view(np.int16).astype(np.int64)
+    return packed[:, :-1].reshape(len(packed), joints, -1), beyond

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from auglift.pipeline.features.sampling import SAMPLINGS, sample
-from auglift.pipeline.features.streams import HALF_MAX, to_half
+from auglift.pipeline.features.streams import HALF_MAX, pack, unpack
 from auglift.stores.errors import InvalidValueError
 
 SIZES = [((288, 384), (9, 12)), ((1920, 1080), (66, 37)), ((96, 128), (12, 16)), ((50, 40), (1, 1)), ((7, 5), (3, 2))]
@@ -85,8 +85,12 @@ def test_an_unknown_sampling_is_refused():
 
 def test_what_float16_cannot_hold_is_clipped_and_counted_and_nan_stays():
     values = torch.tensor([[[1.0, torch.inf, -1e6]], [[torch.nan, 65504.0, -torch.inf]]])
-    half, beyond = to_half(values)
+    half, beyond = unpack(pack(values).numpy(), joints=1)
     assert beyond.tolist() == [2, 1]
-    assert half.dtype == torch.float16
-    expected = torch.tensor([[[1.0, HALF_MAX, -HALF_MAX]], [[torch.nan, HALF_MAX, -HALF_MAX]]], dtype=torch.float16)
-    assert torch.equal(half.nan_to_num(7), expected.nan_to_num(7))
+    assert half.dtype == np.float16
+    np.testing.assert_array_equal(half, [[[1.0, HALF_MAX, -HALF_MAX]], [[np.nan, HALF_MAX, -HALF_MAX]]])
+
+
+def test_as_many_numbers_as_a_joint_can_have_are_counted():
+    _, beyond = unpack(pack(torch.full((2, 17, 1280), 1e9)).numpy(), joints=17)
+    assert beyond.tolist() == [17 * 1280] * 2
