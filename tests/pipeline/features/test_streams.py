@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from auglift.pipeline.build import NetworkOptions
-from auglift.pipeline.device.precision import Precision
 from auglift.pipeline.extract import Extractor, describe
 from auglift.pipeline.features.joints import to_h36m
 from auglift.pipeline.features.streams import CLIPPED, choose_features, fields_of, streams_of
-from auglift.pipeline.networks.depth_models.openvino_depth import OpenVinoDepth
 from auglift.pipeline.networks.pose import build_pose, crop, crop_frame, into_crop
 from auglift.pipeline.networks.substitutes.ground_truth import FromTruth
 from auglift.pipeline.networks.substitutes.no_depth import NoDepth
@@ -43,7 +42,7 @@ def pictures() -> np.ndarray:
 
 @pytest.mark.parametrize("sampling", ["nearest_1", "nearest_4", "bilinear"])
 def test_features_are_what_hooks_and_indexing_find(pictures, sampling):
-    extractor = with_streams(tiny_extractor("cpu"), sampling)
+    extractor: Any = with_streams(tiny_extractor("cpu"), sampling)
     kept: dict[str, list] = {"pose": [], "depth": []}
     pose, depth = extractor.pose, extractor.depth
     pose._model.neck.register_forward_hook(lambda m, given, found: kept["pose"].append(found[-1]))
@@ -155,16 +154,6 @@ def test_mean_joints_are_sampled_where_they_lie():
     assert torch.equal(to_h36m(values, rows)[0, 0], (values[0, 11] + values[0, 12]) / 2)
 
 
-def test_openvino_gives_the_same_features(pictures):
-    pytest.importorskip("openvino")
-    torch_way = with_streams(tiny_extractor("cpu"), wanted=("depth",))
-    expected = torch_way.extract(pictures, np.ones(3, bool))
-    depth = torch_way.depth
-    depth.run_by(OpenVinoDepth(depth.model, depth.patch, Precision(), 1, depth.keeps_map), "openvino")
-    found = torch_way.extract(pictures, np.ones(3, bool))
-    np.testing.assert_allclose(found["feature/depth"], expected["feature/depth"], atol=0.02, rtol=5e-3)
-
-
 @pytest.mark.parametrize(
     ("stream", "network"),
     [("pose", FakePose()), ("pose", FromTruth()), ("depth", FakeDepth()), ("depth", FromTruth()), ("depth", NoDepth())],
@@ -207,7 +196,8 @@ def test_widths_are_the_networks_own(pose, depth, widths):
 
 def test_a_pass_without_features_says_nothing_of_them(plain):
     assert "features" not in describe(plain)
-    assert set(describe(with_streams(tiny_extractor("cpu")))["features"]) == {"pose", "depth"}
+    about: Any = describe(with_streams(tiny_extractor("cpu")))
+    assert set(about["features"]) == {"pose", "depth"}
 
 
 def test_streams_are_named_in_any_order_and_others_refused():
