@@ -37,8 +37,9 @@ SWITCH = click.Choice(["auto", "on", "off"])
     default="uadd",
     show_default=True,
     metavar="NAME",
-    help="xy, xyc, xyd, xycd, uadd, spatial; /paper for that preset of the store, @root for depth from the pelvis, "
-    "@scaled for people all of one size in the frame.",
+    help="xy, xyc, xyd, xycd, uadd, spatial; with learned features v2, image, image+uadd; /paper for that preset of "
+    "the store, @root for depth from the pelvis, @scaled for people all of one size in the frame, @dscale for people "
+    "all at one distance, @features=NAME for features that extend added.",
 )
 @click.option("--window", type=click.IntRange(min=1), help="Window in frames, odd. Default: the lifter's own.")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the run, new or to continue.")

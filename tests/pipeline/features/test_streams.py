@@ -42,6 +42,15 @@ def pictures() -> np.ndarray:
 
 @pytest.mark.parametrize("sampling", ["nearest_1", "nearest_4", "bilinear"])
 def test_features_are_what_hooks_and_indexing_find(pictures, sampling):
+    compare_with_hooks(pictures, sampling)
+
+
+def test_features_of_real_frames_are_what_hooks_and_indexing_find(frames):
+    compare_with_hooks(frames, "nearest_4")
+
+
+def compare_with_hooks(pictures: np.ndarray, sampling: str) -> None:
+    height, width = pictures.shape[1:3]
     extractor: Any = with_streams(tiny_extractor("cpu"), sampling)
     kept: dict[str, list] = {"pose": [], "depth": []}
     pose, depth = extractor.pose, extractor.depth
@@ -54,7 +63,7 @@ def test_features_are_what_hooks_and_indexing_find(pictures, sampling):
     crops = torch.cat([each[: len(each) // 2] for each in kept["pose"]])  # the rest are mirrored
     boxes = extractor.detector.boxes(torch.from_numpy(pictures), 2)
     maps = next(
-        m for m in kept["depth"][0] if m.shape[-2:] == tuple(n // 9 for n in depth.input_shape(1, (120, 160))[2:])
+        m for m in kept["depth"][0] if m.shape[-2:] == tuple(n // 9 for n in depth.input_shape(1, (height, width))[2:])
     )
     for frame in range(3):
         person = next(p for p in range(2) if np.allclose(boxes[frame, p, :4], out["bbox"][frame, :4]))
@@ -68,7 +77,7 @@ def test_features_are_what_hooks_and_indexing_find(pictures, sampling):
             # Positions went to the frame and back: a joint on the border of two cells may be of either.
             near = [by_hand(crops[number].numpy(), u + e, v + d, pose.input_size, sampling) for e in E for d in E]
             assert min(np.abs(found - each).max() for each in near) < 0.01
-            expected = by_hand(maps[frame].numpy(), x, y, (160, 120), sampling)
+            expected = by_hand(maps[frame].numpy(), x, y, (width, height), sampling)
             np.testing.assert_allclose(out["feature/depth"][frame, joint], expected, atol=0.02, rtol=2e-3)
 
 
