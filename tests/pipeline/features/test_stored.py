@@ -138,6 +138,11 @@ def test_selections_keep_features_and_merges_refuse_those_of_another_network(sou
     )
     with pytest.raises(InvalidValueError, match=r"cannot be merged: features\.pose\.channels: 6"):
         merge_plan([store.url, other.url])
+    narrow = []
+    for made in (store, other):
+        narrow.append(tmp_path / f"narrow-{Path(made.url).name}")
+        derive(select_plan(made.url, Selection(fields=("keypoints", "score"))), narrow[-1])
+    assert merge_plan(narrow).layout.frames == 2 * store.frames  # features that are gone do not matter
 
 
 def test_a_compiled_network_gives_its_map_too(monkeypatch):
