@@ -8,7 +8,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint typecheck bench train-tiny reproduce-quick reproduce-synthetic clean
+.PHONY: help install demo test test-slow lint typecheck bench train-tiny reproduce-quick reproduce-synthetic reproduce-representations clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,10 @@ reproduce-quick: install  ## The paper's central experiment, the least of it (do
 
 reproduce-synthetic: install  ## The same with four lifters and three seeds; GRID=full: the whole grid, for a GPU.
 	$(BIN)/python -m reproduce.run $(GRID)
+
+QUICK ?=
+reproduce-representations: install  ## Every representation beside the others, learned features too; QUICK=1: the least of it.
+	$(BIN)/python -m reproduce.run $(if $(QUICK),representations_quick,representations)
 
 clean:  ## Remove what was installed and built.
 	rm -rf $(VENV) .tools .typing build *.egg-info

@@ -4,12 +4,14 @@ The whole pass, from an H.264 file to the finished store, against the depth netw
 and against one image at a time through the libraries' own calls: inference_detector, inference_topdown, transformers'
 processor, a depth map at the frame's size, and a Python loop over the joints. Random weights, one person a frame. The
 wanted figures are for one H100 or H200: the paper's networks at square and at wide frames, with and without the
-compiler, and the small depth network. On a CPU the depth network takes nearly all the time of either, and nothing is
+compiler, and the small depth network. Sampling learned features at the joints (`--features pose,depth`) is to cost at
+most a twentieth more time. On a CPU the depth network takes nearly all the time of either, and nothing is
 wanted.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 import time
@@ -40,7 +42,7 @@ from auglift.stores.locations.choose import locate
 from .harness import Row, main, measure
 from .uadd import research, upsampled
 
-WANTED_OF_LIMIT, WANTED_OVER_RESEARCH, WANTED_OF_PEOPLE = ">= 0.9", ">= 8", "< 0.1"
+WANTED_OF_LIMIT, WANTED_OVER_RESEARCH, WANTED_OF_PEOPLE, WANTED_OF_FEATURES = ">= 0.9", ">= 8", "< 0.1", "<= 1.05"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _rows(case: Case, device: str) -> list[Row]:
         write_clip(video, case.frames, case.size)
         whole, seconds = whole_pass(extractor, options, video, Path(folder) / "store.zarr")
         limit = depth_alone(extractor, video, case.batch)
+        cost = cost_of_features(extractor, options, video, Path(folder))
         research = research_way(extractor, case.networks, video, case.research) if case.research else None
     people = (seconds["detect"] + seconds["pose"]) / seconds["depth"]
     out = [
@@ -123,6 +126,9 @@ def _rows(case: Case, device: str) -> list[Row]:
             wanted=WANTED_OF_PEOPLE if gpu else None,
         ),
     ]
+    out.append(
+        Row("with features, time of the pass without", cost, "x", "the same pass without", cost, WANTED_OF_FEATURES)
+    )
     if research is not None:
         out += [
             Row("one image at a time, the research code's way", research, "frames/s"),
@@ -166,6 +172,17 @@ def whole_pass(extractor: Extractor, options: NetworkOptions, video: Path, out: 
     begin = time.perf_counter()
     outcome = execute(plan, locate(out), SerialExecutor(lambda: extractor))
     return plan.frames / (time.perf_counter() - begin), outcome.seconds
+
+
+def cost_of_features(plain: Extractor, options: NetworkOptions, video: Path, folder: Path, pairs: int = 3) -> float:
+    """Time of the pass with both streams, as a multiple of that without: median of pairs, one after the other."""
+    both = replace(options, features=("pose", "depth"))
+    extractor = replace(both.build(), max_people=plain.max_people)
+    ratios = []
+    for number in range(pairs):
+        rate = whole_pass(plain, options, video, folder / f"without{number}.zarr")[0]
+        ratios.append(rate / whole_pass(extractor, both, video, folder / f"with{number}.zarr")[0])
+    return statistics.median(ratios)
 
 
 def warm_up(extractor: Extractor, video: Path, batch: int) -> None:

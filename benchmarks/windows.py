@@ -102,9 +102,9 @@ def make_large(path: Path, frames: int) -> None:
 # Other ways ----------------------------------------------------------------------------------------------------------
 
 
-def zarr_slices(store: FeatureStore, window: int, centres: np.ndarray) -> None:
+def zarr_slices(store: FeatureStore, window: int, centres: np.ndarray, names: tuple[str, ...] = NARROW) -> None:
     """A window at a time from the arrays on disk."""
-    arrays, half = [store.array(name) for name in (*NARROW, "valid")], window // 2
+    arrays, half = [store.array(name) for name in (*names, "valid")], window // 2
     for centre in centres.tolist():
         start = centre // LENGTH * LENGTH
         stop = min(start + LENGTH, store.frames)
@@ -249,6 +249,23 @@ def features(store: FeatureStore, files: list[Path], budget: int, repeats: int) 
     return found
 
 
+def wide_windows(store: FeatureStore, budget: int, slices: int) -> list[Row]:
+    """Windows of 27 frames of learned features, in blocks: what a lifter of `v2` reads from a large store."""
+    loader = WindowLoader(store, WIDE, 27, batch_size=32, memory=budget)
+    if not loader.plan.pool:
+        raise RuntimeError("the features fit in memory: a larger store is needed")
+    batches, some = min(60, len(loader)), np.random.default_rng(0).integers(0, store.frames, slices)
+    t = compare(lambda: consume(loader, batches), lambda: zarr_slices(store, 27, some, WIDE), 0, 3)
+    ours, zarr = t.ours / batches, t.theirs / slices * 32
+    name = "1280 channels, window 27, batch 32, in blocks"
+    size = 32 * 27 * sum(spec.frame_bytes for spec in store.fields.values() if spec.wide)
+    text = f"a Zarr slice a window: {zarr * 1e3:.3g} ms"
+    return [
+        Row(name, ours * 1e3, "ms a batch", text, t.ratio * batches * 32 / slices, ">= 2"),
+        Row(name, size / ours / 1e9, "GB/s"),
+    ]
+
+
 def read_into(files: list[Path], room: np.ndarray) -> None:
     """What a batch has to be in the end: in memory. dd's megabyte never leaves the processor's cache."""
     for file in files:
@@ -317,6 +334,7 @@ def rows(quick: bool) -> list[Row]:
         ]
         budget = int(wide * 43_520 * 0.6)
         found += features(learned, files, budget, repeats)
+        found += wide_windows(learned, budget, slices)
         # Exactly what each way of reading says it needs: the hardest case.
         for loader in (WindowLoader(store, NARROW, 27, 1, BATCH), in_blocks(store, 27, 1, 0.4)):
             found.append(memory(store, NARROW, 27, BATCH, loader.plan.bytes))

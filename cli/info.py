@@ -37,6 +37,8 @@ def _overview(about: dict[str, Any]) -> Table:
         table.add_row("valid", f"{counts.get('valid', 0)} of {counts.get('frames', 0)}{share}")
         table.add_row("nobody found", str(counts.get("nobody", 0)))
         table.add_row("unreadable", str(counts.get("unreadable", 0)))
+        if clipped := counts.get("clipped"):
+            table.add_row("clipped", f"{clipped} numbers of the features, which float16 cannot hold")
     truth = about["ground_truth"]
     if truth:
         medians = [

@@ -28,8 +28,8 @@ SWITCH = click.Choice(["auto", "on", "off"])
     "--lifter",
     required=True,
     metavar="NAME",
-    help="simple_baseline, video_pose3d, poseformer, dstformer, dstformer_lite; or your own: FILE.py:CLASS or "
-    "package.module:CLASS, see docs/own-lifter.md.",
+    help="simple_baseline, video_pose3d, poseformer, dstformer, dstformer_lite, context_aware; or your own: "
+    "FILE.py:CLASS or package.module:CLASS, see docs/own-lifter.md.",
 )
 @click.option("--config", metavar="FILE", help="Settings of the lifter, TOML. Default: the one beside your own lifter.")
 @click.option(
@@ -37,9 +37,10 @@ SWITCH = click.Choice(["auto", "on", "off"])
     default="uadd",
     show_default=True,
     metavar="NAME",
-    help="xy, xyc, xyd, xycd, uadd, spatial, or the oracle ordinal3; /paper for that preset of the store, @root for "
-    "depth from the pelvis, @scaled for people all of one size in the frame, @centred for x and y from the pelvis, "
-    "@standard for mean 0 and deviation 1 over the training set, @paper for neither (now the default): "
+    help="xy, xyc, xyd, xycd, uadd, spatial, the oracle ordinal3; with learned features v2, image, image+uadd; /paper "
+    "for that preset of the store, @root for depth from the pelvis, @scaled for people all of one size in the frame, "
+    "@dscale for people all at one distance, @centred for x and y from the pelvis, @standard for mean 0 and deviation "
+    "1 over the training set, @paper for neither (now the default), @features=NAME for features that extend added: "
     "uadd@root@centred@standard.",
 )
 @click.option("--window", type=click.IntRange(min=1), help="Window in frames, odd. Default: the lifter's own.")

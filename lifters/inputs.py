@@ -1,12 +1,11 @@
-"""A lifter's inputs: the representations, each with its channels, its normalisation and its mirror image."""
+"""A lifter's inputs: a representation with its options, its normalisation and its mirror image."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,87 +13,16 @@ from torch import Tensor
 
 from ..stores.errors import InvalidValueError
 from ..stores.format.families import AT, split_field
-from ..stores.format.schema import UADD_STATISTICS
+from ..stores.format.schema import FEATURES, UADD_STATISTICS, Field
 from .plane import ROOT, Placing, absent, box_of, normalise_xy
-from .raw import FLIP, FRAME_SIZE, POSE, check_shapes, finite, take
+from .raw import FLIP, FRAME_SIZE, POSE, check_shapes, choose, finite, take
+from .representations import CHANNELS, ORDINAL_NEAR, REPRESENTATIONS, Channel
 from .standard import Moments, Statistics, plain, standardise
 
 DEPTH_ORIGINS = ("nearest", "root")
-
-# m: within this of the pelvis' depth a joint is in the middle bin of `ordinal3`. The paper leaves it open.
-ORDINAL_NEAR = 0.1
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One number a joint.
-
-    missing    what stands where there is no measurement: 0, but -1 (no confidence at all) for `c`
-    mirrored   a horizontal flip negates it
-    statistic  of the UADD preset it is made from, None: made from keypoints or score
-    """
-
-    name: str
-    missing: float = 0.0
-    mirrored: bool = False
-    statistic: str | None = None
-
-    @property
-    def field(self) -> str:
-        """Field of the store it is made from; `uadd` for whichever preset was chosen."""
-        if self.statistic is not None:
-            return "uadd"
-        return {"c": "score", "ordinal": POSE}.get(self.name, "keypoints")
-
-
-CHANNELS: dict[str, Channel] = {
-    channel.name: channel
-    for channel in (
-        Channel("x", mirrored=True),
-        Channel("y"),
-        Channel("c", missing=-1.0),
-        Channel("d", statistic="d"),
-        Channel("d_centred", statistic="d"),
-        Channel("below", statistic="d_min"),
-        Channel("above", statistic="d_max"),
-        Channel("x_min", mirrored=True, statistic="x_min"),
-        Channel("y_min", statistic="y_min"),
-        Channel("x_max", mirrored=True, statistic="x_max"),
-        Channel("y_max", statistic="y_max"),
-        # From the TRUE pose: -1 before the pelvis, 0 near it, 1 behind it.
-        Channel("ordinal"),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Representation:
-    """A row of method.md, section 5: names of channels in order, and the UADD preset they come from by default.
-
-    `v2` and `image` will be rows too: their learned streams are fields of the store that go to the lifter beside these.
-    """
-
-    name: str
-    channels: tuple[str, ...]
-    preset: str | None = None
-
-
-_UADD = ("x", "y", "c", "d", "below", "above")
-
-REPRESENTATIONS: dict[str, Representation] = {
-    representation.name: representation
-    for representation in (
-        Representation("xy", ("x", "y")),
-        Representation("xyc", ("x", "y", "c")),
-        # One depth a joint was first the minimum in a disk of 3 px: the preset `fixed`.
-        Representation("xyd", ("x", "y", "d"), "fixed"),
-        Representation("xycd", ("x", "y", "c", "d_centred"), "fixed"),
-        Representation("uadd", _UADD, "paper"),
-        Representation("spatial", (*_UADD, "x_min", "y_min", "x_max", "y_max"), "spatial"),
-        # The paper's oracle (version 4): what a depth in three bins would be worth without error.
-        Representation("ordinal3", ("x", "y", "ordinal")),
-    )
-}
+# m, AugLift version 4: the best of 3.5 to 6.0.
+D_REF = 4.5
+_RARE = ("centred", "standard", "statistics", "distance", "features", "widths")
 
 
 @dataclass(frozen=True)
@@ -112,8 +40,13 @@ class Inputs:
     centred       x and y of every joint, and positions in `spatial`, less the pelvis', which keeps its own. Where there
                   is no pelvis, no x and y was measured
     standard      each channel of each joint by its mean and deviation over a training set and its mirror images, cut to
-                  4: see `fit`. What was not measured is 0, the mean; `c` then as far below it as no confidence is
+                  4: see `fit`. What was not measured is 0, the mean; `c` then as far below it as no confidence is.
+                  Learned features are normalised by percentiles of their own: models/streams.py
     statistics    what `fit` found; with `standard` alone
+    distance      None, or d_ref, m (AugLift version 4): every frame's x and y times d_root / d_ref, as if the person
+                  stood that far away; d of `preset`, by default `paper`. A frame without d_root keeps its scale
+    features      "", or the family that learned features are of
+    widths        of the streams, which the stores say: see `bound`
     """
 
     name: str = "uadd"
@@ -125,35 +58,46 @@ class Inputs:
     centred: bool = False
     standard: bool = False
     statistics: Statistics | None = None
+    distance: float | None = None
+    features: str = ""
+    widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _choose("representation", self.name, REPRESENTATIONS)
-        _choose("depth origin", self.depth_origin, DEPTH_ORIGINS)
+        object.__setattr__(self, "widths", tuple(self.widths))  # JSON makes lists of tuples
+        choose("representation", self.name, REPRESENTATIONS)
+        choose("depth origin", self.depth_origin, DEPTH_ORIGINS)
         if not 0 < self.depth_limit < math.inf:
             raise InvalidValueError(f"depth limit {self.depth_limit} m: must be above 0 and finite")
         if self.scale_to is not None and not 0 < self.scale_to < math.inf:
             raise InvalidValueError(
                 f"scale_to {self.scale_to}: must be above 0 and finite, or None to leave the scale alone"
             )
-        own = REPRESENTATIONS[self.name].preset
+        if self.distance is not None and not 0 < self.distance < math.inf:
+            raise InvalidValueError(f"distance {self.distance} m: must be above 0 and finite, such as {D_REF}")
+        if self.distance is not None and self.scale_to is not None:
+            raise InvalidValueError("both @scaled and @dscale: each gives the 2D a scale of its own; leave one out")
+        if self.features and not self.streams:
+            raise InvalidValueError(f"representation '{self.name}' has no learned features: leave out @features")
+        self._choose_preset()
+        if self.statistics is not None:
+            if not self.standard:
+                raise InvalidValueError("inputs with statistics that are not standard: give standard=True, or none")
+            object.__setattr__(self, "statistics", Statistics.of(self.statistics, self._mirrored))
+
+    def _choose_preset(self) -> None:
+        own = REPRESENTATIONS[self.name].preset or (None if self.distance is None else "paper")
         if self.preset is None:
             object.__setattr__(self, "preset", own)
         elif own is None:
             raise InvalidValueError(f"representation '{self.name}' uses no depth: leave out the preset '{self.preset}'")
         else:
-            plain = split_field(self.preset)[0]
-            _choose("UADD preset", plain, UADD_STATISTICS)
-            lacking = {c.statistic for c in self.channels if c.statistic} - {*UADD_STATISTICS[plain]}
+            statistics = UADD_STATISTICS[choose("UADD preset", split_field(self.preset)[0], UADD_STATISTICS)]
+            lacking = {c.statistic for c in self.channels if c.statistic} - {*statistics}
             if lacking:
                 raise InvalidValueError(
                     f"representation '{self.name}' needs {', '.join(sorted(lacking))}, which the UADD preset "
                     f"'{self.preset}' does not have; its own is '{own}'"
                 )
-
-        if self.statistics is not None:
-            if not self.standard:
-                raise InvalidValueError("inputs with statistics that are not standard: give standard=True, or none")
-            object.__setattr__(self, "statistics", Statistics.of(self.statistics, self._mirrored))
 
     @property
     def _mirrored(self) -> list[bool]:
@@ -162,9 +106,10 @@ class Inputs:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data; `Inputs(**values)` gives it back. Rare options are left out where not used."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        rare = {name: values.pop(name) for name in ("centred", "standard", "statistics")}
+        rare = {name: values.pop(name) for name in _RARE}
         if self.statistics is not None:
             rare["statistics"] = plain(self.statistics)
+        rare["widths"] = list(self.widths)
         return {**values, **{name: value for name, value in rare.items() if value}}
 
     @property
@@ -172,33 +117,59 @@ class Inputs:
         return tuple(CHANNELS[name] for name in REPRESENTATIONS[self.name].channels)
 
     @property
+    def streams(self) -> dict[str, str]:
+        """Return the store's field of each stream of learned features, by its name, in order."""
+        family = f"{AT}{self.features}" if self.features else ""
+        return {stream: FEATURES[stream] + family for stream in REPRESENTATIONS[self.name].streams}
+
+    @property
+    def widths_by_stream(self) -> dict[str, int]:
+        """Return how wide each stream is, of inputs that are bound."""
+        return dict(zip(self.streams, self.widths, strict=True))
+
+    def bound(self, fields: Mapping[str, Field]) -> Inputs:
+        """Return these inputs for stores with such fields: learned features as wide as they are there."""
+        return replace(self, widths=tuple(fields[name].shape[-1] for name in self.streams.values()))
+
+    def without_streams(self) -> Inputs:
+        """Return these inputs less their learned features."""
+        return replace(self, name=REPRESENTATIONS[self.name].without_streams().name, features="", widths=())
+
+    @property
     def count(self) -> int:
-        """Return the number of channels a joint."""
-        return len(self.channels)
+        """Return the number of channels a joint, learned features included."""
+        if len(self.widths) != len(self.streams):
+            raise InvalidValueError(
+                f"'{self.name}' has learned features, whose width a store says: inputs.bound(store.fields)"
+            )
+        return len(self.channels) + sum(self.widths)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Return the fields that a store must hold, `valid` included."""
         joints = f"{AT}{self.joints}" if self.joints else ""
         names = {"uadd": f"uadd/{self.preset}", POSE: POSE}
-        return ("valid", *dict.fromkeys(names.get(c.field, c.field + joints) for c in self.channels))
+        wanted = dict.fromkeys(names.get(c.field, c.field + joints) for c in self.channels)
+        scale = {f"uadd/{self.preset}": None} if self.distance is not None else {}
+        return ("valid", *(wanted | scale), *self.streams.values())
 
     def fit(self, batches: Iterable[Mapping[str, Any]]) -> Inputs:
         """Return these inputs with the statistics of a training set, which `standard` needs; others as they are.
 
-        batches   of the training set, as for a call: a `WindowLoader` or `WindowDataset`, best with window=1
-                  and shuffle=False. Frames with `inside` False are copies, and not counted
+        batches   of the training set, as for a call but for learned features: a `WindowLoader` or `WindowDataset`,
+                  best with window=1 and shuffle=False. Frames with `inside` False are copies, and not counted
         Raises InvalidValueError where no person is in them, or nothing ever changes.
         """
         if not self.standard:
             return self
-        raw, moments = dataclasses.replace(self, standard=False, statistics=None), Moments(self.count)
+        raw = replace(self.without_streams(), standard=False, statistics=None)
+        moments = Moments(raw.count)
         for batch in batches:
             values, mask = raw(batch)
             if "inside" in batch:
                 mask = mask & torch.as_tensor(batch["inside"])[..., None, None]
             moments.add(values, mask)
-        return dataclasses.replace(self, statistics=moments.statistics(self._mirrored))
+        return replace(self, statistics=moments.statistics(self._mirrored))
 
     def __call__(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
         """Compute the normalised channels of every joint, and which of them were measured.
@@ -206,13 +177,15 @@ class Inputs:
         batch    arrays or tensors: `frame_size` (B, 2) px, w and h; `keypoints` (B, T, 17, 2) px; `score` (B, T, 17)
                  raw; `uadd/<preset>` (B, T, 17, S) m, positions in px; `valid` (B, T). Only `fields` are looked at
         Returns  inputs (B, T, 17, C) float32, and mask (B, T, 17, C) bool: False where a channel was not measured and
-                 holds its `missing` constant. That is every channel of a joint whose frame is not valid or whose
+                 holds its `missing` constant; learned features, last and as stored, NaN: `models/streams.py` knows what
+                 to make of both. That is every channel of a joint whose frame is not valid or whose
                  position is not finite, and any channel that is not finite itself. The first kind of joint has no part
                  in the nearest depth, the centroid and the box either.
         Raises MissingFieldError, or InvalidValueError for shapes that do not go together.
         """
         columns = self._columns(batch, device)
-        return self._filled(columns), torch.stack([finite(column) for column in columns], dim=-1)
+        mask = torch.cat([finite(c if c.ndim == 4 else c[..., None]) for c in columns], dim=-1)
+        return self._filled(columns), mask
 
     def without_mask(self, batch: Mapping[str, Any], device: torch.device | str | None = None) -> Tensor:
         """Return the first of what a call returns, in less time."""
@@ -221,48 +194,65 @@ class Inputs:
     def _columns(self, batch: Mapping[str, Any], device: torch.device | str | None) -> list[Tensor]:
         """By channel, (B, T, 17) each, NaN where not measured: arithmetic keeps it, at a tenth of the cost of masks.
 
-        A channel at a time: operations along a last axis of two to ten numbers are slow.
+        Then by stream, (B, T, 17, its width) each. A channel at a time: operations along a last axis of two to ten
+        numbers are slow.
         """
         raw = {split_field(name)[0]: take(batch, name, device) for name in (FRAME_SIZE, *self.fields)}
         preset = None if self.preset is None else split_field(self.preset)[0]
-        check_shapes(raw, preset)
+        streams = [split_field(field)[0] for field in self.streams.values()]
+        check_shapes(raw, preset, dict(zip(streams, self.widths, strict=False)))
         size = raw[FRAME_SIZE]
         xy = normalise_xy(raw["keypoints"].unbind(-1), size)
         missing = absent(raw["valid"], xy)
         xy += missing
-        place = Placing(xy, self.scale_to, self.centred)
+        statistics = {}
+        if preset is not None:
+            statistics = dict(zip(UADD_STATISTICS[preset], raw[f"uadd/{preset}"].unbind(-1), strict=True))
+        place = Placing(xy, self.scale_to, self.centred, self._nearness(statistics, missing))
         positions = {"": place(xy)}
         columns = {}
         if "score" in raw:
             columns["c"] = (raw["score"] + missing).clamp_(0, 1).mul_(2).sub_(1)
-        if preset is not None:
-            statistics = dict(zip(UADD_STATISTICS[preset], raw[f"uadd/{preset}"].unbind(-1), strict=True))
+        if statistics:
             columns |= self._depths(statistics, missing)
-            for end in ("_min", "_max"):
-                if f"x{end}" in statistics:
-                    where = normalise_xy((statistics[f"x{end}"], statistics[f"y{end}"]), size)
-                    positions[end] = place(where.add_(missing))
+        for end in ("_min", "_max"):
+            if f"x{end}" in statistics:
+                where = normalise_xy((statistics[f"x{end}"], statistics[f"y{end}"]), size)
+                positions[end] = place(where.add_(missing))
         if POSE in raw:
             behind = raw[POSE][..., 2] - raw[POSE][..., ROOT, 2, None] + missing
             columns["ordinal"] = torch.where(behind.abs() > ORDINAL_NEAR, behind.sign(), 0 * behind)
         for end, position in positions.items():
             columns[f"x{end}"], columns[f"y{end}"] = position.unbind()
-        return [columns[channel.name] for channel in self.channels]
+        own = (columns[channel.name] for channel in self.channels)
+        return [*own, *(raw[stream].add_(missing[..., None]) for stream in streams)]
 
     def _filled(self, columns: Sequence[Tensor]) -> Tensor:
         """(B, T, 17, C), with the constants of what is missing."""
+        out = columns[0].new_empty((*columns[0].shape, self.count))
+        start = len(self.channels)
+        channels, constants = columns[:start], [channel.missing for channel in self.channels]
+        for stream in columns[start:]:
+            out[..., start : start + stream.shape[-1]] = stream
+            start += stream.shape[-1]
         if self.standard:
             if self.statistics is None:
                 raise InvalidValueError("standard inputs without a training set's statistics: call inputs.fit(batches)")
-            return standardise(columns, [channel.missing for channel in self.channels], self.statistics)
-        out = columns[0].new_empty((*columns[0].shape, len(columns)))
-        for channel, column, place in zip(self.channels, columns, out.unbind(-1), strict=True):
-            torch.nan_to_num(column, channel.missing, channel.missing, channel.missing, out=place)
+            standardise(channels, constants, self.statistics, out)
+        else:
+            for column, constant, place in zip(channels, constants, out.unbind(-1), strict=False):
+                torch.nan_to_num(column, constant, constant, constant, out=place)
         return out
 
-    def _depths(self, statistics: Mapping[str, Tensor], absent: Tensor) -> dict[str, Tensor]:
+    def _nearness(self, statistics: Mapping[str, Tensor], missing: Tensor) -> Tensor | None:
+        """Depth of the pelvis over `distance`, (B, T, 1); 1 where the pelvis is not there."""
+        if self.distance is None:
+            return None
+        return ((statistics["d"] + missing)[..., ROOT, None] / self.distance).nan_to_num(1.0)
+
+    def _depths(self, statistics: Mapping[str, Tensor], missing: Tensor) -> dict[str, Tensor]:
         """The channels made from metric depth, (B, T, 17) each."""
-        d = statistics["d"] + absent
+        d = statistics["d"] + missing
         if self.depth_origin == "root":
             relative = (d - d[..., ROOT, None]).clamp_(-self.depth_limit, self.depth_limit)
             columns = {"d": relative, "d_centred": relative}
@@ -277,6 +267,7 @@ class Inputs:
     def flip(self, inputs: Tensor) -> Tensor:
         """Mirror (..., 17, C): x-like channels negated, left and right swapped in every channel.
 
+        Learned features change sides and nothing else: what a network would see in the mirrored picture is not known.
         A missing x is 0 and so is its mirror image; the mask of the mirror image is `swap_sides(mask, -2)`.
         """
         if inputs.shape[-2:] != (len(FLIP), self.count):
@@ -325,11 +316,3 @@ def box_size(batch: Mapping[str, Any]) -> Tensor:
     check_shapes(raw, None)
     xy = normalise_xy(raw["keypoints"].unbind(-1), raw[FRAME_SIZE])
     return box_of(xy + absent(raw["valid"], xy))
-
-
-def _choose(what: str, name: str, among: Iterable[str]) -> None:
-    names = list(among)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise InvalidValueError(f"no {what} '{name}'; {hint}there are {', '.join(names)}")

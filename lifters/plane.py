@@ -35,9 +35,11 @@ class Placing:
 
     scale_to   None, or the size that each frame's box of joints gets, about the centroid of those that are present
     centred    whether x and y are those of the pelvis less, whose own stay; without a pelvis they are NaN
+    nearness   None, or what all positions of a frame are multiplied by, (B, T, 1)
     """
 
-    def __init__(self, xy: Tensor, scale_to: float | None, centred: bool):
+    def __init__(self, xy: Tensor, scale_to: float | None, centred: bool, nearness: Tensor | None = None):
+        self._nearness = nearness
         self._scaling: tuple[Tensor, Tensor] | None = None
         self._root: Tensor | None = None
         if scale_to is not None:
@@ -53,6 +55,8 @@ class Placing:
         return placed if self._root is None else placed - self._root
 
     def _scaled(self, positions: Tensor) -> Tensor:
+        if self._nearness is not None:
+            return positions * self._nearness
         if self._scaling is None:
             return positions
         centre, scale = self._scaling

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -32,14 +33,18 @@ def take(batch: Mapping[str, Any], name: str, device: torch.device | str | None)
     return values.nan_to_num(torch.nan, torch.nan, torch.nan)
 
 
-def check_shapes(raw: Mapping[str, Tensor], preset: str | None) -> None:
-    """Raise InvalidValueError for entries whose shapes do not go together, and for a frame without a size."""
+def check_shapes(raw: Mapping[str, Tensor], preset: str | None, widths: Mapping[str, int] | None = None) -> None:
+    """Raise InvalidValueError for entries whose shapes do not go together, and for a frame without a size.
+
+    widths   of the learned features, by field
+    """
     frames = tuple(raw["valid"].shape)
     joints = (*frames, len(FLIP))
     expected = {FRAME_SIZE: (*frames[:1], 2), "valid": frames, "keypoints": (*joints, 2), "score": joints}
     expected[POSE] = (*joints, 3)
     if preset is not None:
         expected[f"uadd/{preset}"] = (*joints, len(UADD_STATISTICS[preset]))
+    expected |= {field: (*joints, width) for field, width in (widths or {}).items()}
     for name, values in raw.items():
         if len(frames) != 2 or tuple(values.shape) != expected[name]:
             raise InvalidValueError(
@@ -47,3 +52,13 @@ def check_shapes(raw: Mapping[str, Tensor], preset: str | None) -> None:
             )
     if not (raw[FRAME_SIZE] > 0).all():
         raise InvalidValueError(f"'{FRAME_SIZE}' of the batch has a width or height that is not above 0 px")
+
+
+def choose(what: str, name: str, among: Iterable[str]) -> str:
+    """Return the name, or raise InvalidValueError where it is none of those."""
+    names = list(among)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise InvalidValueError(f"no {what} '{name}'; {hint}there are {', '.join(names)}")
+    return name

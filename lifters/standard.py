@@ -73,18 +73,16 @@ class Statistics:
         return np.flatnonzero((np.array(self.deviation) == 0).all(axis=0)).tolist()
 
 
-def standardise(columns: Sequence[Tensor], missing: Sequence[float], statistics: Statistics) -> Tensor:
-    """Return (B, T, 17, C) of channels (B, T, 17), NaN where not measured.
+def standardise(columns: Sequence[Tensor], missing: Sequence[float], statistics: Statistics, out: Tensor) -> None:
+    """Write channels (B, T, 17), NaN where not measured, into the first of `out` (B, T, 17, C or more).
 
     missing   what stands for that, by channel, before it is standardised. 0 is then the mean: nothing is known. -1 of a
               confidence is as far below as it was, and cut like any other number
     """
     mean, scale = _tensors(statistics, columns[0].device)
-    out = columns[0].new_empty((*columns[0].shape, len(columns)))
-    for index, (column, constant, place) in enumerate(zip(columns, missing, out.unbind(-1), strict=True)):
+    for index, (column, constant, place) in enumerate(zip(columns, missing, out.unbind(-1), strict=False)):
         known = column if constant == 0 else column.nan_to_num(constant, constant, constant)
         place.copy_(((known - mean[index]) * scale[index]).clamp_(-LIMIT, LIMIT).nan_to_num_(0.0))
-    return out
 
 
 @lru_cache(maxsize=32)

@@ -10,12 +10,18 @@ from typing import Any, Literal
 import torch
 
 from ..stores.errors import InvalidValueError
+from ..stores.format.schema import FEATURES
+from ..stores.format.schema import field as field_of_format
 from .computing import Computing, default_batch
 from .device.cores import usable_cores
 from .extract import Extractor, describe
+from .features.sampling import DEFAULT
+from .features.streams import no_map, require_sampling, streams_of
+from .networks import openmmlab
 from .networks.depth import DepthEstimator, build_depth
 from .networks.families import find_own, load_detector, load_pose, require
 from .networks.models import DEFAULTS, MODELS, Kind, resolve
+from .networks.own_networks.config_file import config_file
 from .networks.substitutes.given import FromFile
 from .networks.substitutes.ground_truth import FromTruth, is_truth
 from .networks.substitutes.no_depth import NoDepth, is_none
@@ -40,6 +46,9 @@ class NetworkOptions:
     threads    CPU threads of a worker; they decide the order of sums
     computing  precision, compiler and backend
     depth_size px of the short side of the depth network's input; None: its own
+    features   streams of learned features that are sampled at the joints, of `pose` and `depth`
+    sampling   how: nearest_4, nearest_1 or bilinear
+    feature_pose  the pose network whose features are sampled where joints are `stored`
     """
 
     detector: str = DEFAULTS["detector"]
@@ -54,12 +63,16 @@ class NetworkOptions:
     threads: int = field(default_factory=usable_cores)
     computing: Computing = field(default_factory=Computing)
     depth_size: int | None = None
+    features: tuple[str, ...] = ()
+    sampling: str = DEFAULT
+    feature_pose: str | None = None
 
     def __post_init__(self):
         if self.batch is not None and self.batch < 1:
             raise InvalidValueError(f"--batch must be at least 1, not {self.batch}")
         if self.depth_size is not None and self.depth_size < 1:
             raise InvalidValueError(f"--depth-size must be at least 1, not {self.depth_size}")
+        require_sampling(self.sampling)
         if self.threads < 1:
             raise InvalidValueError(f"--threads must be at least 1, not {self.threads}")
 
@@ -68,12 +81,15 @@ class NetworkOptions:
         device = pick_device(self.device)
         self.computing.check(device)
         torch.set_num_threads(self.threads)
+        pose, depth = self._instead("pose") or load_pose(self.pose, self.weights, device), self._depth(device)
+        beside: Any = load_pose(self.feature_pose, self.weights, device) if self.feature_pose else None
         extractor = Extractor(
             detector=self._instead("detector") or load_detector(self.detector, self.weights, device),
-            pose=self._instead("pose") or load_pose(self.pose, self.weights, device),
-            depth=self._depth(device),
+            pose=pose,
+            depth=depth,
             presets=() if is_none(self.depth) else self.presets,
             device=device,
+            streams=streams_of(self.features, self.sampling, pose, depth, beside),
         )
         self.computing.set_up(extractor, self.batch or default_batch(device), self.threads)
         return extractor
@@ -101,8 +117,8 @@ class NetworkOptions:
         wanted: dict[Kind, str] = {}
         if self._instead("detector") is None:
             wanted["detector"] = self.detector
-        if self._instead("pose") is None:
-            wanted["pose"] = self.pose
+        if self._instead("pose") is None or self.feature_pose:
+            wanted["pose"] = self.feature_pose or self.pose
         if not is_truth(self.depth) and not is_none(self.depth):
             wanted["depth"] = self.depth
         for kind, name in wanted.items():
@@ -113,6 +129,20 @@ class NetworkOptions:
             if random_seed(self.weights) is None or not spec.has_random_weights:
                 locate(spec, self.weights)
 
+    def expected_features(self) -> dict[str, Any]:
+        """Return by stream its `channels`, before a network is loaded; where they are not known, the published ones'.
+
+        InvalidValueError for a network that has no feature map, as far as its name tells.
+        """
+        found: dict[str, Any] = {}
+        for stream in self.features:
+            name = (self.feature_pose or self.pose) if stream == "pose" else self.depth
+            given = self.given is not None and stream == "pose"
+            if given or is_truth(name) or is_none(name) or name == STORED:
+                raise no_map(stream, self.given.name if self.given is not None and given else name)
+            found[stream] = {"channels": _channels(stream, name)}
+        return found
+
     def settings(self, extractor: Extractor) -> dict[str, Any]:
         """Return the part of a plan's fingerprint that these options decide, as plain data."""
         return {
@@ -121,6 +151,22 @@ class NetworkOptions:
             "threads": self.threads,
             "device": extractor.device.type,
         }
+
+
+def _channels(stream: str, name: str) -> int:
+    """Of the map that is sampled, from the network's configuration; the published ones' where that is not ours."""
+    usual = field_of_format(FEATURES[stream]).shape[-1]
+    if Path(name).is_dir() or config_file(name) is not None:
+        return usual
+    spec = resolve(name, "pose" if stream == "pose" else "depth")
+    if spec.family == "blazepose":
+        raise no_map(stream, name)
+    if isinstance(spec.config, dict):
+        model = spec.config.get("model")
+        return int(model["head"]["in_channels"] if model else spec.config["fusion_hidden_size"])
+    if spec.config is None:
+        return usual
+    return int(openmmlab.read_config(spec.config).model.head.in_channels)
 
 
 def warnings(settings: Mapping[str, Any], datasets: Iterable[str] = ()) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ class Computing:
             raise InvalidValueError(
                 f"--depth-backend openvino runs Depth Anything, not {depth.name}; use --depth-backend torch"
             )
-        depth.run_by(OpenVinoDepth(depth.model, depth.patch, chosen, threads), "openvino", chosen)
+        depth.run_by(OpenVinoDepth(depth.model, depth.patch, chosen, threads, depth.keeps_map), "openvino", chosen)
 
     def _compile(self, network: Any, most: int, device: torch.device, kind: torch.dtype) -> None:
         """Compile a network and try it; `auto` goes on without where it does not work, and says so."""

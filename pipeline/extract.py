@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from ..stores.format.depth_unit import RELATIVE, depth_unit
-from ..stores.format.schema import FIELDS, Field, fields_for
+from ..stores.format.schema import FEATURES, FIELDS, Field, fields_for
 from ..stores.format.skeleton import H36M_17, H36M_FROM_COCO
-from .device.tables import kept_on_device
 from .device.traffic import STAGES, Arriving, StageTimes, Uplink, download, upload
+from .features.joints import to_h36m
+from .features.sampling import sample
+from .features.streams import CLIPPED, DepthWithFeatures, PoseWithFeatures, Streams, pack, unpack
 from .networks.depth import DepthEstimator
 from .networks.detect import Detector
 from .networks.people import NOBODY, choose_people
@@ -41,6 +43,8 @@ class Batch:
     images   these frames on the device
     people   of the one person of each: joints x y score, box and its score, flat
     stats    of every preset in turn, flat, (rows, joints, all statistics)
+    chosen   `people` on the device, where features are sampled at the joints
+    streams  of learned features by name, as `pack` makes them of (rows, joints, channels)
     """
 
     out: dict[str, np.ndarray]
@@ -55,6 +59,12 @@ class Batch:
     stats: Arriving | None = None
     joints: np.ndarray | None = None
     radii: dict[str, np.ndarray] = field(default_factory=dict)
+    chosen: Tensor | None = None
+    streams: dict[str, Arriving] = field(default_factory=dict)
+
+    def keep(self, stream: str, features: Tensor) -> None:
+        """Send features (rows, joints, channels) to the host as float16."""
+        self.streams[stream] = download(pack(features))
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Extractor:
     """The three networks and the descriptor.
 
     max_people   the boxes of highest score that are tried, a frame
+    streams      learned features that the networks were set up to give (`streams_of`)
     `FromTruth` in a network's place: what it would estimate is read from the ground truth; `FromStore`: from a store.
     `NoDepth` goes with no presets: there are joints alone then.
     Every frame is treated by itself, so that the work can be cut anywhere.
@@ -77,6 +88,7 @@ class Extractor:
     presets: tuple[Preset, ...]
     device: torch.device
     max_people: int = 8
+    streams: Streams = field(default_factory=Streams)
     uplink: Uplink = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +97,8 @@ class Extractor:
     @property
     def fields(self) -> tuple[Field, ...]:
         """Return the fields that `extract` returns, without `source_frame`."""
-        return tuple(f for f in fields_for(preset.name for preset in self.presets) if f.name != "source_frame")
+        narrow = fields_for(preset.name for preset in self.presets)
+        return (*(f for f in narrow if f.name != "source_frame"), *self.streams.fields)
 
     def extract(
         self,
@@ -101,7 +114,8 @@ class Extractor:
         truth       what is known, a row a frame: `bbox` (B, 4) px, x1 y1 x2 y2, NaN where unknown: the person who
                     covers this box best is taken; and what stands in a network's place: `target/keypoints`
                     (B, 17, 2) px, `depth` (B, h, w) metres; `focal_length` (B,) px for a network that uses it
-        Returns the arrays of `fields`, a row a frame, in the store's dtypes.
+        Returns the arrays of `fields`, a row a frame, in the store's dtypes; and where there are streams of features
+        `clipped` (B,) int64: how many numbers of a frame float16 cannot hold.
         """
         times = times or StageTimes(self.device)
         batch = self.begin(frames, readable, truth, times)
@@ -125,7 +139,8 @@ class Extractor:
             truth={name: values[rows] for name, values in (truth or {}).items()},
             frame_size=(frames.shape[2], frames.shape[1]),
         )
-        if len(rows) == 0 or (self.known and isinstance(self.depth, (FromTruth, NoDepth))):
+        blind = isinstance(self.depth, (FromTruth, NoDepth)) and not self.streams.pose_beside
+        if len(rows) == 0 or (self.known and blind):
             return batch
         with times.stage("detect"):
             batch.images = self.uplink.send(frames if len(rows) == len(frames) else frames[rows])
@@ -164,6 +179,10 @@ class Extractor:
             joints = np.concatenate([keypoints, score[..., None]], axis=-1).reshape(len(keypoints), -1)
             batch.people = np.concatenate([joints, bbox], axis=1)[found]
             self._keep(batch, found, upload(found, self.device))
+            if self.streams.described:
+                batch.chosen = upload(batch.people.astype(np.float32), self.device)
+                with times.stage("pose"):
+                    self._features_beside(batch)
             return
         assert batch.nobody is not None
         assert not isinstance(self.pose, (FromTruth, FromStore))
@@ -171,8 +190,13 @@ class Extractor:
         people, frames = int(there.sum()), np.flatnonzero(there.any(axis=1))
         if people and batch.images is not None and batch.boxes is not None:
             with times.stage("pose"):
-                found, chosen = self._choose(self.pose, batch.images, batch.boxes, batch.truth, people, len(frames))
+                found, chosen, features = self._choose(
+                    self.pose, batch.images, batch.boxes, batch.truth, people, len(frames)
+                )
                 batch.people = download(chosen)
+                batch.chosen = chosen if self.streams.depth else None
+                if features is not None:
+                    batch.keep("pose", features)
         else:
             found = None
         batch.boxes = None
@@ -192,8 +216,10 @@ class Extractor:
         truth: Mapping[str, np.ndarray],
         people: int,
         some: int,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the frames that show a person (some,), and the flat table of their people, on the device.
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the frames that show a person (some,), the flat table of their people, and these people's features.
+
+        All of it on the device; no features where the pose network is not to give any.
 
         people, some   how many boxes and frames there are, which the host knows: so every shape is known
         """
@@ -202,7 +228,12 @@ class Extractor:
         # Stable, so these are the people in order, then the empty places.
         places = there.logical_not().flatten().argsort(stable=True)[:people]
         chosen = boxes.flatten(0, 1)[places]
-        keypoints, score = pose.estimate(images, chosen[:, :4], places // each)
+        features = None
+        if self.streams.pose:
+            assert isinstance(pose, PoseWithFeatures)
+            keypoints, score, features = pose.estimate_with_features(images, chosen[:, :4], places // each)
+        else:
+            keypoints, score = pose.estimate(images, chosen[:, :4], places // each)
         merit = boxes.new_full((batch * each,), NOBODY)
         merit = merit.index_copy(0, places, score.nan_to_num(nan=0.0).mean(dim=1)).view(batch, each)
         true_boxes = truth.get(BBOX)
@@ -212,8 +243,18 @@ class Extractor:
         # Which of the people a place is: as many as come before it.
         nth = there.flatten().cumsum(0).view(batch, each).gather(1, slot[:, None])[found, 0] - 1
         rows = getattr(pose, "to_h36m", H36M_FROM_COCO)
-        joints = _to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[nth].float(), rows)
-        return found, torch.cat([joints.flatten(1), chosen[nth]], dim=1)
+        joints = to_h36m(torch.cat([keypoints, score[..., None]], dim=-1)[nth].float(), rows)
+        return found, torch.cat([joints.flatten(1), chosen[nth]], dim=1), None if features is None else features[nth]
+
+    def _features_beside(self, batch: Batch) -> None:
+        """Features of a pose network at joints that are known already."""
+        network, people = self.streams.pose_beside, batch.chosen
+        if network is None or people is None or batch.images is None or len(people) == 0:
+            return
+        joints = people[:, : 3 * _JOINTS].view(-1, _JOINTS, 3)[..., :2]
+        images = batch.images if batch.found is None else batch.images[batch.found]
+        index = torch.arange(len(people), device=self.device)
+        batch.keep("pose", network.features_at(images, people[:, 3 * _JOINTS :], index, joints))
 
     @torch.inference_mode()
     def describe_people(self, batch: Batch, times: StageTimes) -> None:
@@ -221,10 +262,10 @@ class Extractor:
         if batch.people is None or len(batch.rows) == 0:
             return
         depth = self._depth(batch, times)
-        batch.images = batch.found = None
+        batch.images = batch.found = batch.chosen = None
         people = batch.people.wait() if isinstance(batch.people, Arriving) else batch.people
         batch.joints = people
-        if depth is None:
+        if depth is None or not self.presets:
             return
         places = batch.truth.get(MEASURED, people[:, : 3 * _JOINTS]).reshape(-1, _JOINTS, 3)
         with times.stage("uadd"):
@@ -243,6 +284,13 @@ class Extractor:
                 return upload(batch.truth[DEPTH].astype(np.float32, copy=False), self.device)
             assert batch.images is not None
             images = batch.images if batch.found is None else batch.images[batch.found]
+            if self.streams.depth:
+                assert isinstance(self.depth, DepthWithFeatures)
+                assert batch.chosen is not None
+                depth, maps = self.depth.estimate_with_map(images)
+                joints = batch.chosen[:, : 3 * _JOINTS].view(-1, _JOINTS, 3)[..., :2]
+                batch.keep("depth", sample(maps, joints, batch.frame_size, self.streams.sampling))
+                return depth
             focal_length = batch.truth.get(FOCAL_LENGTH)
             if focal_length is None or not getattr(self.depth, "uses_focal_length", False):
                 return self.depth.estimate(images)
@@ -260,6 +308,8 @@ class Extractor:
     def end(self, batch: Batch) -> dict[str, np.ndarray]:
         """Wait for the features, and return them."""
         out, rows = batch.out, batch.rows
+        if self.streams.described:
+            out[CLIPPED] = np.zeros(len(out["valid"]), np.int64)
         if batch.joints is None:
             return out
         places = batch.joints[:, : 3 * _JOINTS].reshape(-1, _JOINTS, 3)
@@ -271,23 +321,11 @@ class Extractor:
             start = stop
         for name, value in values.items():
             out[name][rows] = value.astype(FIELDS[name].dtype, copy=False)
+        for stream, packed in batch.streams.items():
+            out[FEATURES[stream]][rows], clipped = unpack(packed.wait(), _JOINTS)
+            out[CLIPPED][rows] += clipped
         out["valid"][rows] = 1
         return out
-
-
-def _to_h36m(values: Tensor, rows: Sequence[Sequence[int]]) -> Tensor:
-    """`coco_to_h36m` on the device, of any skeleton's rows: (N, K, D) to (N, 17, D)."""
-    *groups, order = _sources(tuple(map(tuple, rows)), device=values.device)
-    return torch.cat([values[:, joints].mean(dim=2) for joints in groups], dim=1)[:, order]
-
-
-@kept_on_device
-def _sources(rows: tuple[tuple[int, ...], ...]) -> tuple[Tensor, ...]:
-    """Of the joints that are means of 1, 2 ... others, these; and where in this order each joint stands."""
-    numbers = sorted({len(sources) for sources in rows})
-    groups = [[joint for joint, sources in enumerate(rows) if len(sources) == n] for n in numbers]
-    order = torch.tensor([joint for group in groups for joint in group]).argsort()
-    return (*(torch.tensor([rows[joint] for joint in group]) for group in groups), order)
 
 
 def describe(extractor: Extractor) -> Mapping[str, object]:
@@ -298,4 +336,6 @@ def describe(extractor: Extractor) -> Mapping[str, object]:
         "depth": extractor.depth.describe(),
         "uadd": {preset.name: preset.describe() for preset in extractor.presets},
         "max_people": extractor.max_people,
+        # Only where there are any: without them a pass is what it always was.
+        **({"features": extractor.streams.described} if extractor.streams.described else {}),
     }

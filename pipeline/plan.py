@@ -19,6 +19,7 @@ from ..stores.format.sequences import Sequence as SequenceRow
 from ..stores.locations.base import Location
 from ..stores.reading.store import FeatureStore
 from ..stores.writing.shards import SHARD_FRAMES, StoreLayout
+from .features.streams import fields_of as features_of
 from .frames.names import readable
 from .frames.sources import SourceInfo
 
@@ -198,7 +199,7 @@ class Plan:
     def fields(self) -> tuple[Field, ...]:
         known = {name for clip in self.clips if clip.truth for name in clip.truth.fields}
         unit = depth_unit(self.settings)
-        return tuple(in_unit(field, unit) for field in fields_for(self.presets, known))
+        return (*(in_unit(field, unit) for field in fields_for(self.presets, known)), *features_of(self.settings))
 
     @property
     def layout(self) -> StoreLayout:

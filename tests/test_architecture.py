@@ -28,20 +28,21 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 ORDER: dict[str, str] = {
     "stores": "surface errors format locations ledger attributes families reading writing summaries export derived "
     "comparison",
-    "pipeline": "homes joint_rows device frames plan uadd networks extract computing build synth datasets licences "
-    "keypoints extension execution embedded pictures",
+    "pipeline": "homes joint_rows device frames features plan uadd networks extract computing build synth datasets "
+    "licences keypoints extension execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
     "fit3d threedpw synth",
     "pipeline/synth": "seeding domains motion clip planned scene rendering stage truth video rendered simulated",
     "pipeline/synth/simulated": "noise raster sensor truth",
     "pipeline/networks": "tiny model_spec models weights hugging_face openmmlab boxes detect people pose depth_models "
     "depth compiled blazepose own_networks families substitutes",
-    "pipeline/networks/depth_models": "depth_meaning transformers_depth openvino_depth",
+    "pipeline/networks/depth_models": "decoder_map depth_meaning transformers_depth openvino_depth",
     "pipeline/networks/blazepose": "litert regions people landmarks estimators",
     "pipeline/keypoints": "detections skeletons formats mapping checks matching person given",
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
-    "lifters": "losses metrics plane raw standard inputs models widening own_lifters data training evaluation sweeps",
+    "lifters": "losses metrics plane raw representations standard inputs models widening own_lifters data training "
+    "evaluation sweeps",
     "cli": "common prep picture derive compare info store train evaluate sweep tiny",
 }
 

@@ -53,6 +53,22 @@ DEPTH_SIZE_OPTION = click.option(
     "Depth Anything.",
 )
 
+FEATURE_OPTIONS = [
+    click.option(
+        "--features",
+        metavar="STREAMS",
+        help="Learned features at the joints, for --inputs v2 and image: pose, depth, or pose,depth. 43.5 KB a frame "
+        "of the large networks.",
+    ),
+    click.option(
+        "--feature-sampling",
+        default="nearest_4",
+        show_default=True,
+        metavar="HOW",
+        help="Of the cells of a feature map about a joint: nearest_4 (their mean), nearest_1, bilinear.",
+    ),
+]
+
 # How it is computed, not what: the same for every command that computes fields.
 MACHINE_OPTIONS = [
     click.option("--batch", type=click.IntRange(min=1), help="Frames in a forward pass. Default: 8; 16 on a GPU."),
@@ -108,6 +124,7 @@ _OPTIONS = [
         help="Descriptors, comma-separated: paper, quantile, spatial, fixed. They cost almost no time. Their radii "
         "are for frames of about 1000 px; for other sizes set them: paper:r_min=2:r_max=8.",
     ),
+    *FEATURE_OPTIONS,
     click.option("--fps", type=float, help="Frames to take per second, those nearest in time. Default: all."),
     click.option("--limit", type=click.IntRange(min=1), help="Take at most this many frames of each source."),
     click.option(
@@ -155,6 +172,7 @@ def run(
     left_out   sources that cannot be read; skipped: files that are no sources. Both were shown, and are in the JSON too
     """
     from ...pipeline.build import NetworkOptions, warnings
+    from ...pipeline.features.streams import choose_features
     from ...pipeline.licences import stated
     from ...pipeline.networks.substitutes.ground_truth import require_truth
     from ...pipeline.plan import Plan, warnings_of
@@ -168,9 +186,22 @@ def run(
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
     beside = {"left_out": [*left_out, *absent], "skipped": list(skipped)}
     warn(warnings_of(clips))
+    named = {k: options[k] for k in ("detector", "pose", "depth", "depth_size", "weights", "device", "batch")}
+    networks = NetworkOptions(
+        presets=chosen,
+        given=simulated[0] if simulated else given,
+        given_depth=simulated[1] if simulated else None,
+        computing=computing_of(options, clips),
+        features=choose_features(options["features"]),
+        sampling=options["feature_sampling"],
+        **named,
+        **({"threads": options["threads"]} if options["threads"] else {}),
+    )
+    expected = networks.expected_features()
     if options["dry_run"] and not options["calibrate"]:
         warn(notes)
-        show_plan(Plan(tuple(clips), {}, presets, shard_frames, notes), options["json"], beside)
+        features = {"features": expected} if expected else {}
+        show_plan(Plan(tuple(clips), features, presets, shard_frames, notes), options["json"], beside)
         return 0
 
     from ...pipeline.execution.serial import execute
@@ -178,15 +209,6 @@ def run(
     from .workers import ready
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    named = {k: options[k] for k in ("detector", "pose", "depth", "depth_size", "weights", "device", "batch")}
-    networks = NetworkOptions(
-        presets=chosen,
-        given=simulated[0] if simulated else given,
-        given_depth=simulated[1] if simulated else None,
-        computing=computing_of(options, clips),
-        **named,
-        **({"threads": options["threads"]} if options["threads"] else {}),
-    )
     with ready(options, networks) as loaded:
         datasets = dict.fromkeys(clip.dataset for clip in clips)
         lines = (*warnings(loaded.settings, datasets), *notes)

@@ -16,7 +16,7 @@ from ...stores.reading.store import FeatureStore
 from ...stores.summaries.relief import relief
 from ..common import AugliftCommand, stderr, store_argument, warn
 from .computing import computing_of
-from .depth_pass import DEPTH_SIZE_OPTION, MACHINE_OPTIONS, WEIGHTS_OPTION, require_prep
+from .depth_pass import DEPTH_SIZE_OPTION, FEATURE_OPTIONS, MACHINE_OPTIONS, WEIGHTS_OPTION, require_prep
 from .report import Estimate, show_outcome, show_plan
 
 _OPTIONS = [
@@ -38,6 +38,7 @@ _OPTIONS = [
     click.option(
         "--uadd", metavar="PRESETS", help="Descriptors, as for the other commands. Default: those of the store."
     ),
+    *FEATURE_OPTIONS,
     DEPTH_SIZE_OPTION,
     WEIGHTS_OPTION,
     *MACHINE_OPTIONS,
@@ -60,10 +61,13 @@ def extend(store: str, **options: Any) -> None:
     auglift-prep extend h36m.zarr --root h36m --depth depth-anything-v2-base --name base
     auglift-prep extend h36m.zarr --root h36m --uadd fixed,spatial --name more
     auglift-prep extend h36m.zarr --root h36m --pose rtmpose-s --name small
+    auglift-prep extend h36m.zarr --root h36m --features pose,depth --name v2
 
     Detector and pose network do not run where the store's boxes and joints serve. The new fields are called
-    uadd/paper@base and so on, and no byte of the store changes. A job that was stopped goes on where it was when the
-    same command is run again; until it ends, no reader sees its fields. `auglift-store remove-fields` takes them away.
+    uadd/paper@base and so on. --features alone adds features and nothing else: feature/pose@v2 of the networks that
+    the store was made with, at its joints. No byte of the store changes. A job that was stopped goes on where it was
+    when the same command is run again; until it ends, no reader sees its fields. `auglift-store remove-fields` takes
+    them away.
     """
     require_prep()
     sys.exit(_run(store, options))
@@ -72,8 +76,17 @@ def extend(store: str, **options: Any) -> None:
 def _run(url: str, options: Mapping[str, Any]) -> int:
     from ...pipeline.build import NetworkOptions, choose_presets, warnings
     from ...pipeline.execution.serial import execute
-    from ...pipeline.extension.plan import clips_of, extension_of, presets_of, require_free, require_same_depth
+    from ...pipeline.extension.plan import (
+        clips_of,
+        extension_of,
+        presets_of,
+        require_free,
+        require_same_depth,
+        require_same_pose,
+    )
+    from ...pipeline.features.streams import choose_features
     from ...pipeline.licences import stated
+    from ...pipeline.networks.substitutes.no_depth import NO_DEPTH
     from ...pipeline.networks.substitutes.stored import STORED
     from .progress import progress_for
     from .workers import ready
@@ -81,28 +94,39 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
     store = FeatureStore.open(locate(url))
-    depth = options["depth"] or _depth_of(store)
+    features = choose_features(options["features"])
+    alone = bool(features) and not options["uadd"] and not options["depth"]
+    depth = options["depth"] or (NO_DEPTH if alone and "depth" not in features else _depth_of(store))
     presets = choose_presets(options["uadd"]) if options["uadd"] else presets_of(store.configuration)
+    presets = () if alone else presets
     names = tuple(preset.name for preset in presets)
     require_free(store, options["name"], _named(depth, options["pose"]))
     clips = clips_of(store, options["root"])
-    if options["dry_run"] and not options["calibrate"]:
-        show_plan(extension_of(store, clips, options["name"], settings={}, presets=names), options["json"], {})
-        return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    beside = None if options["pose"] or "pose" not in features else str(store.configuration["pose"]["name"])
     networks = NetworkOptions(
         detector=STORED,
         pose=options["pose"] or STORED,
         depth=depth,
         depth_size=options["depth_size"] or (None if options["depth"] else _size_of(store)),
         presets=presets,
+        features=features,
+        sampling=options["feature_sampling"],
+        feature_pose=beside,
         computing=computing_of(options, clips),
         **{key: options[key] for key in ("weights", "device", "batch")},
         **({"threads": options["threads"]} if options["threads"] else {}),
     )
+    expected = networks.expected_features()
+    if options["dry_run"] and not options["calibrate"]:
+        about = {"features": expected} if expected else {}
+        show_plan(extension_of(store, clips, options["name"], settings=about, presets=names), options["json"], {})
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ready({**options, "out": url}, networks) as loaded:
-        if not options["depth"]:
+        if not options["depth"] and depth != NO_DEPTH:
             require_same_depth(store, loaded.settings)
+        if beside:
+            require_same_pose(store, loaded.settings)
         plan = extension_of(
             store,
             clips,
@@ -143,12 +167,14 @@ def _named(depth: str, pose: str | None) -> dict[str, str]:
     """The networks as a plan names them; a model in a folder is told by its weights, later."""
     from ...pipeline.networks.families import name_in_store
     from ...pipeline.networks.substitutes.ground_truth import GROUND_TRUTH, is_truth
+    from ...pipeline.networks.substitutes.no_depth import NO_DEPTH
     from ...pipeline.networks.substitutes.stored import STORED
 
     for kind, name in (("depth", depth), ("pose", pose or "")):
         if is_truth(name):
             raise InvalidValueError(f"--{kind} {GROUND_TRUTH}: only the command that makes a store reads its data set")
-    named = {"pose": name_in_store(pose, "pose") if pose else STORED, "depth": name_in_store(depth, "depth")}
+    named = {"pose": name_in_store(pose, "pose") if pose else STORED}
+    named["depth"] = NO_DEPTH if depth == NO_DEPTH else name_in_store(depth, "depth")
     return {kind: name for kind, name in named.items() if name}
 
 

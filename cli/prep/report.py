@@ -97,7 +97,12 @@ def show_outcome(plan: Plan, outcome: Outcome, out: str, as_json: bool, checks: 
     for name in ("valid", "nobody", "unreadable"):
         written.add_row(name, str(outcome.counts.get(name, "?")))
     written.add_row("shards", f"{len(plan.shards)} ({outcome.resumed} from an earlier run)")
-    written.add_row("descriptors", ", ".join(plan.presets) or "none: joints and scores alone")
+    features = plan.settings.get("features")
+    written.add_row("descriptors", ", ".join(plan.presets) or ("none" if features else "none: joints and scores alone"))
+    if features:
+        written.add_row("features", ", ".join(f"{name} ({about['channels']})" for name, about in features.items()))
+    if clipped := outcome.counts.get("clipped"):
+        written.add_row("clipped", f"{clipped} numbers of the features, which float16 cannot hold")
     show_checks(written, checks)
     stdout.print(written)
     _show_times(outcome)

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError, MissingFieldError
-from ...stores.format.depth_unit import depth_unit
+from ...stores.format.depth_unit import RELATIVE, depth_unit
 from ...stores.format.families import split_field
-from ...stores.format.schema import UADD_STATISTICS
+from ...stores.format.schema import FEATURES, UADD_STATISTICS
 from ...stores.reading.store import FeatureStore
 from ...stores.reading.window_table import WindowShape
 from ...stores.reading.windows import WindowLoader
 from ..inputs import REPRESENTATIONS, Inputs, flip_pose, swap_sides, targets
 from ..models import Lifter
+from .features import require_one_feature_model
 from .holdout import only
 from .truth import TARGET, centres_near
 
@@ -49,18 +50,31 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
             )
         missing = [name for name in inputs.fields if name not in store.fields]
         if missing:
+            hint = store.without_depth + _without_features(store, missing)
             raise MissingFieldError(
                 f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
-                f"{', '.join(held(store)) or 'no representation'} needs{store.without_depth}"
+                f"{', '.join(held(store)) or 'no representation'} needs{hint}"
             )
         _require_one_set_of_joints(store, inputs)
     if inputs.preset is not None:
-        _require_one_unit(stores, inputs.preset)
+        _require_one_unit(stores, inputs)
+    require_one_feature_model(stores, inputs)
     return stores
 
 
-def _require_one_unit(stores: Sequence[FeatureStore], preset: str) -> None:
-    """InvalidValueError where some stores' depth is in metres and others' is relative: one lifter cannot mean both."""
+def _without_features(store: FeatureStore, missing: Sequence[str]) -> str:
+    streams = ",".join(stream for stream, field in FEATURES.items() if field in missing)
+    if not streams:
+        return ""
+    return f"; add them: auglift-prep extend {store.url} --features {streams} --name v2, and take @features=v2"
+
+
+def _require_one_unit(stores: Sequence[FeatureStore], inputs: Inputs) -> None:
+    """InvalidValueError where some stores' depth is in metres and others' is relative: one lifter cannot mean both.
+
+    The same where metres are needed, and there are none.
+    """
+    preset = inputs.preset or ""
     units: dict[str, FeatureStore] = {}
     for store in stores:
         units.setdefault(depth_unit(store.configuration_of(preset)), store)
@@ -70,18 +84,24 @@ def _require_one_unit(stores: Sequence[FeatureStore], preset: str) -> None:
             f"depth is in the unit '{one}' in {first.url} and '{other}' in {second.url}: one lifter takes "
             "stores of one kind of depth; leave one kind out, or take xy or xyc, which use none"
         )
+    if inputs.distance is not None and RELATIVE in units:
+        raise InvalidValueError(f"@dscale needs metres, and depth in {units[RELATIVE].url} is relative: take @scaled")
 
 
 def _require_one_set_of_joints(store: FeatureStore, inputs: Inputs) -> None:
-    """InvalidValueError where depths were measured at other joints than those that are given beside them."""
-    family = split_field(inputs.preset or "")[1]
-    own = family if family and "keypoints" in store.families[family].own_fields else ""
-    if inputs.preset is not None and own != inputs.joints:
-        where, right = (f"keypoints@{own}", f"@joints={own}") if own else ("the store's own keypoints", "no @joints")
-        raise InvalidValueError(
-            f"uadd/{inputs.preset} of {store.url} was measured at {where}: write {right} in --inputs, so that all "
-            "channels are of the same joints"
-        )
+    """InvalidValueError where depths or features were measured at other joints than those given beside them."""
+    sources = [f"uadd/{inputs.preset}"] if inputs.preset is not None else []
+    for field in [*sources, *inputs.streams.values()]:
+        family = split_field(field)[1]
+        own = family if family and "keypoints" in store.families[family].own_fields else ""
+        if own != inputs.joints:
+            where, right = (
+                (f"keypoints@{own}", f"@joints={own}") if own else ("the store's own keypoints", "no @joints")
+            )
+            raise InvalidValueError(
+                f"{field} of {store.url} was measured at {where}: write {right} in --inputs, so that all channels are "
+                "of the same joints"
+            )
 
 
 def held(store: FeatureStore) -> list[str]:

@@ -16,7 +16,7 @@ from ...stores.errors import InvalidValueError
 from ..losses import LOSSES
 
 # A file of this folder each: method.md, section 6.
-NAMES = ("simple_baseline", "video_pose3d", "poseformer", "dstformer", "dstformer_lite")
+NAMES = ("simple_baseline", "video_pose3d", "poseformer", "dstformer", "dstformer_lite", "context_aware")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,9 @@ from ...stores.format.depth_unit import METRES, depth_unit
 from ...stores.format.families import split_field
 from ...stores.format.fingerprint import describe_difference
 from ...stores.reading.store import FeatureStore
+from ..data.features import feature_models
 from ..inputs import Inputs
-from ..models import Lifter, build
+from ..models import Lifter, Streamed, build, channels_behind
 from ..own_lifters.adapter import adapt
 from ..own_lifters.find import find_lifter
 from ..own_lifters.own_lifter import OwnLifter
@@ -98,6 +99,8 @@ def description(setup: Setup, stores: list[FeatureStore]) -> dict[str, Any]:
         "inputs": setup.inputs.as_dict(),
         "skeleton": skeleton_of(stores[0]),
         "uadd": None if preset is None else uadd_of(stores[0], preset),
+        # Only where there are any: runs of before are what they were.
+        **({"features": features} if (features := feature_models(stores[0], setup.inputs)) else {}),
     }
 
 
@@ -171,11 +174,13 @@ class Run:
         return model.to(device).eval()
 
     def _untrained(self, device: torch.device | str) -> Lifter:
-        settings, channels, window = self.description["model"], self.inputs.count, self.setup.window
+        settings, inputs, window = self.description["model"], self.inputs, self.setup.window
+        base, widths = [channel.name for channel in inputs.channels], inputs.widths_by_stream
         if self.own is None:
-            return build(self.setup.lifter, channels, window, **settings)
+            return build(self.setup.lifter, len(base), window, streams=widths, **settings)
         self._check_own(self.own)
-        return adapt(self.own, channels, window or 1, settings, device)
+        lifter = adapt(self.own, len(channels_behind("", base, widths)), window or 1, settings, device)
+        return Streamed(lifter, widths) if widths else lifter
 
     def _check_own(self, own: OwnLifter) -> None:
         """No code runs that lies in the run itself, or is not what it was in training, unless the user says so."""
@@ -220,6 +225,13 @@ class Run:
             raise InvalidValueError(
                 f"{store.url} computed the descriptor '{preset}' otherwise than the stores that {self.folder} was "
                 f"trained on ({difference}); prepare it again with the same settings"
+            )
+
+        if (found := feature_models(store, self.inputs)) != (trained := self.description.get("features")):
+            difference = describe_difference(trained or {}, found or {}, where=("there", "here"))
+            raise InvalidValueError(
+                f"{store.url} has learned features of another kind than {self.folder} was trained on ({difference}); "
+                "prepare it again with the same networks"
             )
 
     def expect(self, lifter: str | None = None, inputs: Inputs | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import tomllib
@@ -14,7 +15,8 @@ import torch
 
 from ...stores.errors import InvalidValueError, reason
 from ...stores.format.families import TAKEN, field_of, is_family_name
-from ..inputs import DEPTH_ORIGINS, REPRESENTATIONS, Inputs
+from ...stores.reading.store import FeatureStore
+from ..inputs import D_REF, DEPTH_ORIGINS, REPRESENTATIONS, Inputs
 from ..models import Hyperparameters, hyperparameters
 from ..models.hyperparameters import check_tables
 from ..own_lifters.find import find_lifter
@@ -27,6 +29,7 @@ SHORT = {
     "factor": "schedule.factor",
     "flip": "training.flip",
 }
+# Of `Inputs`, left out where not used, so that runs of before are what they were; widths are not settings at all.
 # Settings that may differ when a training goes on: they change how it is run, not what comes out.
 FREE = ("device", "compile", "checkpoint_minutes")
 
@@ -125,11 +128,18 @@ class Setup:
             return self.own.hyperparameters(self.changes)
         return hyperparameters(self.lifter, self.changes)
 
+    def bound(self, stores: Sequence[FeatureStore]) -> Setup:
+        """Return this training with inputs that know how wide learned features are in its stores."""
+        bound = copy.copy(self)
+        object.__setattr__(bound, "inputs", self.inputs.bound(stores[0].fields))
+        return bound
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, complete; `Setup.from_dict` gives it back. Rare settings are left out where not used."""
         values = {**dataclasses.asdict(self), "stores": list(self.stores), "changes": _plain(self.changes)}
-        # Statistics of a training set are what it is of, and no setting: `checkpoint.description` has them.
-        values["inputs"] = dataclasses.replace(self.inputs, statistics=None).as_dict()
+        # Statistics of a training set, and widths of a store's features, are what it is of, and no settings:
+        # `checkpoint.description` has them.
+        values["inputs"] = dataclasses.replace(self.inputs, statistics=None, widths=()).as_dict()
         rare = {"own": values.pop("own"), "rename": list(values.pop("rename"))}
         return {**values, **{name: _plain(value) for name, value in rare.items() if value}}
 
@@ -194,12 +204,14 @@ def inputs_by_name(text: str) -> Inputs:
     @centred   x and y less the pelvis', which keeps its own place
     @standard  each channel of each joint by its mean and deviation over the training set and its mirror images
     @paper     neither of these two, as in the paper; so it is without a word, too
+    @dscale    2D as of a person who stands 4.5 m away, by the depth of the pelvis; `@dscale=3.6` another distance
+    @features=v2   learned features of the family `v2`
     """
     name, *options = text.split("@")
     name, _, preset = name.partition("/")
     origin, scale, family, joints = "nearest", None, "", ""
-    centred, standard = "centred" in options, "standard" in options
-    if "paper" in options and (centred or standard):
+    rare: dict[str, Any] = {option: True for option in ("centred", "standard") if option in options}
+    if "paper" in options and rare:
         raise InvalidValueError(f"inputs '{text}': @paper is without @centred and @standard; leave it or them out")
     for option in options:
         key, _, value = option.partition("=")
@@ -207,6 +219,10 @@ def inputs_by_name(text: str) -> Inputs:
             continue
         if key == "scaled":
             scale = _positive(text, value) if value else _SCALED
+        elif key == "dscale":
+            rare["distance"] = _positive(text, value) if value else D_REF
+        elif key == "features" and is_family_name(value):
+            rare["features"] = value
         elif key in DEPTH_ORIGINS and not value:
             origin = key
         elif key == "joints" and is_family_name(value):
@@ -215,12 +231,13 @@ def inputs_by_name(text: str) -> Inputs:
             family = option
         else:
             raise InvalidValueError(
-                f"inputs '{text}' have no option '@{option}'; there are @root, @scaled, @centred, @standard, @paper, "
-                "@joints=NAME, and @NAME for new fields of that name"
+                f"inputs '{text}' have no option '@{option}'; there are @root, @scaled, @dscale, @centred, @standard, "
+                "@paper, @joints=NAME, @features=NAME, and @NAME for new fields of that name"
             )
-    preset = preset or (REPRESENTATIONS[name].preset or "" if family and name in REPRESENTATIONS else "")
+    if family and not preset and name in REPRESENTATIONS:
+        preset = Inputs(name, distance=rare.get("distance")).preset or ""
     preset = field_of(preset, family) if family else preset
-    return Inputs(name, preset or None, origin, scale_to=scale, joints=joints, centred=centred, standard=standard)
+    return Inputs(name, preset or None, origin, scale_to=scale, joints=joints, **rare)
 
 
 def _meant(option: str) -> bool:
@@ -230,18 +247,20 @@ def _meant(option: str) -> bool:
 
 def name_of_inputs(inputs: Inputs) -> str:
     """Write what `inputs_by_name` takes, as short as possible."""
-    own = Inputs(inputs.name).preset
+    own = Inputs(inputs.name, distance=inputs.distance).preset
     preset = f"/{inputs.preset}" if inputs.preset != own else ""
     joints = f"@joints={inputs.joints}" if inputs.joints else ""
     root = "@root" if inputs.depth_origin == "root" else ""
     scaled = {None: "", _SCALED: "@scaled"}.get(inputs.scale_to, f"@scaled={inputs.scale_to}")
+    scaled += {None: "", D_REF: "@dscale"}.get(inputs.distance, f"@dscale={inputs.distance}")
+    features = f"@features={inputs.features}" if inputs.features else ""
     treated = "".join(f"@{option}" for option in ("centred", "standard") if getattr(inputs, option))
-    return f"{inputs.name}{preset}{joints}{root}{scaled}{treated}"
+    return f"{inputs.name}{preset}{joints}{features}{root}{scaled}{treated}"
 
 
 def baseline_of(name: str) -> str:
     """Return the inputs without depth to compare with: `xy` of the same joints, its 2D treated alike."""
-    alike = ("joints", "scaled", "centred", "standard", "paper")
+    alike = ("joints", "scaled", "dscale", "centred", "standard", "paper")
     return "@".join(["xy", *(option for option in name.split("@")[1:] if option.partition("=")[0] in alike)])
 
 

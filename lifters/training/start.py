@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ...stores.errors import InvalidValueError, MissingFileError
+from ...stores.format.fingerprint import describe_difference
 from ...stores.reading.store import FeatureStore
 from ..data.batches import frames_of
+from ..data.features import percentiles
 from ..data.holdout import HeldOut
 from ..inputs import Inputs
-from ..models import Lifter, build
+from ..models import Lifter, Streamed, build, channels_behind
 from ..own_lifters.adapter import Adapted, adapt
 from ..widening.first_weights import begin_with
 from ..widening.foreign_weights import chosen, read_weights, renamed
@@ -34,10 +37,12 @@ def with_statistics(setup: Setup, stores: Sequence[FeatureStore], held: HeldOut,
     InvalidValueError where nothing ever changes, or the channels of that run were treated otherwise.
     """
     inputs = setup.inputs
-    if inputs.standard and (folder / LAST).is_file() and (begun := Run(folder)).setup.inputs == inputs:
-        return replace(setup, inputs=begun.inputs)
+    if inputs.standard and (folder / LAST).is_file():
+        begun = Run(folder)
+        if begun.setup.inputs == replace(inputs, widths=()):
+            return replace(setup, inputs=begun.inputs)
     if inputs.standard:
-        inputs = inputs.fit(frames_of(stores, held.train, inputs, setup.allow_incomplete))
+        inputs = inputs.fit(frames_of(stores, held.train, inputs.without_streams(), setup.allow_incomplete))
     if setup.init is not None and (Path(setup.init) / RUN).is_file():
         inputs = _with_statistics_of(Run(setup.init).inputs, inputs, setup, say)
     if inputs.statistics is not None and (constant := inputs.statistics.constant()):
@@ -56,7 +61,7 @@ def _with_statistics_of(theirs: Inputs, inputs: Inputs, setup: Setup, say: Say) 
             )
     if inputs.statistics is None or theirs.statistics is None:
         return inputs
-    _, _, kept = _channels(theirs, setup)
+    kept = _channels(theirs, setup)[2][: len(theirs.channels)]
     say(f"{', '.join(c.name for c in theirs.channels)} are standardised as in {setup.init}, by its training set")
     return replace(inputs, statistics=inputs.statistics.with_columns(theirs.statistics, kept))
 
@@ -67,15 +72,38 @@ def starting_model(
     device: torch.device | str = "cpu",
     say: Say = lambda message: None,
     new: bool = False,
+    learned: Sequence[Sequence[str]] | None = None,
 ) -> Lifter:
     """Build a lifter, with the weights of `setup.init`; widened where those are of fewer channels.
 
-    say   takes what of other weights fits, and what does not
-    new   leave `init` alone: the training goes on, and has weights
+    say      takes what of other weights fits, and what does not
+    new      leave `init` alone: the training goes on, and has weights, percentiles of learned features among them
+    learned  by store, ids of the sequences to learn from, whose percentiles normalise learned features; None: all
     InvalidValueError where that run is of another lifter, skeleton or window, or has channels that this one lacks.
     """
+    setup = setup.bound(stores)
     if setup.init is None or new:
-        return _new(setup, device)
+        model = _new(setup, device)
+    else:
+        model = _begun(setup, stores, device, say)
+    if isinstance(model, Streamed) and not new:
+        _fit(model, setup.inputs, stores, learned)
+    return model
+
+
+def _fit(model: Streamed, inputs: Inputs, stores: list[FeatureStore], learned: Sequence[Sequence[str]] | None) -> None:
+    """Normalise the streams that came with no weights by percentiles of the training set."""
+    ids = learned or [store.sequences.values("id") for store in stores]
+    tables = [store.sequences.select(id=list(names)) for store, names in zip(stores, ids, strict=True)]
+    for stream, field in inputs.streams.items():
+        if stream not in model.fitted:
+            low, high = percentiles(stores, tables, field)
+            model.fit(stream, torch.from_numpy(low), torch.from_numpy(high))
+
+
+def _begun(setup: Setup, stores: list[FeatureStore], device: torch.device | str, say: Say) -> Lifter:
+    """With weights of a run or a file."""
+    assert setup.init is not None
     if (Path(setup.init) / RUN).is_file():
         run = Run(setup.init)
         if setup.own is None and run.setup.own is None and not setup.rename:
@@ -87,12 +115,13 @@ def starting_model(
 
 
 def _new(setup: Setup, device: torch.device | str) -> Lifter:
-    settings, channels, window = setup.hyperparameters.model, setup.inputs.count, setup.window or 1
+    settings, window, widths = setup.hyperparameters.model, setup.window or 1, setup.inputs.widths_by_stream
     if setup.own is None:
-        return build(setup.lifter, channels, window, **settings).to(device)
+        return build(setup.lifter, len(setup.inputs.channels), window, streams=widths, **settings).to(device)
     if changed := setup.own.changed():
         raise InvalidValueError(f"{setup.own.name} has changed since this training was set up ({', '.join(changed)})")
-    return adapt(setup.own, channels, window, settings, device)
+    lifter = adapt(setup.own, len(_names(setup.inputs, setup.lifter)), window, settings, device)
+    return Streamed(lifter, widths).to(device) if widths else lifter
 
 
 def _continued(run: Run, setup: Setup, stores: list[FeatureStore]) -> Lifter:
@@ -105,11 +134,34 @@ def _continued(run: Run, setup: Setup, stores: list[FeatureStore]) -> Lifter:
                 f"{setup.init} has the {what} {run.description[what]!r}, this training {ours[what]!r}: weights of "
                 "the one do not fit the other"
             )
+    _check_features(run, ours)
     old, new, kept = _channels(run.inputs, setup)
-    model = run.model()
+    trained = run.model()
+    model = _inner(trained)
     if old != new:
         example = torch.zeros(2, model.window, model.joints, len(old))
         widen(model, len(new), example=example, kept=kept)
+    return _streamed_as(trained, model, setup)
+
+
+def _check_features(run: Run, ours: Mapping[str, Any]) -> None:
+    theirs = run.description.get("features") or {}
+    for stream, made in (ours.get("features") or {}).items():
+        if stream in theirs and theirs[stream] != made:
+            raise InvalidValueError(
+                f"{run.folder} learned from features '{stream}' of another kind "
+                f"({describe_difference(made, theirs[stream], where=('here', 'there'))}); its weights do not fit these"
+            )
+
+
+def _streamed_as(trained: Lifter, lifter: Lifter, setup: Setup) -> Lifter:
+    """The lifter behind this training's streams, which begin as those of the trained one where it has them."""
+    widths = setup.inputs.widths_by_stream
+    if not widths:
+        return lifter
+    model = Streamed(lifter, widths)
+    if isinstance(trained, Streamed):
+        model.take_streams(trained)
     return model
 
 
@@ -128,7 +180,7 @@ def _with_weights_of_run(
         raise InvalidValueError(f"{run.folder} has the skeleton {skeletons[0]!r}, this training {skeletons[1]!r}")
     _, new, kept = _channels(run.inputs, setup)
     path = run.folder / BEST
-    state = renamed(checkpoint.load(path)["weights"], setup.rename)
+    state = renamed(_of_lifter(checkpoint.load(path)["weights"], run.inputs), setup.rename)
     model = _new(setup, device)
     begin_with(_module(model), state, _example(setup, model, device), str(path), new, kept, say)
     return model
@@ -137,16 +189,15 @@ def _with_weights_of_run(
 def _with_weights_of_file(path: Path, setup: Setup, device: torch.device | str, say: Say) -> Lifter:
     states = read_weights(path)
     model = _new(setup, device)
-    state = chosen(states, setup.rename, model.state_dict())
-    names = [channel.name for channel in setup.inputs.channels]
+    state = chosen(states, setup.rename, _inner(model).state_dict())
+    names = _names(setup.inputs, setup.lifter)
     begin_with(_module(model), state, _example(setup, model, device), str(path), names, None, say)
     return model
 
 
 def _channels(theirs: Inputs, setup: Setup) -> tuple[list[str], list[str], list[int]]:
     """Names of channels there and here, and where those lie among these."""
-    old = [channel.name for channel in theirs.channels]
-    new = [channel.name for channel in setup.inputs.channels]
+    old, new = _names(theirs, setup.lifter), _names(setup.inputs, setup.lifter)
     if lacking := [name for name in old if name not in new]:
         raise InvalidValueError(
             f"{setup.init} was trained on '{theirs.name}', whose {', '.join(lacking)} '{setup.inputs.name}' does "
@@ -155,12 +206,29 @@ def _channels(theirs: Inputs, setup: Setup) -> tuple[list[str], list[str], list[
     return old, new, [new.index(name) for name in old]
 
 
+def _names(inputs: Inputs, lifter: str) -> list[str]:
+    """Names of the channels that the lifter itself takes."""
+    return channels_behind(lifter, [channel.name for channel in inputs.channels], inputs.widths_by_stream)
+
+
+def _inner(model: Lifter) -> Lifter:
+    return model.lifter if isinstance(model, Streamed) else model
+
+
+def _of_lifter(weights: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """A run's weights without those of its streams."""
+    if not inputs.streams:
+        return dict(weights)
+    return {key.removeprefix("lifter."): value for key, value in weights.items() if key.startswith("lifter.")}
+
+
 def _module(model: Lifter) -> torch.nn.Module:
+    model = _inner(model)
     return model.module if isinstance(model, Adapted) else model
 
 
 def _example(setup: Setup, model: Lifter, device: torch.device | str) -> torch.Tensor:
     """Two windows: channels in their places, values as inputs have them."""
     generator = torch.Generator().manual_seed(0)
-    shape = 2, model.window, model.joints, setup.inputs.count
+    shape = 2, model.window, model.joints, len(_names(setup.inputs, setup.lifter))
     return (2 * torch.rand(*shape, generator=generator) - 1).to(device)

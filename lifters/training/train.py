@@ -107,7 +107,9 @@ def train(
     watcher = watcher or NoWatcher()
     with team(setup.device) as mates:
         stores = open_stores(setup.stores, setup.inputs, setup.allow_incomplete)
-        return Training(setup, Path(out), stores, mates, watcher if mates.leads else NoWatcher(), stop).run()
+        return Training(
+            setup.bound(stores), Path(out), stores, mates, watcher if mates.leads else NoWatcher(), stop
+        ).run()
 
 
 class Training:
@@ -135,7 +137,8 @@ class Training:
 
         torch.manual_seed(setup.seed)
         fresh = not (folder / LAST).is_file()
-        self.model = starting_model(setup, stores, self.device, watcher.message, new=not fresh).to(self.device)
+        begun = starting_model(setup, stores, self.device, watcher.message, new=not fresh, learned=held.train)
+        self.model = begun.to(self.device)
         centres = [centres_of(self.model, store, truth.usable) for store, truth in zip(stores, truths, strict=True)]
         self.loader, self.steps = training_loader(setup, self.model, stores, held, centres, mates, watcher.message)
         self.validation = validation_loader(setup, self.model, stores, held, centres, mates)

@@ -23,6 +23,7 @@ from ...stores.writing.shards import ShardWriter
 from ..device.cores import decoder_threads
 from ..device.traffic import page_locked
 from ..extract import Extractor, StageTimes
+from ..features.streams import CLIPPED
 from ..frames.sources import WITHOUT_PICTURES, read, without_pictures
 from ..networks.substitutes.ground_truth import read_truth
 from ..plan import Clip, Plan, Segment, Shard
@@ -97,7 +98,7 @@ def compute_shard(
     frames = shard.stop - shard.start
     arrays = {spec.name: spec.empty(frames) for spec in plan.fields}
     problems: list[dict[str, Any]] = []
-    unreadable = valid = row = 0
+    unreadable = valid = row = clipped = 0
     for source, features in run(extractor, decode_segments(plan, shard.segments, times), limit, times):
         rows = slice(row, row + len(source.indices))
         features["source_frame"] = source.indices.astype(np.int32)
@@ -105,6 +106,7 @@ def compute_shard(
         for name in arrays.keys() & computed.keys():
             arrays[name][rows] = computed[name]
         valid += int(features["valid"].sum())
+        clipped += int(features[CLIPPED].sum()) if CLIPPED in features else 0
         row = rows.stop
         failed = [pair for pair in zip(source.indices, source.reasons, strict=True) if pair[1] is not None]
         unreadable += len(failed)
@@ -115,6 +117,7 @@ def compute_shard(
         on_stage("wait")
     times.settle()
     counts = {"frames": frames, "valid": valid, "nobody": frames - valid - unreadable, "unreadable": unreadable}
+    counts |= {CLIPPED: clipped} if clipped else {}
     return ComputedShard(shard.index, arrays, counts, problems, times.seconds, begin, limit.frames or 0)
 
 

@@ -20,6 +20,7 @@ from ...stores.locations.base import Location
 from ...stores.locations.choose import locate
 from ...stores.reading.store import FeatureStore
 from ...stores.writing.families import publish
+from ..features.streams import fields_of as features_of
 from ..frames.sources import SourceInfo, probe
 from ..networks.substitutes.stored import STORED, StoredRows
 from ..plan import Clip, Plan
@@ -55,7 +56,7 @@ class ExtensionPlan(Plan):
     def fields(self) -> tuple[Field, ...]:
         wanted = {f"{kind}/{preset}" for preset in self.presets for kind in ("uadd", "radius")}
         wanted |= set(JOINT_FIELDS) if self.own_joints else set()
-        return tuple(FIELDS[name] for name in FIELDS if name in wanted)
+        return (*(FIELDS[name] for name in FIELDS if name in wanted), *features_of(self.settings))
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -114,6 +115,16 @@ def require_same_depth(store: FeatureStore, settings: Mapping[str, Any]) -> None
         raise InvalidValueError(
             f"{store.url} was made with {made.get('name')} and weights {str(made.get('weights'))[:24]}, found were "
             f"{loaded.get('name')} with {str(loaded.get('weights'))[:24]}; name the depth network with --depth"
+        )
+
+
+def require_same_pose(store: FeatureStore, settings: Mapping[str, Any]) -> None:
+    """InvalidValueError where features come of another pose network than the one that found the store's joints."""
+    made, loaded = store.configuration.get("pose", {}), settings["features"]["pose"]
+    if any(made.get(key) != loaded.get(key) for key in ("name", "weights")):
+        raise InvalidValueError(
+            f"the joints of {store.url} are of {made.get('name')} with weights {str(made.get('weights'))[:24]}, found "
+            f"was {loaded.get('name')} with {str(loaded.get('weights'))[:24]}; name a pose network with --pose"
         )
 
 

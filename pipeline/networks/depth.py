@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...stores.errors import InvalidValueError
 from ..device.precision import Precision
 from ..frames.resize import resize_bicubic
+from .depth_models.decoder_map import on_patches
 from .depth_models.depth_meaning import INVERSE, METRIC, meaning_of
 from .depth_models.transformers_depth import DepthPro, TransformersDepth, build_transformers_depth
 from .hugging_face import find_model, first_line, identity_of, transformers_package
@@ -71,7 +72,8 @@ class DepthAnything:
         self._precision = Precision()
         # Channels last: an eighth less time on a CPU.
         self.model = self._model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        self.run: Callable[[Tensor], Tensor] = self._network
+        self.run: Callable[[Tensor], Any] = self._network
+        self.keeps_map = False
         self._colours = {} if (mean, std) == (MEAN, STD) else {"mean": list(mean), "std": list(std)}
         self._mean = torch.tensor(mean, device=device).view(3, 1, 1)
         self._std = torch.tensor(std, device=device).view(3, 1, 1)
@@ -104,8 +106,27 @@ class DepthAnything:
 
         Its last layers always run in float32: half precision would lay depth on steps of up to 8 mm at 10 m.
         """
-        depth = self.run(inputs)
-        return depth if self._meaning.is_metric else self._meaning.sign * depth
+        return self._forward(inputs)[0]
+
+    def _forward(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Depth, its sign put right, and the decoder's map where it is kept."""
+        found = self.run(inputs)
+        depth, kept = found if self.keeps_map else (found, None)
+        return depth if self._meaning.is_metric else self._meaning.sign * depth, kept
+
+    def with_features(self, sampling: str) -> dict[str, Any]:
+        """See `DepthWithFeatures`: the decoder's map that has a cell a patch."""
+        self.keeps_map = True
+        about = {key: self._identity[key] for key in ("name", "weights") if key in self._identity}
+        channels = int(self._model.config.fusion_hidden_size)
+        return {**about, "side": self._side, "channels": channels, "sampling": sampling}
+
+    @torch.inference_mode()
+    def estimate_with_map(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """See `DepthWithFeatures`."""
+        depth, kept = self._forward(self.inputs(frames))
+        assert kept is not None, "with_features comes first"
+        return depth, kept
 
     def compute_in(self, precision: Precision) -> None:
         """Compute so from now on; once, for weights are rounded."""
@@ -113,7 +134,7 @@ class DepthAnything:
         for part in (self._model.backbone, self._model.neck):
             precision.prepare(part)
 
-    def run_by(self, run: Callable[[Tensor], Tensor], how: str, precision: Precision | None = None) -> None:
+    def run_by(self, run: Callable[[Tensor], Any], how: str, precision: Precision | None = None) -> None:
         """Let `run` stand in the network's place: compiled, or another library's. `how` goes into `describe`.
 
         precision   that it computes in, where that is its own affair
@@ -126,11 +147,13 @@ class DepthAnything:
         """Of what the network gets for so many frames of (height, width); None: square ones."""
         return batch, 3, *input_size(*(frame_size or (self._side, self._side)), self._side, self.patch)
 
-    def _network(self, inputs: Tensor) -> Tensor:
+    def _network(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """What the network says, its sign as it is; and the map where it is kept."""
         patches = inputs.shape[-2] // self.patch, inputs.shape[-1] // self.patch
         with self._precision.context(self._device):
             maps = self._model.neck(self._model.backbone(inputs).feature_maps, *patches)
-        return self._model.head([each.float() for each in maps], *patches)
+        depth = self._model.head([each.float() for each in maps], *patches)
+        return (depth, on_patches(maps, patches)) if self.keeps_map else depth
 
 
 def build_depth(

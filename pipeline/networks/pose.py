@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ...stores.errors import InvalidValueError
-from ...stores.format.skeleton import COCO_17
+from ...stores.format.skeleton import COCO_17, H36M_FROM_COCO
 from ..device.precision import Precision, fold_norms
+from ..features.joints import to_h36m
+from ..features.sampling import sample
 from . import openmmlab
 from .models import DEFAULTS, resolve
 from .weights.load import fit_state, load_state, random_seed
@@ -60,6 +62,8 @@ class RTMPose:
         self._model: Any = model.to(device)
         self._precision = Precision()
         self.run: Callable[..., Any] = self._network
+        self._sampling = ""  # of the last feature map at the joints; empty: the map is not kept
+        self._map_channels = int(config.model.head.in_channels)
         steps = {step["type"].split(".")[-1]: step for step in config.test_dataloader.dataset.pipeline}
         if "TopdownAffine" not in steps or steps["TopdownAffine"].get("use_udp"):
             raise InvalidValueError(f"{self.name}: its configuration does not crop with MMPose's plain top-down affine")
@@ -86,34 +90,74 @@ class RTMPose:
             "crop_batch": self.crop_batch,
         }
 
-    @torch.inference_mode()
     def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
         """See `PoseEstimator`. No boxes, no joints: (0, 17, 2) and (0, 17)."""
+        keypoints, score, _ = self._estimate(frames, boxes, frame_index)
+        return keypoints, score
+
+    def with_features(self, sampling: str) -> dict[str, Any]:
+        """See `PoseWithFeatures`: the last map of `extract_feat`, which the head reads."""
+        self._sampling = sampling
+        about = {key: self._identity[key] for key in ("name", "weights") if key in self._identity}
+        return {**about, "input_size": list(self.input_size), "channels": self._map_channels, "sampling": sampling}
+
+    def estimate_with_features(
+        self, frames: Tensor, boxes: Tensor, frame_index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `PoseWithFeatures`."""
+        keypoints, score, features = self._estimate(frames, boxes, frame_index)
+        if not features:
+            return keypoints, score, keypoints.new_empty(0, len(H36M_FROM_COCO), self._map_channels)
+        return keypoints, score, torch.cat(features)
+
+    @torch.inference_mode()
+    def features_at(self, frames: Tensor, boxes: Tensor, frame_index: Tensor, joints: Tensor) -> Tensor:
+        """See `PoseWithFeatures`."""
+        centre, extent = crop_frame(boxes[:, :4].to(self._device, torch.float32), self.input_size, self._padding)
+        places = into_crop(joints.to(self._device, torch.float32), centre, extent, self.input_size)
+        found = [places.new_empty(0, places.shape[1], self._map_channels)]
+        for start in range(0, len(boxes), self.crop_batch):
+            part = slice(start, start + self.crop_batch)
+            crops = crop(frames, frame_index[part], centre[part], extent[part], self.input_size)
+            maps = self.run(self._normalise(crops))[2]
+            found.append(sample(maps, places[part], self.input_size, self._sampling))
+        return torch.cat(found)
+
+    @torch.inference_mode()
+    def _estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Joints, scores, and where the map is kept by part of the crops its features."""
+        features: list[Tensor] = []
         centre, extent = crop_frame(boxes[:, :4].to(self._device, torch.float32), self.input_size, self._padding)
         keypoints = torch.empty(len(boxes), len(COCO_17), 2, device=self._device)
         score = torch.empty(len(boxes), len(COCO_17), device=self._device)
         for start in range(0, len(boxes), self.crop_batch):
             part = slice(start, start + self.crop_batch)
             crops = crop(frames, frame_index[part], centre[part], extent[part], self.input_size)
-            in_crop, score[part] = decode_simcc(*self.responses(self._normalise(crops)), self._split)
+            x, y, *maps = self.responses(self._normalise(crops))
+            in_crop, score[part] = decode_simcc(x, y, self._split)
             corner = centre[part] - 0.5 * extent[part]
             keypoints[part] = in_crop / self._size * extent[part, None] + corner[:, None]
-        return keypoints, score
+            if maps:
+                places = to_h36m(in_crop, H36M_FROM_COCO)
+                features.append(sample(maps[0], places, self.input_size, self._sampling))
+        return keypoints, score, features
 
-    def responses(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def responses(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the network: normalised crops (M, 3, h, w) to SimCC responses along x (M, 17, w k) and y (M, 17, h k).
 
         With the flip test, the mean of a crop's own and its mirror image's mirrored back, pixel for pixel. MMPose
         mirrors bin for bin: with two bins a pixel all joints are then a quarter of a crop pixel too far right.
+        Where the last feature map is kept, it comes third, of the crops themselves: (M, C, h', w').
         """
         if not self._flip_test:
             return self.run(inputs)
-        x, y = self.run(torch.cat([inputs, inputs.flip(-1)]))
+        x, y, *maps = self.run(torch.cat([inputs, inputs.flip(-1)]))
         (x, mirrored_x), (y, mirrored_y) = x.chunk(2), y.chunk(2)
         back = mirrored_x[:, self._mirror].flip(-1)[..., self._flip_shift :]
         # The last bins, beyond the last pixel's centre, have no mirror image.
         back = torch.cat([back, x[..., back.shape[-1] :]], dim=-1)
-        return (x + back) * 0.5, (y + mirrored_y[:, self._mirror]) * 0.5
+        x, y = (x + back) * 0.5, (y + mirrored_y[:, self._mirror]) * 0.5
+        return x, y, *(each[: len(inputs)] for each in maps)
 
     def compute_in(self, precision: Precision) -> None:
         """Compute so from now on; once, for weights are rounded."""
@@ -135,14 +179,17 @@ class RTMPose:
         """Of what the network gets for so many crops, of frames of whatever size."""
         return crops, 3, self.input_size[1], self.input_size[0]
 
-    def _network(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Responses along x and y. The head is small, and its maxima are looked for: it computes in float32."""
+    def _network(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Responses along x and y, and the last feature map where it is kept.
+
+        The head is small, and its maxima are looked for: it computes in float32.
+        """
         if self._device.type == "cuda":
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        # `extract_feat` gives the backbone's last map, which learned features (AugLiftV2) are to be sampled from.
         with self._precision.context(self._device):
             maps = self._model.extract_feat(inputs)
-        return self._model.head([each.float() for each in maps])
+        x, y = self._model.head([each.float() for each in maps])
+        return (x, y, maps[-1]) if self._sampling else (x, y)
 
 
 def build_pose(
@@ -181,6 +228,16 @@ def crop_frame(boxes: Tensor, input_size: tuple[int, int], padding: float) -> tu
     wide = width > height * aspect
     extent = torch.stack([torch.where(wide, width, height * aspect), torch.where(wide, width / aspect, height)], dim=1)
     return centre, extent
+
+
+def into_crop(points: Tensor, centre: Tensor, extent: Tensor, size: tuple[int, int], udp: bool = False) -> Tensor:
+    """Where points (M, J, 2), px of the frame, lie in the crops (M) of `crop`: px of the crop."""
+    corner, length = (centre - 0.5 * extent)[:, None], extent[:, None]
+    along = [
+        (points[..., axis] - corner[..., axis]) / length[..., axis] * (side - 1 if udp else side)
+        for axis, side in enumerate(size)
+    ]
+    return torch.stack(along, dim=-1)
 
 
 def crop(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InvalidValueError
 from ..format.fingerprint import describe_difference
-from ..format.schema import FIELDS, Field
+from ..format.schema import FEATURES, FIELDS, Field
 from .sources import Source
 
 # What two passes may differ in and still have computed the same thing: what was filmed, and how the work was cut.
@@ -20,13 +20,19 @@ TARGET = "target/"
 def method(source: Source, fields: Iterable[str] | None = None) -> dict[str, Any]:
     """The part of a store's configuration that says what its values are.
 
-    fields   those that matter; a descriptor without a field is left out. By default the store's own
+    fields   those that matter; a descriptor or a stream of features without a field is left out. By default the
+             store's own
     """
     ignored = (*ABOUT_SOURCES, *ABOUT_ROUNDING)
     found = {key: value for key, value in source.store.configuration.items() if key not in ignored}
     if isinstance(found.get("uadd"), dict):
         there = {name.rpartition("/")[2] for name in (source.fields if fields is None else fields) if _is_uadd(name)}
         found["uadd"] = {preset: constants for preset, constants in found["uadd"].items() if preset in there}
+    if isinstance(found.get("features"), dict):
+        streams = set(source.fields if fields is None else fields)
+        found["features"] = {s: made for s, made in found["features"].items() if FEATURES.get(s) in streams}
+        if not found["features"]:
+            del found["features"]
     return found
 
 

@@ -11,7 +11,7 @@ AT = "@"
 # Small letters: no two names are one folder on a file system that takes `Base` and `base` for the same.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # Where fields are named, these words after an @ mean something else: `--inputs uadd@root`.
-TAKEN = ("root", "nearest", "scaled", "joints", "centred", "standard", "paper")
+TAKEN = ("root", "nearest", "scaled", "joints", "dscale", "features", "centred", "standard", "paper")
 
 
 def require_family_name(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Field:
     shape       of one frame: what follows the frame axis
     dimensions  names of those axes
     components  what the entries of the last axis are called, where they have names
-    wide        learned features: small chunks, not compressed
+    wide        learned features: small chunks, not compressed; how many channels they have is the network's affair
     """
 
     name: str
@@ -115,7 +115,7 @@ FIELDS: dict[str, Field] = {
             "float16",
             ("joint", "pose_channel"),
             "1",
-            "RTMPose backbone at the joint",
+            "the pose network's last feature map at the joint",
             wide=True,
         ),
         Field(
@@ -124,7 +124,7 @@ FIELDS: dict[str, Field] = {
             "float16",
             ("joint", "depth_channel"),
             "1",
-            "depth decoder at the joint",
+            "the depth network's decoder map at the joint",
             wide=True,
         ),
         Field(
@@ -140,6 +140,9 @@ FIELDS: dict[str, Field] = {
     )
 }
 
+# A stream of learned features is called by the network it comes from.
+FEATURES = {"pose": "feature/pose", "depth": "feature/depth"}
+
 ALWAYS = ("keypoints", "score", "bbox", "valid", "source_frame")
 
 
@@ -148,6 +151,11 @@ def field(name: str) -> Field:
     if name not in FIELDS:
         raise InvalidValueError(f"no field '{name}' in the store format; there are {', '.join(FIELDS)}")
     return FIELDS[name]
+
+
+def feature_field(stream: str, channels: int) -> Field:
+    """Return the field of a stream of `FEATURES` whose network has so many channels."""
+    return replace(field(FEATURES[stream]), shape=(JOINTS, channels))
 
 
 def fields_for(presets: Iterable[str], optional: Iterable[str] = ()) -> tuple[Field, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,14 @@ from auglift.stores.format.schema import FIELDS, UADD_STATISTICS
 MIRROR = [0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13]
 
 
+WIDTHS = {"pose": 5, "depth": 3}
+
+
+def bound(inputs: Inputs) -> Inputs:
+    """With learned features as wide as those of `make_batch`."""
+    return replace(inputs, widths=tuple(WIDTHS[stream] for stream in inputs.streams))
+
+
 def make_batch(seed: int, holes: float = 0.0, frames: int = 3, batch: int = 2) -> dict[str, np.ndarray]:
     """A batch as a WindowLoader gives it, with a share of NaN and infinite values, and frames that are not valid."""
     rng = np.random.default_rng(seed)
@@ -45,7 +54,10 @@ def make_batch(seed: int, holes: float = 0.0, frames: int = 3, batch: int = 2) -
         if len(names) == 7:
             u[..., 3:] = rng.uniform(-0.2, 1.2, (*shape, 4)) * np.tile(size, 2)[:, None, None]
         out[f"uadd/{preset}"] = u
-    for name in ("keypoints", "score", "target/pose3d", *(f"uadd/{p}" for p in UADD_STATISTICS)):
+    for stream, width in WIDTHS.items():
+        out[f"feature/{stream}"] = rng.normal(0, 3, (*shape, width)).astype(np.float16)
+    features = [f"feature/{stream}" for stream in WIDTHS]
+    for name in ("keypoints", "score", "target/pose3d", *features, *(f"uadd/{p}" for p in UADD_STATISTICS)):
         bad = rng.random(out[name].shape) < holes
         out[name][bad] = rng.choice([np.nan, np.inf, -np.inf], bad.sum())
     return out
@@ -97,7 +109,11 @@ def oracle(batch: dict[str, np.ndarray], b: int, t: int, inputs: Inputs) -> tupl
     def finite(v: float) -> float:
         return v if math.isfinite(v) else math.nan
 
-    values = np.full((17, inputs.count), np.nan)
+    if inputs.distance is not None:
+        root = finite(u(0, "d")) if present[0] else math.nan
+        scale = 1.0 if math.isnan(root) else root / inputs.distance
+
+    values = np.full((17, len(inputs.channels)), np.nan)
     for j in range(17):
         if not present[j]:
             continue
@@ -126,15 +142,19 @@ def oracle(batch: dict[str, np.ndarray], b: int, t: int, inputs: Inputs) -> tupl
         values[j] = [named[name] for name in REPRESENTATIONS[inputs.name].channels]
     mask = np.isfinite(values)
     constants = [-1.0 if name == "c" else 0.0 for name in REPRESENTATIONS[inputs.name].channels]
-    return np.where(mask, values, constants), mask
+    streams = [batch[field][b, t].astype(float) for field in inputs.streams.values()]
+    learned = np.concatenate([np.empty((17, 0)), *streams], axis=1)
+    learned[~np.isfinite(learned) | ~np.array(present)[:, None]] = np.nan
+    values = np.concatenate([np.where(mask, values, constants), learned], axis=1)
+    return values, np.concatenate([mask, np.isfinite(learned)], axis=1)
 
 
 every_option = st.builds(
-    Inputs,
+    lambda name, scale, **more: bound(Inputs(name, **more, **scale)),
     st.sampled_from(sorted(REPRESENTATIONS)),
+    st.sampled_from([{}, {"scale_to": 0.8}, {"distance": 4.5}]),
     depth_origin=st.sampled_from(["nearest", "root"]),
     depth_limit=st.sampled_from([0.5, 1.0]),
-    scale_to=st.sampled_from([None, 0.8]),
     centred=st.booleans(),
 )
 seeds = st.integers(0, 2**32 - 1)
@@ -158,7 +178,7 @@ def test_every_representation_is_the_formula_of_method_md(inputs: Inputs, seed: 
 @given(every_option, seeds, st.sampled_from([0.0, 0.2]))
 def test_flipping_twice_is_the_identity(inputs: Inputs, seed: int, holes: float):
     values, mask = inputs(make_batch(seed, holes))
-    torch.testing.assert_close(inputs.flip(inputs.flip(values)), values, rtol=0, atol=0)
+    torch.testing.assert_close(inputs.flip(inputs.flip(values)), values, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(swap_sides(swap_sides(mask, -2), -2), mask)
     assert not torch.equal(inputs.flip(values), values)
 
@@ -169,7 +189,7 @@ def test_a_flip_commutes_with_normalising(inputs: Inputs, seed: int, holes: floa
     batch = make_batch(seed, holes)
     values, mask = inputs(batch)
     seen_in_mirror, mask_in_mirror = inputs(mirrored(batch))
-    torch.testing.assert_close(inputs.flip(values), seen_in_mirror, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(inputs.flip(values), seen_in_mirror, rtol=1e-4, atol=1e-4, equal_nan=True)
     assert torch.equal(swap_sides(mask, -2), mask_in_mirror)
 
 
@@ -201,12 +221,13 @@ def test_targets_are_root_relative_and_flip_as_the_world_does(seed: int, holes: 
 def test_an_invalid_frame_is_constants_whatever_it_holds(name: str):
     batch = make_batch(0)
     batch["valid"][0, 1] = 0
-    inputs = Inputs(name)
+    inputs = bound(Inputs(name))
     values, mask = inputs(batch)
     assert not mask[0, 1].any()
     assert mask[0, 0].all()
     expected = torch.tensor([-1.0 if channel.name == "c" else 0.0 for channel in inputs.channels])
-    assert (values[0, 1] == expected).all()
+    assert (values[0, 1, :, : len(expected)] == expected).all()
+    assert values[0, 1, :, len(expected) :].isnan().all()
 
 
 def test_without_the_root_there_is_no_depth_about_it_but_the_nearest_joint_still_serves():
@@ -256,7 +277,7 @@ def test_arrays_and_tensors_give_the_same():
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_a_representation_asks_for_fields_that_a_store_can_hold_and_for_no_others(name: str):
-    inputs = Inputs(name)
+    inputs = bound(Inputs(name))
     assert set(inputs.fields) <= set(FIELDS)
     batch = make_batch(6)
     needed = {field: batch[field] for field in ("frame_size", *inputs.fields)}
@@ -278,7 +299,10 @@ def test_the_depth_may_come_from_another_preset_that_has_it():
     ("arguments", "words"),
     [
         ({"name": "uad"}, "did you mean 'uadd'"),
-        ({"name": "v2"}, "there are xy"),
+        ({"name": "v3"}, "there are xy"),
+        ({"distance": -1.0}, "above 0"),
+        ({"distance": 4.5, "scale_to": 1.0}, "leave one out"),
+        ({"name": "xy", "features": "v2"}, "has no learned features"),
         ({"depth_origin": "neck"}, "there are nearest, root"),
         ({"preset": "papre"}, "did you mean 'paper'"),
         ({"preset": "fixed"}, "needs d_max, d_min"),
@@ -306,6 +330,16 @@ def test_an_option_that_cannot_be_is_refused(arguments: dict, words: str):
 def test_shapes_and_sizes_that_cannot_be_are_refused(field: str, values: np.ndarray):
     with pytest.raises(InvalidValueError, match=r"frame_size|of the batch is"):
         Inputs("uadd")({**make_batch(0), field: values})
+
+
+def test_the_width_of_learned_features_comes_from_the_store_and_another_is_refused():
+    with pytest.raises(InvalidValueError, match="whose width a store says"):
+        _ = Inputs("v2").count
+    there = {name: replace(FIELDS[name], shape=(17, WIDTHS[name[8:]])) for name in ("feature/pose", "feature/depth")}
+    inputs = Inputs("v2").bound(there)
+    assert inputs.count == 6 + 5 + 3
+    with pytest.raises(InvalidValueError, match=r"'feature/depth' of the batch is \(2, 3, 17, 4\)"):
+        inputs({**make_batch(0), "feature/depth": np.zeros((2, 3, 17, 4))})
 
 
 def test_flipping_inputs_of_another_representation_is_refused():

@@ -16,11 +16,11 @@ from auglift.lifters.inputs import REPRESENTATIONS, Inputs
 from auglift.lifters.standard import Statistics
 from auglift.stores.errors import InvalidValueError
 
-from .test_inputs import MIRROR, make_batch, mirrored
+from .test_inputs import MIRROR, bound, make_batch, mirrored
 
 every_standard = st.builds(
     Inputs,
-    st.sampled_from(sorted(REPRESENTATIONS)),
+    st.sampled_from(sorted(name for name, one in REPRESENTATIONS.items() if not one.streams)),
     depth_origin=st.sampled_from(["nearest", "root"]),
     scale_to=st.sampled_from([None, 0.8]),
     centred=st.booleans(),
@@ -44,6 +44,19 @@ def test_statistics_are_numpys_over_the_set_and_its_mirror_images(inputs: Inputs
     with np.errstate(invalid="ignore"):
         np.testing.assert_allclose(found.mean, np.nan_to_num(np.nanmean(values, axis=0)), atol=1e-5)
         np.testing.assert_allclose(found.deviation, np.nan_to_num(np.nanstd(values, axis=0)), atol=1e-5)
+
+
+def test_learned_features_stay_as_they_are_beside_standardised_channels():
+    batch = make_batch(0)
+    alone = Inputs("uadd", standard=True).fit([batch])
+    beside = bound(Inputs("v2", standard=True)).fit([{k: v for k, v in batch.items() if "feature" not in k}])
+    assert beside.statistics == alone.statistics
+    values, mask = beside(batch)
+    bare, bare_mask = bound(Inputs("v2"))(batch)
+    assert torch.equal(values[..., :6], alone(batch)[0])
+    assert torch.equal(values[..., 6:], bare[..., 6:])
+    assert torch.equal(mask, bare_mask)
+    torch.testing.assert_close(beside.flip(values)[..., :6], alone.flip(values[..., :6]))
 
 
 def test_statistics_do_not_depend_on_how_the_frames_are_cut_and_not_on_copies():

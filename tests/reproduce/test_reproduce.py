@@ -16,7 +16,19 @@ from reproduce import document, experiment, run
 from tests.fakes.people import people
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = ("demo", "quick", "exact_depth", "synthetic", "longer", "scaled", "recorded", "full")
+EXPERIMENTS = (
+    "demo",
+    "quick",
+    "exact_depth",
+    "synthetic",
+    "longer",
+    "scaled",
+    "recorded",
+    "full",
+    "representations",
+    "representations_quick",
+)
+FEW_TARGETS = ("demo", "representations_quick")
 DOMAINS = {"studio", "greenscreen", "street", "gym"}
 
 
@@ -35,6 +47,8 @@ def grid_of(name: str):
         ("scaled", 6, {"studio"}, 2, 1),
         ("recorded", 18, {"studio"}, 2, 3),
         ("full", 144, DOMAINS, 4, 3),
+        ("representations", 27, {"studio"}, 1, 3),
+        ("representations_quick", 9, {"studio"}, 1, 1),
     ],
 )
 def test_an_experiment_is_as_large_as_it_says(name: str, trainings: int, sources: set[str], lifters: int, seeds: int):
@@ -43,7 +57,7 @@ def test_an_experiment_is_as_large_as_it_says(name: str, trainings: int, sources
     assert {job.source for job in jobs} == sources
     assert len({job.setup.lifter for job in jobs}) == lifters
     assert len({job.setup.seed for job in jobs}) == seeds
-    assert all(set(job.targets) == ({"studio", "gym"} if name == "demo" else DOMAINS) for job in jobs)
+    assert all(set(job.targets) == ({"studio", "gym"} if name in FEW_TARGETS else DOMAINS) for job in jobs)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

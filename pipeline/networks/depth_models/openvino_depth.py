@@ -15,20 +15,22 @@ from torch import Tensor, nn
 
 from ....stores.errors import InvalidValueError, MissingExtraError
 from ...device.precision import Precision
+from .decoder_map import on_patches
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class _Map(nn.Module):
-    """Backbone and neck for one size of input, up to the one map that the head reads."""
+    """Backbone and neck for one size of input, up to the one map that the head reads; `keeps_map`: and `on_patches`."""
 
-    def __init__(self, model: Any, patches: tuple[int, int]):
+    def __init__(self, model: Any, patches: tuple[int, int], keeps_map: bool):
         super().__init__()
         self.backbone, self.neck, self.patches = model.backbone, model.neck, patches
-        self.index = model.head.head_in_index
+        self.index, self.keeps_map = model.head.head_in_index, keeps_map
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.neck(self.backbone(inputs).feature_maps, *self.patches)[self.index]
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        maps = self.neck(self.backbone(inputs).feature_maps, *self.patches)
+        return (maps[self.index], on_patches(maps, self.patches)) if self.keeps_map else (maps[self.index],)
 
 
 class _Head(nn.Module):
@@ -47,13 +49,14 @@ class OpenVinoDepth:
     """A depth network of transformers' Depth Anything, compiled by OpenVINO for each size of input.
 
     One frame at a time: a CPU gains nothing from more, and so a frame's depth does not depend on its batch.
-    Its backbone may compute in bfloat16, its last layers never do.
+    Its backbone may compute in bfloat16, its last layers never do. `keeps_map`: it also gives the map of `on_patches`.
     """
 
-    def __init__(self, model: Any, patch: int, precision: Precision, threads: int):
+    def __init__(self, model: Any, patch: int, precision: Precision, threads: int, keeps_map: bool = False):
         self._openvino = require_openvino()
         self.check(precision)
         self._model, self._patch, self._threads = model, patch, threads
+        self._keeps_map = keeps_map
         self._hint = _HINTS[precision.name]
         self._parts: dict[tuple[int, int], tuple[Any, Any]] = {}
 
@@ -66,13 +69,17 @@ class OpenVinoDepth:
             )
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """(B, 3, h, w) to metres (B, h, w), float32."""
+    def __call__(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, 3, h, w) to metres (B, h, w), float32; and the map (B, C, h', w') where it is kept."""
         map, head = self._compiled(inputs)
-        frames = inputs.contiguous().numpy()
-        # A part's output is its own memory, written over by the next frame.
-        depth = [np.array(head(map(frame[None])[0])[0]) for frame in frames]
-        return torch.from_numpy(np.concatenate(depth))
+        depth, kept = [], []
+        for frame in inputs.contiguous().numpy():
+            found = map(frame[None])
+            # A part's output is its own memory, written over by the next frame.
+            depth.append(np.array(head(found[0])[0]))
+            kept += [np.array(found[1])] if self._keeps_map else []
+        whole = torch.from_numpy(np.concatenate(depth))
+        return (whole, torch.from_numpy(np.concatenate(kept))) if self._keeps_map else whole
 
     def _compiled(self, inputs: Tensor) -> tuple[Any, Any]:
         size = (inputs.shape[-2], inputs.shape[-1])
@@ -81,8 +88,8 @@ class OpenVinoDepth:
             # Outside of inference mode, as what is traced has to be an ordinary tensor.
             with torch.inference_mode(False), torch.no_grad():
                 sample = torch.zeros(1, 3, *size)
-                map = _Map(self._model, patches).eval()
-                found = map(sample).contiguous()
+                map = _Map(self._model, patches, self._keeps_map).eval()
+                found = map(sample)[0].contiguous()
                 head = _Head(self._model, patches).eval()
                 self._parts[size] = self._compile(map, sample, self._hint), self._compile(head, found, "f32")
         return self._parts[size]

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ....stores.errors import InvalidValueError
+from ...features.joints import to_h36m
+from ...features.sampling import sample
 from .. import openmmlab
-from ..pose import crop, crop_frame
+from ..pose import crop, crop_frame, into_crop
 from .config_file import ConfigFile, Opened, attempt, open_config, step_name, test_dataset
 from .joint_names import JointRows, joint_rows
 
@@ -55,6 +57,9 @@ class TopdownPose:
         self._joints: JointRows = joint_rows(self._names, self.name)
         self._sample = openmmlab.load("mmpose.structures").PoseDataSample
         self._instances = openmmlab.load("mmengine.structures").InstanceData
+        self._sampling = ""  # of the last feature map at the joints; empty: the map is not kept
+        self._maps: list[Any] = []  # what the backbone, or the neck, gave since it was emptied
+        self._channels = 0
 
     @property
     def to_h36m(self) -> tuple[tuple[int, ...], ...]:
@@ -72,9 +77,62 @@ class TopdownPose:
             "joints": [self._names[number] for number in self._joints.used],
         }
 
-    @torch.inference_mode()
     def estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor]:
         """See `PoseEstimator`; (M, K, 2) and (M, K) of the joints that make H36M-17."""
+        keypoints, score, _ = self._estimate(frames, boxes, frame_index)
+        return keypoints, score
+
+    def with_features(self, sampling: str) -> dict[str, Any]:
+        """See `PoseWithFeatures`; InvalidValueError where the network's last output is no map."""
+        last = self._model.neck if getattr(self._model, "with_neck", False) else self._model.backbone
+        last.register_forward_hook(lambda module, given, found: self._maps.append(found))
+        self._sampling = sampling
+        width, height = self.input_size
+        self._channels = self._map_of(torch.zeros(1, height, width, 3, device=self._device)).shape[1]
+        about = {key: self._identity[key] for key in ("name", "weights") if key in self._identity}
+        return {**about, "input_size": list(self.input_size), "channels": self._channels, "sampling": sampling}
+
+    def estimate_with_features(
+        self, frames: Tensor, boxes: Tensor, frame_index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `PoseWithFeatures`."""
+        return self._estimate(frames, boxes, frame_index)
+
+    @torch.inference_mode()
+    def features_at(self, frames: Tensor, boxes: Tensor, frame_index: Tensor, joints: Tensor) -> Tensor:
+        """See `PoseWithFeatures`."""
+        centre, extent = crop_frame(boxes[:, :4].to(self._device, torch.float32), self.input_size, self._padding)
+        places = into_crop(joints.to(self._device, torch.float32), centre, extent, self.input_size, self._udp)
+        found = [places.new_empty(0, places.shape[1], self._channels)]
+        for start in range(0, len(boxes), self.crop_batch):
+            part = slice(start, start + self.crop_batch)
+            crops = crop(frames, frame_index[part], centre[part], extent[part], self.input_size, self._udp)
+            found.append(sample(self._map_of(crops), places[part], self.input_size, self._sampling))
+        return torch.cat(found)
+
+    @torch.inference_mode()
+    def _map_of(self, crops: Tensor) -> Tensor:
+        """The last feature map of crops, without the head."""
+        self._maps.clear()
+        attempt(f"{self.name} does not run", lambda: self._model.extract_feat(self._normalise(crops)))
+        return self._first_map()
+
+    def _first_map(self) -> Tensor:
+        """The map of the first pass since they were emptied: with a flip test, of the crops that are not mirrored."""
+        found = self._maps[0] if self._maps else None
+        self._maps.clear()
+        last = found[-1] if isinstance(found, (tuple, list)) and found else found
+        if not isinstance(last, Tensor) or last.dim() != 4:
+            raise InvalidValueError(
+                f"--features pose: the last output of '{self.name}' before its head is no map (M, C, h, w) to sample; "
+                "leave out 'pose'"
+            )
+        return last
+
+    @torch.inference_mode()
+    def _estimate(self, frames: Tensor, boxes: Tensor, frame_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Joints, scores and, where the map is kept, features at the joints of H36M-17; else none."""
+        features = [torch.empty(0, len(self.to_h36m), self._channels, device=self._device)]
         centre, extent = crop_frame(boxes[:, :4].to(self._device, torch.float32), self.input_size, self._padding)
         used = list(self._joints.used)
         keypoints = torch.empty(len(boxes), len(used), 2, device=self._device)
@@ -85,7 +143,11 @@ class TopdownPose:
             found = self._predict(crops, centre[part].cpu().numpy(), extent[part].cpu().numpy())
             keypoints[part] = torch.from_numpy(np.stack([each.keypoints[0, used, :2] for each in found]))
             score[part] = torch.from_numpy(np.stack([each.keypoint_scores[0, used] for each in found]))
-        return keypoints, score
+            if self._sampling:
+                joints = to_h36m(keypoints[part], self.to_h36m)
+                places = into_crop(joints, centre[part], extent[part], self.input_size, self._udp)
+                features.append(sample(self._first_map(), places, self.input_size, self._sampling))
+        return keypoints, score, torch.cat(features)
 
     def _predict(self, crops: Tensor, centre: np.ndarray, extent: np.ndarray) -> list[Any]:
         """What MMPose's own `predict` finds in crops (M, h, w, 3), in px of the frame."""
@@ -102,6 +164,7 @@ class TopdownPose:
             )
             sample.gt_instances = self._instances(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
             samples.append(sample)
+        self._maps.clear()
         return [each.pred_instances for each in self._model.predict(self._normalise(crops), samples)]
 
     def try_out(self) -> None:

@@ -14,6 +14,7 @@ SMALL = {
     "poseformer": {"joint_width": 8, "heads": 4},
     "dstformer": {"width": 16, "representation_width": 24, "depth": 2, "heads": 4},
     "dstformer_lite": {"width": 8, "depth": 2, "heads": 4},
+    "context_aware": {"width": 16, "fusion_depth": 2, "joint_depth": 2, "heads": 4},
 }
 
 

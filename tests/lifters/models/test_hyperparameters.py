@@ -14,7 +14,7 @@ from auglift.stores.errors import InvalidValueError
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_toml_names_every_argument_of_its_architecture_with_the_same_kind_of_value(name: str):
-    arguments = set(inspect.signature(MODELS[name]).parameters) - {"channels", "window", "joints"}
+    arguments = set(inspect.signature(MODELS[name]).parameters) - {"channels", "window", "joints", "streams"}
     assert set(hyperparameters(name).model) == arguments
 
 

@@ -44,7 +44,7 @@ def test_names_of_inputs_are_read_as_they_are_written(text: str):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("uadd@rot", "no option '@rot'; there are @root, @scaled, @centred, @standard, @paper, @joints=NAME"),
+        ("uadd@rot", "no option '@rot'; there are @root, @scaled, @dscale, @centred, @standard, @paper, @joints=NAME"),
         ("uadd@root=1", "no option '@root=1'"),
         ("xy@scaled=big", "'big' is no number"),
         ("xy@scaled=-1", "must be above 0"),

@@ -16,6 +16,7 @@ TINY = {
     "simple_baseline": ["width=16", "blocks=1"],
     "video_pose3d": ["width=8"],
     "poseformer": ["joint_width=8", "spatial_depth=1", "temporal_depth=1"],
+    "context_aware": ["model.width=16", "fusion_depth=1", "joint_depth=1"],
     "dstformer": ["width=16", "representation_width=16", "depth=1"],
 }
 

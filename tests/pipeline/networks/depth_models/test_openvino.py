@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from auglift.pipeline.networks.substitutes.ground_truth import FromTruth
 from auglift.stores.errors import InvalidValueError, MissingExtraError
 
 from ....fakes.depth import write_tiny_depth
+from .test_sign import relative
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance.treespec:FutureWarning")  # torch.export's own
@@ -61,6 +63,26 @@ def test_half_precision_does_not_lay_depth_on_steps():
     )
     assert ((found - expected).abs() / expected).mean() < 1e-2
     assert found.bfloat16().float().ne(found).float().mean() > 0.9
+
+
+@needs_openvino
+def test_relative_depth_has_its_sign_turned_once():
+    depth = relative()
+    inputs = torch.randn(1, 3, 126, 126)
+    expected = depth.forward(inputs)
+    torch.testing.assert_close(set_up(depth).forward(inputs), expected, rtol=1e-3, atol=1e-3)
+
+
+@needs_openvino
+def test_it_gives_the_map_that_features_are_sampled_from():
+    (frames,) = pictures((2, 90, 120))
+    found = []
+    for run in (lambda depth: depth, set_up):
+        depth: Any = build_depth("tiny")
+        depth.with_features("nearest_4")
+        found.append(run(depth).estimate_with_map(frames))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-3)
 
 
 @needs_openvino

@@ -24,3 +24,5 @@ def test_the_inverse_depth_of_a_relative_network_is_negated_once():
         said = depth.model(inputs).predicted_depth
     assert said.mean() > 1
     torch.testing.assert_close(depth.forward(inputs), -said, rtol=1e-4, atol=1e-5)
+    depth.with_features("nearest_4")
+    torch.testing.assert_close(depth._forward(inputs)[0], -said, rtol=1e-4, atol=1e-5)

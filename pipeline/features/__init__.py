@@ -1,0 +1,1 @@
+"""Learned features of the networks, sampled at the joints (AugLiftV2)."""
