@@ -81,10 +81,11 @@ class NetworkOptions:
         device = pick_device(self.device)
         self.computing.check(device)
         torch.set_num_threads(self.threads)
+        detector = self._instead("detector") or load_detector(self.detector, self.weights, device)
         pose, depth = self._instead("pose") or load_pose(self.pose, self.weights, device), self._depth(device)
         beside: Any = load_pose(self.feature_pose, self.weights, device) if self.feature_pose else None
         extractor = Extractor(
-            detector=self._instead("detector") or load_detector(self.detector, self.weights, device),
+            detector=detector,
             pose=pose,
             depth=depth,
             presets=() if is_none(self.depth) else self.presets,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any, ClassVar
 
 import pytest
 from rich.console import Console
@@ -83,6 +84,7 @@ class SmallPlan:
     frames = 1000
     shards = range(10)
     presets = ("paper",)
+    settings: ClassVar[dict[str, Any]] = {}
 
 
 def test_the_end_shows_totals_stages_and_the_slowest_shards(capsys):
