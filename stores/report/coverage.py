@@ -1,0 +1,95 @@
+"""Coverage: in which sequences, subjects, actions and cameras a person was found, and how surely."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..reading.store import FeatureStore
+from .charts import dots, histogram
+from .html import WARN, Finding, Section, figures, number, paragraph, percent, table
+
+_WORST = 24
+_GROUPS, _GROUPS_SHOWN = ("split", "subject", "action", "camera"), 12
+LOW = 0.9  # of a sequence's frames
+
+
+def coverage(store: FeatureStore, report: dict[str, Any]) -> Section:
+    """Show shares of frames with a person, from `summaries.info.report`, which reads every finished frame."""
+    rows = [row for row in report["sequences"] if row["frames"]]
+    unread = len(report["sequences"]) - len(rows)
+    if not rows:
+        return Section(
+            "Coverage by sequence", paragraph("No frame can be read yet."), {"sequences": 0, "unread": unread}
+        )
+    shares = np.array([row["valid_share"] for row in rows])
+    low = int((shares < LOW).sum())
+    findings = ()
+    if low:
+        findings = (
+            Finding(WARN, f"{low:,} of {len(rows):,} sequences have a person in fewer than 90 % of their frames"),
+        )
+    worst = [(row["id"], row["valid_share"], np.nan, np.nan) for row in rows[:_WORST]]
+    which = "every sequence" if len(rows) <= _WORST else f"the {_WORST} worst of {len(rows):,} sequences"
+    charts = [
+        dots(f"Frames with a person, {which}", worst, "share of frames", low=min(0.9, float(shares.min())), high=1.0,
+             words=lambda value: f"{100 * value:.4g} %")
+    ]  # fmt: skip
+    if len(rows) > _WORST:
+        charts.append(histogram("Frames with a person, all sequences", shares, "share of frames", low=0.0, high=1.0))
+    scores = np.array([np.nan if row["mean_score"] is None else row["mean_score"] for row in rows])
+    unsure = sorted((row["mean_score"], row["id"]) for row in rows if row["mean_score"] is not None)[:_WORST]
+    charts.append(
+        dots("Mean confidence, least sure first", [(id, score, np.nan, np.nan) for score, id in unsure], "confidence")
+    )
+    groups = _groups(store, rows)
+    cells = [
+        (f"{kind}: {name or '(no name)'}", number(g["sequences"]), number(g["frames"]), percent(g["valid_share"]),
+         number(g["mean_score"]))
+        for kind, named in groups.items() for name, g in list(named.items())[:_GROUPS_SHOWN]
+    ]  # fmt: skip
+    text = "Few frames with a person: a wrong detector, people out of the picture, or a clip that cannot be read."
+    parts = [paragraph(text)]
+    if unread:
+        parts.append(paragraph(f"{unread:,} sequences are not written yet and are left out here.", "warn"))
+    parts += [figures(charts), table(("group", "sequences", "frames", "with a person", "confidence"), cells)]
+    cut = [f"{len(named) - _GROUPS_SHOWN:,} {kind}s" for kind, named in groups.items() if len(named) > _GROUPS_SHOWN]
+    if cut:
+        parts.append(
+            paragraph(f"The table shows the worst {_GROUPS_SHOWN} of a kind; {', '.join(cut)} more in --json.")
+        )
+    numbers = {
+        "sequences": len(rows),
+        "unread": unread,
+        "below_90_percent": low,
+        "valid_share": {"min": shares.min(), "median": np.median(shares)},
+        "mean_score": {"min": np.nanmin(scores), "median": np.nanmedian(scores)} if np.isfinite(scores).any() else None,
+        "groups": groups,
+    }
+    return Section("Coverage by sequence", "".join(parts), numbers, findings)
+
+
+def _groups(store: FeatureStore, rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """By split, subject, action and camera, those that tell sequences apart: counts and shares, the worst first."""
+    table = store.sequences.table
+    place = {id: n for n, id in enumerate(table["id"].to_pylist())}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind in _GROUPS:
+        names = table[kind].to_pylist()
+        sums: dict[str, np.ndarray] = {}
+        for row in rows:
+            total = sums.setdefault(names[place[row["id"]]], np.zeros(4))
+            total += (1, row["frames"], row["valid"], row["valid"] * (row["mean_score"] or 0.0))
+        if len(sums) > 1:
+            described = {
+                name: {
+                    "sequences": int(of[0]),
+                    "frames": int(of[1]),
+                    "valid_share": of[2] / of[1],
+                    "mean_score": of[3] / of[2] if of[2] else None,
+                }
+                for name, of in sums.items()
+            }
+            found[kind] = dict(sorted(described.items(), key=lambda item: (item[1]["valid_share"], item[0])))
+    return found
