@@ -12,6 +12,7 @@ from ...stores.errors import AugliftError, InvalidValueError, MissingExtraError,
 from ...stores.format.sequences import Sequence
 from ...stores.reading.store import FeatureStore
 from ..frames.sources import read
+from ..networks.substitutes.simulated import SIMULATED
 from .panels import find_source
 
 View = tuple[float, float, float, float]  # left, top, right, bottom, px of the frame
@@ -32,6 +33,8 @@ def thumbnails(store: FeatureStore, videos: Path | None, side: int) -> Callable[
         raise MissingExtraError("pictures need Pillow: pip install 'auglift[prep]'") from error
     found: dict[str, Path | AugliftError] = {}
     digests = store.configuration.get("sequences", {})
+    pose = store.configuration.get("pose")
+    simulated = isinstance(pose, dict) and pose.get("name") == SIMULATED
 
     def source_of(sequence: Sequence) -> Path:
         if sequence.id not in found:
@@ -50,6 +53,8 @@ def thumbnails(store: FeatureStore, videos: Path | None, side: int) -> Callable[
         return source
 
     def thumbnail(sequence: Sequence, number: int, view: View) -> bytes:
+        if simulated:
+            raise MissingFileError("a simulated sensor has no pictures")
         source = source_of(sequence)
         (batch,) = read(source, [number], 1, 0)
         if not batch.ok[0]:

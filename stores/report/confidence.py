@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..format.depth_unit import METRES, depth_unit
-from .charts import points, ridges
+from .charts import histogram, points, ridges
 from .html import WARN, Finding, Section, figures, folded, number, paragraph, table
 from .sample import JOINTS, Sample, main_descriptors
 
@@ -35,8 +35,9 @@ def distributions(sample: Sample) -> Section:
         label = "m" if unit == METRES else "relative, 1 is the torso's spread"
         rows = [(joint, depth[:, n]) for n, joint in enumerate(JOINTS)]
         missing = float(np.isnan(depth).mean())
-        note = f"d of {name}. Without depth: {100 * missing:.1f} % of joints." if missing else f"d of {name}."
-        charts.append(ridges(f"Depth, {name.removeprefix('uadd/')}", rows, f"depth, {label}", note))
+        note = f"d of {name}. The end of the axis holds what is farther."
+        note += f" Without depth: {100 * missing:.1f} % of joints." if missing else ""
+        charts.append(ridges(f"Depth, {name.removeprefix('uadd/')}", rows, f"depth, {label}", note, shares=(0.5, 97)))
         numbers["depth"][name] = {**_ranges(depth), "missing_share": missing}  # type: ignore[index]
         if missing > 0.05:
             findings.append(Finding(WARN, f"{100 * missing:.0f} % of the joints have no depth in {name}"))
@@ -59,6 +60,7 @@ def radii(sample: Sample) -> Section:
         return Section(title, paragraph(text), {"descriptors": []})
     score = sample["score"]
     charts, numbers, findings = [], {}, []
+    side = _person_height(sample)
     for name in names:
         radius = sample[name]
         known = np.isfinite(score) & np.isfinite(radius)
@@ -67,20 +69,23 @@ def radii(sample: Sample) -> Section:
             "at_smallest": float((radius[known] <= smallest + 1e-3).mean()) if known.any() else np.nan,
             "at_widest": float((radius[known] >= widest - 1e-3).mean()) if known.any() else np.nan,
         }
-        side = _person_height(sample)
         caption = (
             f"{100 * shares['at_smallest']:.0f} % of disks have the smallest radius ({number(smallest)} px), "
-            f"{100 * shares['at_widest']:.0f} % the widest ({number(widest)} px); the person's box is "
-            f"{number(side)} px high (median)."
+            f"{100 * shares['at_widest']:.0f} % the widest ({number(widest)} px)."
         )
-        charts.append(points(name.removeprefix("radius/"), score.ravel(), radius.ravel(),
-                             ("confidence", "radius, px"), caption))  # fmt: skip
+        plain = name.removeprefix("radius/")
+        charts.append(points(f"Radius, {plain}", score.ravel(), radius.ravel(), ("confidence", "radius, px"), caption))
+        if np.isfinite(side):
+            share = 100 * radius[np.isfinite(radius)] / side
+            about = f"The box is {number(side)} px high (median). Disks as wide as a limb see the limb."
+            charts.append(
+                histogram(f"Radius beside the person, {plain}", share, "radius, % of the box's height", about)
+            )
         numbers[name] = {"min": smallest, "max": widest, **shares, "box_height": side}
         if np.isfinite(side) and widest > side / 2:
-            findings.append(
-                Finding(WARN, f"The widest disks of {name} span more than the person ({number(widest)} px of radius, a "
-                        f"box {number(side)} px high): they see the background. Give r_min and r_max for this frame size.")
-            )  # fmt: skip
+            sizes = f"{number(widest)} px of radius, a box {number(side)} px high"
+            text = f"The widest disks of {name} span more than the person ({sizes}): they see the background."
+            findings.append(Finding(WARN, f"{text} Give r_min and r_max for this frame size."))
     text = "A sure joint gets a small disk, an unsure one a wide disk, so that the depth found in it says less."
     return Section(title, paragraph(text) + figures(charts), numbers, tuple(findings))
 

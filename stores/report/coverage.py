@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..reading.store import FeatureStore
-from .charts import dots, histogram
+from .charts import LONG_NAMES, dots, histogram
 from .html import WARN, Finding, Section, figures, number, paragraph, percent, table
 
 _WORST = 24
@@ -34,31 +34,24 @@ def coverage(store: FeatureStore, report: dict[str, Any]) -> Section:
     which = "every sequence" if len(rows) <= _WORST else f"the {_WORST} worst of {len(rows):,} sequences"
     charts = [
         dots(f"Frames with a person, {which}", worst, "share of frames", low=min(0.9, float(shares.min())), high=1.0,
-             words=lambda value: f"{100 * value:.4g} %")
+             words=_percent, names=LONG_NAMES)
     ]  # fmt: skip
     if len(rows) > _WORST:
-        charts.append(histogram("Frames with a person, all sequences", shares, "share of frames", low=0.0, high=1.0))
+        charts.append(
+            histogram(
+                "Frames with a person, all sequences", shares, "share of frames", low=0.0, high=1.0, words=_percent
+            )
+        )
     scores = np.array([np.nan if row["mean_score"] is None else row["mean_score"] for row in rows])
     unsure = sorted((row["mean_score"], row["id"]) for row in rows if row["mean_score"] is not None)[:_WORST]
-    charts.append(
-        dots("Mean confidence, least sure first", [(id, score, np.nan, np.nan) for score, id in unsure], "confidence")
-    )
+    lines = [(id, score, np.nan, np.nan) for score, id in unsure]
+    charts.append(dots("Mean confidence, least sure first", lines, "confidence", names=LONG_NAMES))
     groups = _groups(store, rows)
-    cells = [
-        (f"{kind}: {name or '(no name)'}", number(g["sequences"]), number(g["frames"]), percent(g["valid_share"]),
-         number(g["mean_score"]))
-        for kind, named in groups.items() for name, g in list(named.items())[:_GROUPS_SHOWN]
-    ]  # fmt: skip
     text = "Few frames with a person: a wrong detector, people out of the picture, or a clip that cannot be read."
     parts = [paragraph(text)]
     if unread:
         parts.append(paragraph(f"{unread:,} sequences are not written yet and are left out here.", "warn"))
-    parts += [figures(charts), table(("group", "sequences", "frames", "with a person", "confidence"), cells)]
-    cut = [f"{len(named) - _GROUPS_SHOWN:,} {kind}s" for kind, named in groups.items() if len(named) > _GROUPS_SHOWN]
-    if cut:
-        parts.append(
-            paragraph(f"The table shows the worst {_GROUPS_SHOWN} of a kind; {', '.join(cut)} more in --json.")
-        )
+    parts += [figures(charts), '<div class="tables">', *(_table(kind, of) for kind, of in groups.items()), "</div>"]
     numbers = {
         "sequences": len(rows),
         "unread": unread,
@@ -68,6 +61,20 @@ def coverage(store: FeatureStore, report: dict[str, Any]) -> Section:
         "groups": groups,
     }
     return Section("Coverage by sequence", "".join(parts), numbers, findings)
+
+
+def _table(kind: str, groups: dict[str, dict[str, Any]]) -> str:
+    cells = [
+        (name or "(no name)", number(g["frames"]), percent(g["valid_share"]), number(g["mean_score"]))
+        for name, g in list(groups.items())[:_GROUPS_SHOWN]
+    ]
+    more = len(groups) - _GROUPS_SHOWN
+    caption = f"By {kind}" + (f": the {_GROUPS_SHOWN} worst, {more:,} more in --json" if more > 0 else "")
+    return table((kind, "frames", "with a person", "confidence"), cells, caption)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
 
 
 def _groups(store: FeatureStore, rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Depth against true depth: scatter, bias, scale, rank correlation by joint and by sequence. Does it leak, does it help?"""
+"""Depth against true depth: scatter, bias, scale, rank correlation by joint and by sequence; does it leak or help?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..format.depth_unit import METRES, depth_unit
 from ..summaries.relief import ranks
-from .charts import Row, dots, points
+from .charts import LONG_NAMES, Row, dots, points
 from .html import BAD, GOOD, WARN, Finding, Section, figures, number, paragraph, percent, table
 from .sample import JOINTS, ROOT, Sample, descriptors, main_descriptors
 
@@ -24,8 +24,8 @@ _SMALLEST_FIT = 200  # frames
 def depth(sample: Sample) -> Section:
     """Compare each descriptor's d with the true depth of its joint.
 
-    Two questions: where the person stands (d against z, bias and scale), and which joint is in front (d and z less those
-    of the pelvis, the relief, which is what a lifter predicts).
+    Two questions: where the person stands (d against z, bias and scale), and which joint is in front (d and z less
+    those of the pelvis: the relief, which is what a lifter predicts).
     """
     names = main_descriptors(sample.store)
     if not names:
@@ -48,7 +48,7 @@ def depth(sample: Sample) -> Section:
         findings.append(_verdict(sample, name, of))
         parts.append(f"<h3>{name}</h3>{figures(_charts(sample, name, true, of))}")
         if gained := of["linear_fit"]:
-            parts.append(paragraph(_gain(gained)))
+            parts.append(paragraph(f"What depth adds, in short: {_gain(gained)}"))
     return Section(TITLE, "".join(parts), {"frames": len(true), "descriptors": compared}, tuple(findings))
 
 
@@ -93,7 +93,7 @@ def compare(sample: Sample, name: str, true: np.ndarray) -> dict[str, Any]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Spearman's rank correlation of what is finite in both; None of fewer than 20 pairs, or where one never changes."""
+    """Spearman's rank correlation of what is finite in both; None of fewer than 20 pairs or where one is constant."""
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < _FEWEST or np.ptp(a[known]) == 0 or np.ptp(b[known]) == 0:
         return None
@@ -160,8 +160,8 @@ def _verdict(sample: Sample, name: str, of: dict[str, Any]) -> Finding:
     if rank > LEAK:
         return Finding(
             BAD,
-            f"{value}. THE TRUTH LEAKS (above {LEAK}): depth from '{model}' orders the joints as the laboratory's own 3D "
-            "does. A lifter only needs to copy it, and its figures hold for no other camera.",
+            f"{value}. THE TRUTH LEAKS (above {LEAK}): depth from '{model}' orders the joints as the laboratory's own "
+            "3D does. A lifter only needs to copy it, and its figures hold for no other camera.",
         )
     if rank < USELESS:
         return Finding(WARN, f"{value}: it says nothing of the pose, and depth cannot help a lifter here.")
@@ -186,13 +186,16 @@ def _charts(sample: Sample, name: str, true: np.ndarray, of: dict[str, Any]) -> 
     unit = "m" if metric else "relative"
     others = np.arange(len(JOINTS)) != ROOT
     relief = [values[:, others] - values[:, [ROOT]] for values in (true, said)]
+    ranked_joints = [_row(joint, v["relief_rank"]) for joint, v in of["joints"].items() if joint != JOINTS[ROOT]]
+    seen = ("Broken line: equal. Along another line: a wrong scale or bias. At the edge: beyond it.",
+            "At the upper edge: the disk saw what is behind the joint.") if metric else ("", "")  # fmt: skip
+    labels = ("true, m", f"depth, {unit}")
+    least = min([value for _, value, *_ in ranked_joints if np.isfinite(value)], default=0.0)
     charts = [
-        points("Distance to the camera", true.ravel(), said.ravel(), ("true, m", f"depth, {unit}"),
-               "Broken line: equal. Points along another line: a wrong scale or bias." if metric else "", same=metric),
-        points("Relief: less the pelvis", relief[0].ravel(), relief[1].ravel(), ("true, m", f"depth, {unit}"),
-               "A cloud far above: the disk saw what is behind the joint." if metric else "", same=metric, seed=1),
-        dots("Relief, rank correlation by joint", [_row(j, v["relief_rank"]) for j, v in of["joints"].items() if j != JOINTS[ROOT]],
-             "rank correlation", "Right of the line: a leak.", low=min(0.0, _least(of["joints"])), high=1.0, marks=(LEAK,)),
+        points("Distance to the camera", true.ravel(), said.ravel(), labels, seen[0], same=metric),
+        points("Relief: less the pelvis", relief[0].ravel(), relief[1].ravel(), labels, seen[1], same=metric, seed=1),
+        dots("Relief, rank correlation by joint", ranked_joints, "rank correlation", "Right of the line: a leak.",
+             low=min(0.0, least), high=1.0, marks=(LEAK,)),
     ]  # fmt: skip
     if metric:
         charts.append(dots("Bias by joint", [_spread(joint, said[:, n] - true[:, n]) for n, joint in enumerate(JOINTS)],
@@ -203,7 +206,7 @@ def _charts(sample: Sample, name: str, true: np.ndarray, of: dict[str, Any]) -> 
         shown = ranked if len(ranked) <= _SEQUENCES_SHOWN else [*ranked[:half], *ranked[-half:]]
         which = "by sequence" if shown is ranked else f"the {half} lowest and highest of {len(ranked):,} sequences"
         charts.append(dots(f"Relief, rank correlation, {which}", [_row(id, v) for v, id in shown], "rank correlation",
-                           low=min(0.0, ranked[0][0]), high=1.0, marks=(LEAK,)))  # fmt: skip
+                           low=min(0.0, ranked[0][0]), high=1.0, marks=(LEAK,), names=LONG_NAMES))  # fmt: skip
     return charts
 
 
@@ -215,7 +218,3 @@ def _spread(name: str, values: np.ndarray) -> Row:
     known = values[np.isfinite(values)]
     low, middle, high = np.percentile(known, (25, 50, 75)) if len(known) else (np.nan,) * 3
     return name, float(middle), float(low), float(high)
-
-
-def _least(joints: dict[str, dict[str, Any]]) -> float:
-    return min([of["relief_rank"] for of in joints.values() if of["relief_rank"] is not None], default=0.0)

@@ -41,7 +41,7 @@ def error(sample: Sample, agreement: dict[str, float] | None) -> Section:
     charts = [
         dots("Error by joint", [(joint, of["median"], of["p25"], of["p90"]) for joint, of in joints.items()],
              "px from the truth", "Dot: the median. Bar: from 25 to 90 %.", low=0.0),
-        points("Does confidence know the error?", score.ravel(), 100 * relative.ravel(), ("confidence", "error, % of height"),
+        points("Does confidence know the error?", score.ravel(), 100 * relative.ravel(), ("confidence", "% of height"),
                f"Rank correlation {number(whole['knows'], 2)}: −1 if the least sure joints are the farthest away. The "
                "radius of a disk relies on it."),
     ]  # fmt: skip
@@ -49,8 +49,8 @@ def error(sample: Sample, agreement: dict[str, float] | None) -> Section:
     if agreement and min(agreement["legs"], agreement["arms"]) < 0.5:
         findings.append(Finding(BAD, f"Detected joints against true ones: {in_words(agreement)}"))
     if (whole["relative"] or 0) > 0.1:
-        findings.append(Finding(BAD, f"The detected joints are {percent(whole['relative'])} of the person's height from the "
-                                "truth (median): another person, another camera, or shifted frames?"))  # fmt: skip
+        text = f"The detected joints are {percent(whole['relative'])} of the person's height from the truth (median)"
+        findings.append(Finding(BAD, f"{text}: another person, another camera, or shifted frames?"))
     if whole["knows"] is not None and whole["knows"] > -0.05 and np.nanstd(score) > 1e-6:
         findings.append(Finding(WARN, "Confidence does not know the detector's error (rank correlation "
                                 f"{whole['knows']:.2f}): the radius adapts to nothing."))  # fmt: skip
@@ -58,7 +58,8 @@ def error(sample: Sample, agreement: dict[str, float] | None) -> Section:
         findings.append(Finding(GOOD, f"Detected joints are {number(whole['median'])} px from the truth (median), "
                                 f"{percent(whole['relative'])} of the person's height"))  # fmt: skip
     cells = [
-        (joint, number(of["median"]), number(of["p90"]), percent(of["relative"]), percent(of["near"]), number(of["knows"], 2))
+        (joint, number(of["median"]), number(of["p90"]), percent(of["relative"]), percent(of["near"]),
+         number(of["knows"], 2))
         for joint, of in [*joints.items(), ("all", whole)]
     ]  # fmt: skip
     columns = ("joint", "median, px", "90 %, px", "of the height", "within a tenth", "known to confidence")

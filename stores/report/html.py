@@ -37,10 +37,12 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return DASH
     if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+        words = f"{int(value):,}"
+    elif abs(value) >= 1000:
+        words = f"{value:,.0f}"
+    else:
+        words = f"{value:.{digits}g}"
+    return words.replace("-", "−", 1) if value < 0 else words
 
 
 def percent(share: float | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..reading.by_shard import blocks, read_blocks
 from ..reading.store import FeatureStore
-from .charts import Row, dots
+from .charts import LONG_NAMES, Row, dots
 from .html import GOOD, WARN, Finding, Section, figures, number, paragraph, percent, table
 
 TITLE = "Jumps between people"
@@ -32,15 +32,19 @@ def jumps(store: FeatureStore) -> Section:
         by[one["sequence"]] = by.get(one["sequence"], 0) + 1
     by = dict(sorted(by.items(), key=lambda item: (-item[1], item[0])))
     numbers: dict[str, Any] = {"pairs": pairs, "jumps": len(found), "sequences": by, "where": found[:_LISTED]}
-    text = (
-        f"Of {number(pairs)} pairs of boxes one after the other, {number(len(found))} do not overlap at all "
-        f"({percent(len(found) / pairs)}): the detector went from one person to another, or lost the person."
+    text = "A jump: two boxes, one after the other in a sequence, that do not overlap at all. "
+    text += (
+        f"Of {number(pairs)} pairs, {number(len(found))} are jumps ({percent(len(found) / pairs)}): there "
+        "the detector went from one person to another, or lost the person."
+        if found
+        else f"There is none in {number(pairs)} pairs."
     )
     if not found:
         finding = Finding(GOOD, f"No box jumps away from its person, in {number(pairs)} pairs of frames")
         return Section(TITLE, paragraph(text), numbers, (finding,))
     rows: list[Row] = [(id, count, np.nan, np.nan) for id, count in list(by.items())[:_SHOWN]]
-    chart = dots(f"Jumps, {len(rows)} of {len(by):,} sequences that have some, of {len(ids):,}", rows, "jumps", low=0.0)
+    chart = dots(f"Jumps, {len(rows)} of {len(by):,} sequences that have some, of {len(ids):,}", rows, "jumps", low=0.0,
+                 names=LONG_NAMES)  # fmt: skip
     cells = [(one["sequence"], number(one["from"]), number(one["to"])) for one in found[:_IN_TABLE]]
     listed = table(("sequence", "from frame of the source", "to"), cells, f"The first {len(cells)}")
     finding = Finding(

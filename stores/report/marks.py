@@ -39,10 +39,17 @@ class Axis:
         return [round(step * n, 12) for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def axis_of(values: np.ndarray, first: float, last: float, low: float | None = None, high: float | None = None) -> Axis:
-    """An axis for the values that are finite: from the 0.5th to the 99.5th percentile, unless an end is given."""
+def axis_of(
+    values: np.ndarray,
+    first: float,
+    last: float,
+    low: float | None = None,
+    high: float | None = None,
+    shares: tuple[float, float] = (0.5, 99.5),
+) -> Axis:
+    """An axis for the values that are finite: from one percentile to another, unless an end is given."""
     known = values[np.isfinite(values)]
-    ends = np.percentile(known, (0.5, 99.5)) if len(known) else (0.0, 1.0)
+    ends = np.percentile(known, shares) if len(known) else (0.0, 1.0)
     margin = 0.04 * float(ends[1] - ends[0]) or 0.5
     return Axis(
         float(ends[0]) - margin if low is None else low, float(ends[1]) + margin if high is None else high, first, last
@@ -56,8 +63,9 @@ def short(value: float) -> str:
 def text(
     x: float, y: float, words: str, anchor: str = "start", kind: str = "", longest: int = 0, full: str = ""
 ) -> str:
-    """Words at a place; of more than `longest` letters the beginning, and all as a tip."""
-    shown = words if not longest or len(words) <= longest else words[: longest - 1] + "…"
+    """Words at a place; of more than `longest` letters both ends, and all as a tip."""
+    half = longest // 2
+    shown = words if not longest or len(words) <= longest else f"{words[: longest - half - 1]}…{words[-half:]}"
     tip = f"<title>{escape(full or words)}</title>" if full or shown != words else ""
     style = f" class={kind}" if kind else ""
     return f'<text x="{x:.5g}" y="{y:.5g}" text-anchor="{anchor}"{style}>{escape(shown)}{tip}</text>'
@@ -72,7 +80,8 @@ def scale_below(axis: Axis, top: float, bottom: float, label: str, words=short) 
     parts = []
     for tick in axis.ticks():
         x = float(axis.at(tick))
-        parts += [line(x, top, x, bottom, "grid"), text(x, bottom + 13, words(tick), "middle", "tick")]
+        label_x, anchor = (WIDTH - 1, "end") if x > WIDTH - 18 else (x, "middle")
+        parts += [line(x, top, x, bottom, "grid"), text(label_x, bottom + 13, words(tick), anchor, "tick")]
     parts.append(text((axis.first + axis.last) / 2, bottom + 28, label, "middle", "label"))
     return "".join(parts)
 

@@ -36,7 +36,7 @@ def overview(about: dict[str, Any]) -> Section:
         *((f"{key}s", _named(about["sequences"][key])) for key in ("split", "subject", "action", "camera")),
         ("frames with a person", f"{counts.get('valid', 0):,} ({percent(about['valid_share'])})" if counts else ""),
         *models,
-        ("depth", "none: joints and confidence alone" if not _has_depth(about) else _unit(about["depth_unit"])),
+        ("unit of depth", _unit(about["depth_unit"]) if _has_depth(about) else "none: joints and confidence alone"),
         ("later fields", "; ".join(f"@{name}: {_family(family)}" for name, family in about["families"].items())),
         ("fingerprint", about["fingerprint"][:16]),
     ]

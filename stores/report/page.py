@@ -72,7 +72,7 @@ def make_page(
     }
     numbers |= {slug(section.title): section.numbers for section in sections}
     numbers["findings"] = [list(finding) for section in sections for finding in section.findings]
-    words = f"Coverage and jumps are counted over every frame; the rest looks at {sample.words}, chosen by seed {seed}."
+    words = f"Coverage and jumps are counted over every frame; the rest looks at {sample.words}."
     return Page(_html(store, sections, words), plain(numbers))
 
 
@@ -96,10 +96,12 @@ def _html(store: FeatureStore, sections: list[Section], words: str) -> str:
     return (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv=Content-Security-Policy content="{policy}">'
-        '<meta name=viewport content="width=device-width, initial-scale=1"><meta name=color-scheme content="light dark">'
-        f'<title>{escape(name)}: a look before training</title><link rel=icon href="data:,"><style>{_STYLE}</style></head>'
-        f"<body><header><p class=kicker>auglift store report</p><h1>{escape(name)}</h1><p class=caption>{escape(words)}</p>"
-        f"</header><main><section class=findings><h2>What to look at</h2><ul>{lines}</ul></section>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        '<meta name=color-scheme content="light dark"><link rel=icon href="data:,">'
+        f"<title>{escape(name)}: a look before training</title><style>{_STYLE}</style></head>"
+        f"<body><header><p class=kicker>auglift store report</p><h1>{escape(name)}</h1>"
+        f"<p class=caption>{escape(words)}</p></header><main>"
+        f"<section class=findings><h2>What to look at</h2><ul>{lines}</ul></section>"
         f"<nav>{links}</nav>{body}</main></body></html>\n"
     )
 
@@ -112,14 +114,14 @@ _STYLE = """
 --tile:#232b36;--bone:#c5cedb}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",
-Arial,sans-serif;overflow-wrap:anywhere}
+body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
+"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
 header,main{max-width:1200px;margin:0 auto;padding:0 16px}
 header{padding-top:28px}
 h1{font-size:28px;line-height:1.2;margin:2px 0 6px}
 h2{font-size:19px;line-height:1.3;margin:0 0 10px}
 h3{font-size:15px;margin:18px 0 8px}
-p{margin:0 0 10px;max-width:80ch}
+p{margin:0 0 10px;max-width:80ch}header .caption{max-width:none}section>:last-child{margin-bottom:0}
 .kicker{margin:0;color:var(--muted);font-size:12px;letter-spacing:.08em;text-transform:uppercase}
 .caption{color:var(--muted);font-size:13px}
 p.warn,p.note{color:var(--warn)}
@@ -138,7 +140,9 @@ li.good{border-color:var(--good)}li.good::before{content:"Good";color:var(--good
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:10px 24px;margin:0 0 12px}
 dt{color:var(--muted);font-size:12px}dd{margin:0}
 ul{margin:0 0 10px;padding-left:20px}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));gap:18px 22px;align-items:start}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));
+gap:18px 26px;align-items:start}
+.tables{display:flex;flex-wrap:wrap;gap:4px 44px;align-items:start}.tables .scroll{max-width:100%}
 figure{margin:0;min-width:0;max-width:460px}
 figcaption{font-weight:600;font-size:13.5px;margin-bottom:4px}
 figure svg{display:block;width:100%;height:auto}
@@ -160,13 +164,16 @@ caption{text-align:left;color:var(--muted);padding-bottom:4px}
 th,td{padding:4px 14px 4px 0;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
 th:first-child{text-align:left;font-weight:500}thead th{color:var(--muted);font-weight:500}
 details{margin:12px 0}summary{cursor:pointer;color:var(--accent)}
-.sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:12px}
+.sheet{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));gap:12px}
+.tile{max-width:none}
 .tile svg{background:var(--tile);border-radius:6px}
 .tile figcaption{font-weight:400;font-size:11.5px;color:var(--muted);line-height:1.35;margin-top:4px}
 .tile b{color:var(--ink)}
 .bones{stroke:var(--bone);stroke-width:2.4;fill:none;stroke-linecap:round}
 image~.bones{stroke:#fff;stroke-opacity:.85}
 .joint{stroke:#0008;stroke-width:1}
-@media(max-width:480px){header,main{padding:0 10px}section{padding:14px 12px}.sheet{grid-template-columns:repeat(2,1fr)}}
+@media(max-width:860px){.sheet{grid-template-columns:repeat(3,minmax(0,1fr))}}
+@media(max-width:480px){header,main{padding-left:10px;padding-right:10px}section{padding:14px 12px}
+.sheet{gap:8px}.figures{gap:22px}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 """

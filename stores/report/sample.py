@@ -33,6 +33,7 @@ class Sample:
     frame: np.ndarray
     row: np.ndarray
     values: dict[str, np.ndarray]
+    seed: int
 
     def __contains__(self, field: str) -> bool:
         return field in self.values
@@ -45,7 +46,8 @@ class Sample:
         """Say how many frames, and of how many."""
         if self.looked_at == self.of:
             return f"all {self.of:,} frames"
-        return f"{self.looked_at:,} of {self.of:,} frames, in stretches of {_STRETCH} spread evenly"
+        share = f"{self.looked_at:,} of {self.of:,} frames"
+        return f"{share}, in stretches of {_STRETCH} spread evenly, chosen by seed {self.seed}"
 
     def by_sequence(self) -> list[tuple[int, np.ndarray]]:
         """(number of a sequence, its places in the sample) of those that are in it."""
@@ -99,7 +101,7 @@ def take_sample(store: FeatureStore, fields: Sequence[str], most: int = MOST_FRA
     frame = frames[keep]
     row = np.searchsorted(store.sequences.starts, frame, side="right") - 1
     of = sum(stop - start for start, stop in map(store.layout.bounds, np.flatnonzero(store.finished()).tolist()))
-    return Sample(store, len(frames), of, frame, row, values)
+    return Sample(store, len(frames), of, frame, row, values, seed)
 
 
 def descriptors(store: FeatureStore) -> list[str]:

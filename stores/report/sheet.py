@@ -11,12 +11,13 @@ import numpy as np
 from ..errors import AugliftError, reason
 from ..format.sequences import Sequence
 from ..format.skeleton import H36M_17
-from .html import Section, listing, number, paragraph
+from .html import Section, number, paragraph
 from .sample import Sample
 
 TITLE = "Contact sheet"
 EACH = 6
 SIDE = 240  # px of a tile
+_NEAR = 12  # frames: two so near show the same
 
 View = tuple[float, float, float, float]  # left, top, right, bottom, px of the frame
 # A part of a frame, by its number in the source, as JPEG of SIDE x SIDE px; AugliftError where it is not at hand.
@@ -45,9 +46,7 @@ def sheet(sample: Sample, read_frame: FrameReader | None) -> Section:
                     missing[sequence.id] = reason(error, 240)
             tiles.append(_tile(sample, place, sequence.id, source, view, picture))
         parts.append(f"<h3>{kind}</h3><div class=sheet>{''.join(tiles)}</div>")
-        numbers[kind.lower()] = [
-            {"frame": int(sample.frame[place]), "score": float(score[place]), "picture": None} for place in places
-        ]
+        numbers[kind.lower()] = [{"frame": int(sample.frame[place]), "score": float(score[place])} for place in places]
     text = (
         "Every joint has the same confidence here: the frames are spread evenly."
         if alike
@@ -57,10 +56,8 @@ def sheet(sample: Sample, read_frame: FrameReader | None) -> Section:
     if read_frame is None:
         above.append(paragraph("Without pictures: no sources were looked for.", "note"))
     elif missing:
-        above.append(
-            paragraph("Pictures are missing where a source is not at hand (--videos names its folder):", "note")
-        )
-        above.append(listing(dict.fromkeys(missing.values()), 3))
+        text = f"{len(missing)} sequences are shown without pictures. The first: {next(iter(missing.values()))}."
+        above.append(paragraph(text, "note"))
     return Section(TITLE, "".join(above + parts), {"frames": numbers, "sources_missing": missing})
 
 
@@ -78,23 +75,29 @@ def _choose(sample: Sample, score: np.ndarray, whole: np.ndarray, alike: bool) -
         places = (np.arange(min(EACH, len(known))) + 0.5) * len(known) / min(EACH, len(known))
         return {"Spread evenly": known[places.astype(int)].tolist()}
     order = known[np.argsort(score[known], kind="stable")]
-    middle = len(order) // 2
-    about = order[np.argsort(np.abs(np.arange(len(order)) - middle), kind="stable")]
+    some = max(EACH, len(order) // 10)  # a tenth of the frames is worst, a tenth is best
+    first = (len(order) - some) // 2
+    middle = order[max(first, 0) : max(first, 0) + some]
+    middle = middle[np.argsort(np.abs(np.arange(len(middle)) - len(middle) // 2), kind="stable")]
     return {
-        "Worst": _of_many(sample, order),
-        "Median": _of_many(sample, about),
-        "Best": _of_many(sample, order[::-1]),
+        "Worst": _unlike(sample, order[:some]),
+        "Median": _unlike(sample, middle),
+        "Best": _unlike(sample, order[::-1][:some]),
     }
 
 
-def _of_many(sample: Sample, order: np.ndarray) -> list[int]:
-    """The first places in this order, of as many sequences as there are."""
-    _, first = np.unique(sample.row[order], return_index=True)
-    chosen = np.sort(first)[:EACH].tolist()
-    rest = (n for n in range(len(order)) if n not in set(chosen))
-    while len(chosen) < min(EACH, len(order)):
-        chosen.append(next(rest))
-    return order[sorted(chosen)].tolist()
+def _unlike(sample: Sample, places: np.ndarray) -> list[int]:
+    """Of these, in their order, those that are of as many sequences as there are and do not follow one another."""
+    frame, row = sample.frame[places], sample.row[places]
+    times, near = np.zeros(len(places), np.int64), np.zeros(len(places), np.int64)
+    chosen: list[int] = []
+    for _ in range(min(EACH, len(places))):
+        taken = np.isin(np.arange(len(places)), chosen)
+        one = int(np.lexsort((np.arange(len(places)), times, near, taken))[0])
+        chosen.append(one)
+        times += row == row[one]
+        near += np.abs(frame - frame[one]) < _NEAR
+    return places[sorted(chosen)].tolist()
 
 
 def _tile(sample: Sample, place: int, id: str, source: int, view: View, picture: bytes | None) -> str:
@@ -113,6 +116,7 @@ def _tile(sample: Sample, place: int, id: str, source: int, view: View, picture:
         parts.append(f'<circle class=joint cx="{x:.0f}" cy="{y:.0f}" r="4" fill="hsl({120 * sure:.0f} 75% 48%)"/>')
     words = f"{id}, frame {source}"
     return (
-        f'<figure class=tile><svg viewBox="0 0 {SIDE} {SIDE}" role=img aria-label="{escape(words)}">{"".join(parts)}</svg>'
+        f'<figure class=tile><svg viewBox="0 0 {SIDE} {SIDE}" role=img aria-label="{escape(words)}">'
+        f"{''.join(parts)}</svg>"
         f"<figcaption>{escape(words)}<br><b>{number(mean, 2)}</b></figcaption></figure>"
     )
