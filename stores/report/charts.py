@@ -9,7 +9,7 @@ import numpy as np
 from .marks import WIDTH, Axis, axis_of, drawing, line, scale_below, scale_left, short, text
 
 # px for the names of rows, and letters that fit.
-NAMES, LONG_NAMES = (104, 17), (156, 26)
+NAMES, LONG_NAMES = (104, 17), (158, 21)
 _LEFT, _RIGHT = 44.0, WIDTH - 12.0
 _MOST_POINTS = 3000
 

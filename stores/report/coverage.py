@@ -32,22 +32,22 @@ def coverage(store: FeatureStore, report: dict[str, Any]) -> Section:
         )
     worst = [(row["id"], row["valid_share"], np.nan, np.nan) for row in rows[:_WORST]]
     which = "every sequence" if len(rows) <= _WORST else f"the {_WORST} worst of {len(rows):,} sequences"
-    charts = [
-        dots(f"Frames with a person, {which}", worst, "share of frames", low=min(0.9, float(shares.min())), high=1.0,
-             words=_percent, names=LONG_NAMES)
-    ]  # fmt: skip
-    if len(rows) > _WORST:
-        charts.append(
-            histogram(
-                "Frames with a person, all sequences", shares, "share of frames", low=0.0, high=1.0, words=_percent
-            )
-        )
+    text = "Few frames with a person: a wrong detector, people out of the picture, or a clip that cannot be read."
+    charts = []
+    if shares.min() < 1:
+        low_end = min(0.9, float(shares.min()))
+        charts.append(dots(f"Frames with a person, {which}", worst, "share of frames", low=low_end, high=1.0,
+                           words=_percent, names=LONG_NAMES))  # fmt: skip
+        if len(rows) > _WORST:
+            title = "Frames with a person, all sequences"
+            charts.append(histogram(title, shares, "share of frames", low=0.0, high=1.0, words=_percent))
+    else:
+        text = f"Every frame of {len(rows):,} sequences has a person."
     scores = np.array([np.nan if row["mean_score"] is None else row["mean_score"] for row in rows])
     unsure = sorted((row["mean_score"], row["id"]) for row in rows if row["mean_score"] is not None)[:_WORST]
     lines = [(id, score, np.nan, np.nan) for score, id in unsure]
     charts.append(dots("Mean confidence, least sure first", lines, "confidence", names=LONG_NAMES))
     groups = _groups(store, rows)
-    text = "Few frames with a person: a wrong detector, people out of the picture, or a clip that cannot be read."
     parts = [paragraph(text)]
     if unread:
         parts.append(paragraph(f"{unread:,} sequences are not written yet and are left out here.", "warn"))

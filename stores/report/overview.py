@@ -62,7 +62,8 @@ def left_out(about: dict[str, Any], report: dict[str, Any]) -> Section:
         ("sequences with nobody", f"{len(empty):,}"),
     ]
     parts = [facts(pairs)]
-    parts.append(paragraph("Such frames stay in the store, marked as not valid; windows leave them out."))
+    if empty or unreadable or counts.get("nobody"):
+        parts.append(paragraph("Such frames stay in the store, marked as not valid; windows leave them out."))
     for title, lines in (
         ("Warnings", warnings),
         ("Ground truth, looked at before the pass", [*truth.get("problems", []), *truth.get("notes", [])]),

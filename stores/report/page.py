@@ -124,6 +124,7 @@ h3{font-size:15px;margin:18px 0 8px}
 p{margin:0 0 10px;max-width:80ch}header .caption{max-width:none}section>:last-child{margin-bottom:0}
 .kicker{margin:0;color:var(--muted);font-size:12px;letter-spacing:.08em;text-transform:uppercase}
 .caption{color:var(--muted);font-size:13px}
+@media(prefers-color-scheme:dark){.points{stroke-opacity:.62!important}}
 p.warn,p.note{color:var(--warn)}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px;margin:14px 0;
 scroll-margin-top:10px}
@@ -174,6 +175,6 @@ image~.bones{stroke:#fff;stroke-opacity:.85}
 .joint{stroke:#0008;stroke-width:1}
 @media(max-width:860px){.sheet{grid-template-columns:repeat(3,minmax(0,1fr))}}
 @media(max-width:480px){header,main{padding-left:10px;padding-right:10px}section{padding:14px 12px}
-.sheet{gap:8px}.figures{gap:22px}}
+.sheet{gap:8px}dl{grid-template-columns:1fr 1fr;gap:8px 14px}.figures{gap:22px}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 """
