@@ -55,6 +55,10 @@ def radii(sample: Sample) -> Section:
     title = "Radius against confidence"
     names = [f"radius/{name.removeprefix('uadd/')}" for name in main_descriptors(sample.store)]
     names = [name for name in names if name in sample]
+    known_to = [name for name in names if np.isfinite(sample[name]).any()]
+    if names and not known_to:
+        return Section(title, paragraph("No disk has a radius in the frames looked at."), {"descriptors": []})
+    names = known_to
     if not names:
         text = "This store has no depth, and so no disks: lifters train on `xy` and `xyc`."
         return Section(title, paragraph(text), {"descriptors": []})
@@ -63,11 +67,11 @@ def radii(sample: Sample) -> Section:
     side = _person_height(sample)
     for name in names:
         radius = sample[name]
-        known = np.isfinite(score) & np.isfinite(radius)
-        widest, smallest = (float(radius[known].max()), float(radius[known].min())) if known.any() else (np.nan, np.nan)
+        known = radius[np.isfinite(radius)]
+        widest, smallest = float(known.max()), float(known.min())
         shares = {
-            "at_smallest": float((radius[known] <= smallest + 1e-3).mean()) if known.any() else np.nan,
-            "at_widest": float((radius[known] >= widest - 1e-3).mean()) if known.any() else np.nan,
+            "at_smallest": float((known <= smallest + 1e-3).mean()),
+            "at_widest": float((known >= widest - 1e-3).mean()),
         }
         caption = (
             f"{100 * shares['at_smallest']:.0f} % of disks have the smallest radius ({number(smallest)} px), "
@@ -76,7 +80,7 @@ def radii(sample: Sample) -> Section:
         plain = name.removeprefix("radius/")
         charts.append(points(f"Radius, {plain}", score.ravel(), radius.ravel(), ("confidence", "radius, px"), caption))
         if np.isfinite(side):
-            share = 100 * radius[np.isfinite(radius)] / side
+            share = 100 * known / side
             about = f"The box is {number(side)} px high (median). Disks as wide as a limb see the limb."
             charts.append(
                 histogram(f"Radius beside the person, {plain}", share, "radius, % of the box's height", about)

@@ -46,7 +46,8 @@ def coverage(store: FeatureStore, report: dict[str, Any]) -> Section:
     scores = np.array([np.nan if row["mean_score"] is None else row["mean_score"] for row in rows])
     unsure = sorted((row["mean_score"], row["id"]) for row in rows if row["mean_score"] is not None)[:_WORST]
     lines = [(id, score, np.nan, np.nan) for score, id in unsure]
-    charts.append(dots("Mean confidence, least sure first", lines, "confidence", names=LONG_NAMES))
+    if lines:
+        charts.append(dots("Mean confidence, least sure first", lines, "confidence", names=LONG_NAMES))
     groups = _groups(store, rows)
     parts = [paragraph(text)]
     if unread:

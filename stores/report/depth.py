@@ -107,7 +107,7 @@ def linear_fit(sample: Sample, said: np.ndarray, true: np.ndarray) -> dict[str, 
     have all of it. A quick look, no training: a lifter knows more of poses than a linear fit.
     """
     keypoints = sample["keypoints"].astype(np.float64)
-    whole = np.isfinite(keypoints).all((1, 2)) & np.isfinite(true).all(1)
+    whole = np.asarray(np.isfinite(keypoints).all((1, 2)) & np.isfinite(true).all(1))
     size = np.ptp(np.where(whole[:, None], keypoints[..., 1], 0.0), axis=1)
     whole &= size > 1
     train = whole & (sample.row % 2 == 0)

@@ -67,7 +67,7 @@ def make_page(
         progress("report", number, len(parts))
         sections.append(part())
     progress("report", len(parts), len(parts))
-    numbers = {
+    numbers: dict[str, Any] = {
         "sample": {"frames": sample.looked_at, "of": sample.of, "with_a_person": len(sample.frame), "seed": seed}
     }
     numbers |= {slug(section.title): section.numbers for section in sections}

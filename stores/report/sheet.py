@@ -26,7 +26,8 @@ FrameReader = Callable[[Sequence, int, View], bytes]
 
 def sheet(sample: Sample, read_frame: FrameReader | None) -> Section:
     """Show frames with the lowest, the median and the highest mean confidence, each of another sequence if possible."""
-    score = np.nanmean(sample["score"], axis=1) if len(sample.frame) else np.zeros(0)
+    known = np.isfinite(sample["score"])
+    score = np.where(known, sample["score"], 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
     whole = np.isfinite(sample["keypoints"]).all((1, 2)) & np.isfinite(score)
     if not whole.any():
         return Section(TITLE, paragraph("No person in the frames looked at."), {"frames": {}})
