@@ -8,7 +8,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..stores.errors import InvalidValueError, MissingExtraError, StoreWriteError
+from ..pipeline.pictures.recording import Pictures, record
+from ..stores.errors import AugliftError, InvalidValueError, MissingExtraError, StoreWriteError
 from ..stores.reading.store import FeatureStore
 from ..stores.report.page import make_page
 from ..stores.report.sheet import SIDE, FrameReader
@@ -96,9 +97,13 @@ def write_whole(out: Path, data: bytes) -> None:
         raise StoreWriteError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _reader(store: FeatureStore, videos: Path | None) -> FrameReader | None:
+def _check_videos(videos: Path | None) -> None:
     if videos is not None and not videos.exists():
         raise InvalidValueError(f"--videos {videos}: there is no such folder")
+
+
+def _reader(store: FeatureStore, videos: Path | None) -> FrameReader | None:
+    _check_videos(videos)
     try:
         from ..pipeline.pictures.thumbnails import thumbnails
     except ImportError:
@@ -125,3 +130,105 @@ def _show(about: dict[str, Any]) -> None:
         stdout.print(line, soft_wrap=True)
     if len(about["problems"]) > FRAMES_SHOWN:
         stdout.print(f"and {len(about['problems']) - FRAMES_SHOWN} more (--json lists them)")
+
+
+@click.command("view", cls=AugliftCommand)
+@store_argument
+@click.option(
+    "--sequence", "ids", multiple=True, metavar="ID", help="This sequence; may be repeated. Default: the first."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The recording: a .rrd file."
+)
+@click.option(
+    "--videos",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder that holds the sources, or a few levels above. Default: the current one.",
+)
+@click.option("--no-video", is_flag=True, help="Look for no sources.")
+@click.option("--depth-map", is_flag=True, help="Make the depth maps again: the depth network runs on every frame.")
+@click.option("--weights", metavar="DIR", help="Weights of the depth network, as for auglift-prep.")
+@click.option("--lifter", metavar="RUN", help="Show the poses that this run of auglift-train predicts.")
+@click.option("--force", is_flag=True, help="Replace a recording that is there.")
+@json_option
+def view(
+    store: str,
+    ids: tuple[str, ...],
+    out: Path,
+    videos: Path | None,
+    no_video: bool,
+    depth_map: bool,
+    weights: str | None,
+    lifter: str | None,
+    force: bool,
+    json: bool,
+) -> None:
+    """Write a recording to move through in Rerun's viewer: video, joints, disks, descriptors over time, 3D.
+
+    It needs the extra `viz`, and no screen. Look at it with `rerun walk.rrd`. Joints are red where the detector is
+    unsure and green where it is sure; true poses are green, predicted ones orange.
+
+    \b
+    auglift-store view walk.zarr --out walk.rrd --videos footage
+    auglift-store view h36m.zarr --sequence S9/Walking.54138969 --lifter runs/uadd --out walking.rrd
+    """
+    _check_out(out, ".rrd", force)
+    opened = FeatureStore.open(store)
+    rows = list(opened.sequences.select(id=list(ids))) if ids else [opened.sequences[0]]
+    if missing := sorted(set(ids) - {row.id for row in rows}):
+        raise InvalidValueError(f"{opened.url} has no sequence '{missing[0]}'; auglift-store sequences lists them")
+    notes: list[str] = []
+    if not ids and len(opened.sequences) > 1:
+        notes.append(f"the first of {len(opened.sequences)} sequences; --sequence names others")
+    with progress_bar("", quiet=json) as progress:
+        predicted = _predicted(opened, lifter, {row.split for row in rows}, progress) if lifter else None
+        pictures = None if no_video else _pictures(opened, videos, depth_map, weights, notes)
+        done = record(opened, rows, out, pictures, predicted, progress)
+    notes += done.notes
+    if json:
+        echo_json({"out": str(out), "sequences": [row.id for row in rows], "frames": done.frames,
+                   "pictures": done.pictures, "entities": done.entities, "notes": notes})  # fmt: skip
+        return
+    for note in notes:
+        stderr.print(note, soft_wrap=True)
+    stdout.print(f"wrote {out}: {done.frames} frames, {done.pictures} with a picture", soft_wrap=True)
+
+
+def _pictures(
+    store: FeatureStore, videos: Path | None, depth_map: bool, weights: str | None, notes: list[str]
+) -> Pictures | None:
+    """Frames from the sources; what cannot be had, and why, goes to `notes`."""
+    _check_videos(videos)
+    try:
+        from ..pipeline.pictures.at_hand import depth_again, frames_again
+    except ImportError:
+        notes.append("no video: it needs pip install 'auglift[prep]'")
+        return None
+    again = None
+    if depth_map:
+        try:
+            again = depth_again(store, weights)
+        except AugliftError as error:
+            notes.append(f"no depth maps: {error}")
+    return frames_again(store, videos, again)
+
+
+def _predicted(store: FeatureStore, folder: str, splits: set[str], progress: Any) -> dict[int, Any]:
+    """Frame of the store -> (17, 3) m, of all sequences of these splits."""
+    from ..lifters.data.batches import TARGET, open_stores
+    from ..lifters.evaluation.evaluate import predictions
+    from ..lifters.training.checkpoint import Run
+
+    run = Run(folder)
+    run.check_store(store)
+    open_stores([store.url], run.inputs)  # says what the lifter's inputs need of it
+    store.require([TARGET])
+    found = {}
+    flip = run.setup.hyperparameters.training.flip
+    for split in sorted(splits):
+        some = predictions(
+            run.model(), store, run.inputs, split, flip, progress=lambda _, done, of: progress("predictions", done, of)
+        )
+        found |= dict(zip(some.frame.tolist(), some.pose.numpy(), strict=True))
+    return found

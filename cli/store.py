@@ -40,7 +40,7 @@ from .common import (
 from .compare import diff
 from .derive import log, merge, select
 from .info import tables
-from .look import report
+from .look import report, view
 from .picture import picture
 
 LEFT_OUT_SHOWN, SEQUENCES_SHOWN = 20, 1000
@@ -278,7 +278,7 @@ def export_command(
     stdout.print(f"{done.frames} frames")
 
 
-for command in (diff, log, merge, picture, report, select):
+for command in (diff, log, merge, picture, report, select, view):
     main.add_command(command)
 
 

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...stores.errors import AugliftError, InvalidValueError, MissingExtraError, MissingFileError
+from ...stores.errors import InvalidValueError, MissingExtraError
 from ...stores.format.sequences import Sequence
 from ...stores.reading.store import FeatureStore
 from ..frames.sources import read
-from ..networks.substitutes.simulated import SIMULATED
-from .panels import find_source
+from .at_hand import sources
 
 View = tuple[float, float, float, float]  # left, top, right, bottom, px of the frame
 QUALITY = 82
-_TRIES = 3  # sequences without a source, one after the other: then nobody looks for more
 
 
 def thumbnails(store: FeatureStore, videos: Path | None, side: int) -> Callable[[Sequence, int, View], bytes]:
@@ -31,30 +29,9 @@ def thumbnails(store: FeatureStore, videos: Path | None, side: int) -> Callable[
         from PIL import Image
     except ImportError as error:
         raise MissingExtraError("pictures need Pillow: pip install 'auglift[prep]'") from error
-    found: dict[str, Path | AugliftError] = {}
-    digests = store.configuration.get("sequences", {})
-    pose = store.configuration.get("pose")
-    simulated = isinstance(pose, dict) and pose.get("name") == SIMULATED
-
-    def source_of(sequence: Sequence) -> Path:
-        if sequence.id not in found:
-            missing = [one for one in found.values() if isinstance(one, AugliftError)]
-            if len(missing) >= _TRIES and len(missing) == len(found):
-                raise missing[-1]
-            if sequence.id not in digests:
-                raise MissingFileError(f"the store does not say which file '{sequence.id}' was made from")
-            try:
-                found[sequence.id] = find_source(sequence, digests[sequence.id]["digest"], videos)
-            except AugliftError as error:
-                found[sequence.id] = error
-        source = found[sequence.id]
-        if isinstance(source, AugliftError):
-            raise source
-        return source
+    source_of = sources(store, videos)
 
     def thumbnail(sequence: Sequence, number: int, view: View) -> bytes:
-        if simulated:
-            raise MissingFileError("a simulated sensor has no pictures")
         source = source_of(sequence)
         (batch,) = read(source, [number], 1, 0)
         if not batch.ok[0]:
