@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .marks import WIDTH, Axis, axis_of, drawing, line, scale_below, scale_left, short, text
+from .marks import WIDTH, Axis, axis_of, drawing, line, scale_below, scale_left, shared_beginning, short, text
 
 # px for the names of rows, and letters that fit.
 NAMES, LONG_NAMES = (104, 17), (158, 21)
@@ -69,13 +69,15 @@ def dots(
     step = 17.0
     top, bottom = 12.0, 12.0 + step * len(rows)
     left, longest = names
+    same = shared_beginning([name for name, *_ in rows]) if names is LONG_NAMES else 0
     everything = np.array([value for row in rows for value in row[1:]] + list(marks))
     axis = axis_of(everything, left, _RIGHT, low, high)
     parts = [scale_below(axis, top - 4, bottom, label, words)]
     parts += [line(float(axis.at(mark)), top - 4, float(axis.at(mark)), bottom, "mark") for mark in marks]
     for number, (name, value, least, most) in enumerate(rows):
         y = top + step * (number + 0.5)
-        parts.append(text(left - 8, y + 3.5, name, "end", longest=longest))
+        shown = f"…{name[same:]}" if same else name
+        parts.append(text(left - 8, y + 3.5, shown, "end", longest=longest, full=name if shown != name else ""))
         if np.isfinite(least) and np.isfinite(most):
             parts.append(line(float(axis.at(least)), y, float(axis.at(most)), y, "range"))
         if np.isfinite(value):

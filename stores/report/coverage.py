@@ -52,7 +52,10 @@ def coverage(store: FeatureStore, report: dict[str, Any]) -> Section:
     parts = [paragraph(text)]
     if unread:
         parts.append(paragraph(f"{unread:,} sequences are not written yet and are left out here.", "warn"))
-    parts += [figures(charts), '<div class="tables">', *(_table(kind, of) for kind, of in groups.items()), "</div>"]
+    tables = [_table(kind, of) for kind, of in groups.items()]
+    if len(charts) == 1:  # it stands beside the tables
+        tables, charts = [f"<div class=beside>{charts[0]}</div>", *tables], []
+    parts += [figures(charts) if charts else "", f"<div class=tables>{''.join(tables)}</div>"]
     numbers = {
         "sequences": len(rows),
         "unread": unread,
@@ -99,5 +102,5 @@ def _groups(store: FeatureStore, rows: list[dict[str, Any]]) -> dict[str, dict[s
                 }
                 for name, of in sums.items()
             }
-            found[kind] = dict(sorted(described.items(), key=lambda item: (item[1]["valid_share"], item[0])))
+            found[kind] = dict(sorted(described.items(), key=lambda item: (item[1]["valid_share"], item[1]["mean_score"] or 0.0, item[0])))
     return found

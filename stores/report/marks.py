@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from os.path import commonprefix
 
 import numpy as np
 
@@ -58,6 +59,14 @@ def axis_of(
 
 def short(value: float) -> str:
     return f"{value:g}".replace("-", "−")
+
+
+def shared_beginning(names: Sequence[str]) -> int:
+    """How many letters all names begin with, up to a separator: what tells none from another. 0 of a single name."""
+    if len(set(names)) < 2:
+        return 0
+    same = commonprefix(list(names))  # noqa: RUF071  letters are what is wanted
+    return max(same.rfind(mark) for mark in "/-_. ") + 1
 
 
 def text(

@@ -144,6 +144,7 @@ ul{margin:0 0 10px;padding-left:20px}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));
 gap:18px 26px;align-items:start}
 .tables{display:flex;flex-wrap:wrap;gap:4px 44px;align-items:start}.tables .scroll{max-width:100%}
+.beside{flex:0 1 400px;min-width:min(100%,300px)}
 figure{margin:0;min-width:0;max-width:460px}
 figcaption{font-weight:600;font-size:13.5px;margin-bottom:4px}
 figure svg{display:block;width:100%;height:auto}
