@@ -102,5 +102,11 @@ def _groups(store: FeatureStore, rows: list[dict[str, Any]]) -> dict[str, dict[s
                 }
                 for name, of in sums.items()
             }
-            found[kind] = dict(sorted(described.items(), key=lambda item: (item[1]["valid_share"], item[1]["mean_score"] or 0.0, item[0])))
+            found[kind] = dict(sorted(described.items(), key=_badness))
     return found
+
+
+def _badness(group: tuple[str, dict[str, Any]]) -> tuple[float, float, str]:
+    """Sorts the worst first: fewest frames with a person, then the least sure."""
+    name, of = group
+    return of["valid_share"], of["mean_score"] or 0.0, name
