@@ -10,11 +10,11 @@ import numpy as np
 from ..reading.by_shard import blocks, read_blocks
 from ..reading.store import FeatureStore
 from .charts import LONG_NAMES, Row, dots
-from .html import GOOD, WARN, Finding, Section, figures, number, paragraph, percent, table
+from .html import GOOD, WARN, Finding, Section, number, paragraph, percent, table
 
 TITLE = "Jumps between people"
 _GAP = 3  # frames of the store at most between two boxes that are compared
-_LISTED, _SHOWN, _IN_TABLE = 1000, 24, 30
+_LISTED, _SHOWN = 1000, 20
 
 
 def jumps(store: FeatureStore) -> Section:
@@ -45,13 +45,18 @@ def jumps(store: FeatureStore) -> Section:
     rows: list[Row] = [(id, count, np.nan, np.nan) for id, count in list(by.items())[:_SHOWN]]
     chart = dots(f"Jumps, {len(rows)} of {len(by):,} sequences that have some, of {len(ids):,}", rows, "jumps", low=0.0,
                  names=LONG_NAMES)  # fmt: skip
-    cells = [(one["sequence"], number(one["from"]), number(one["to"])) for one in found[:_IN_TABLE]]
-    listed = table(("sequence", "from frame of the source", "to"), cells, f"The first {len(cells)}")
+    first: dict[str, dict[str, Any]] = {}
+    for one in found:
+        first.setdefault(one["sequence"], one)
+    cells = [(id, number(first[id]["from"]), number(first[id]["to"])) for id in list(by)[:_SHOWN]]
+    listed = table(("sequence", "from frame", "to"), cells, "The first jump of each, by the source's frame numbers")
     finding = Finding(
         WARN,
         f"{number(len(found))} jumps between people in {len(by):,} sequences: a lifter sees two people as one there",
     )
-    return Section(TITLE, paragraph(text) + figures([chart]) + listed, numbers, (finding,))
+    return Section(
+        TITLE, paragraph(text) + f"<div class=tables><div class=beside>{chart}</div>{listed}</div>", numbers, (finding,)
+    )
 
 
 def find_jumps(store: FeatureStore) -> tuple[int, list[dict[str, Any]]]:
