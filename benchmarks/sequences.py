@@ -33,6 +33,7 @@ COUNT, LENGTH, SECONDS = 100_000, 10, 30
 COMMANDS = {
     "info": ("info",),
     "report": ("report",),
+    "report --out": ("report", "--no-pictures", "--out", "{out}/report.html"),
     "card": ("card",),
     "verify": ("verify",),
     "verify --deep": ("verify", "--deep"),

@@ -20,7 +20,6 @@ from ..stores.locations.choose import locate
 from ..stores.reading.store import FeatureStore
 from ..stores.summaries.card import write_card
 from ..stores.summaries.croissant import Publication
-from ..stores.summaries.info import report as report_of
 from ..stores.summaries.info import summary
 from ..stores.writing.families import remove_family
 from ..stores.writing.verify import REMEDIES, Finding, repair, verify
@@ -41,9 +40,10 @@ from .common import (
 from .compare import diff
 from .derive import log, merge, select
 from .info import tables
+from .look import report, view
 from .picture import picture
 
-FRAMES_SHOWN, LEFT_OUT_SHOWN, WORST_SHOWN, SEQUENCES_SHOWN = 10, 20, 100, 1000
+LEFT_OUT_SHOWN, SEQUENCES_SHOWN = 20, 1000
 
 
 def chosen(store: FeatureStore, where: str, filters: dict[str, tuple[str, ...]]) -> SequenceTable:
@@ -158,30 +158,6 @@ def sequences(store: str, where: str, json: bool, **filters: tuple[str, ...]) ->
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
-
-
-@main.command()
-@store_argument
-@json_option
-def report(store: str, json: bool) -> None:
-    """Show by sequence where no person was found or frames could not be read, worst first."""
-    about = report_of(FeatureStore.open(store, allow_incomplete=True))
-    if json:
-        echo_json(about)
-        return
-    table = Table("sequence", "frames", "valid", "share", "mean score")
-    for row in about["sequences"][:WORST_SHOWN]:
-        share, score = row["valid_share"], row["mean_score"]
-        cells = ("-" if share is None else f"{share:.1%}", "-" if score is None else f"{score:.3f}")
-        table.add_row(row["id"], str(row["frames"]), str(row["valid"]), *cells)
-    stdout.print(table)
-    if len(about["sequences"]) > WORST_SHOWN:
-        stdout.print(f"and {len(about['sequences']) - WORST_SHOWN} more (--json lists them)")
-    for problem in about["problems"][:FRAMES_SHOWN]:
-        line = f"frame {problem['source_frame']} of {problem['sequence']} could not be read: {problem['reason']}"
-        stdout.print(line, soft_wrap=True)
-    if len(about["problems"]) > FRAMES_SHOWN:
-        stdout.print(f"and {len(about['problems']) - FRAMES_SHOWN} more (--json lists them)")
 
 
 @main.command()
@@ -302,7 +278,7 @@ def export_command(
     stdout.print(f"{done.frames} frames")
 
 
-for command in (diff, log, merge, picture, select):
+for command in (diff, log, merge, picture, report, select, view):
     main.add_command(command)
 
 

@@ -26,8 +26,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 # Inside a folder: its files and sub-folders in the order of the arrows. Each may import those before it, none after.
 # Folders that are not here hold files alone; for those, and for all, there is no import cycle.
 ORDER: dict[str, str] = {
-    "stores": "surface errors format locations ledger attributes families reading writing summaries export derived "
-    "comparison",
+    "stores": "surface errors format locations ledger attributes families reading writing summaries report export "
+    "derived comparison",
     "pipeline": "homes joint_rows device frames features plan uadd networks extract computing build synth datasets "
     "licences keypoints extension execution embedded pictures",
     "pipeline/datasets": "formats table joints letterbox sanity listing video archive calibrated h36m mpi_inf_3dhp "
@@ -43,7 +43,7 @@ ORDER: dict[str, str] = {
     "authentication ray_cluster ray_executor serial",
     "lifters": "losses metrics plane raw representations standard inputs models widening own_lifters data training "
     "evaluation sweeps",
-    "cli": "common prep picture derive compare info store train evaluate sweep tiny",
+    "cli": "common prep picture derive compare info look store train evaluate sweep tiny",
 }
 
 

@@ -33,8 +33,8 @@ def relief(store: FeatureStore) -> dict[str, dict[str, float]] | None:
         said = _less_root(np.concatenate([store.read(name, *span)[..., 0] for span in looked_at]))
         known = np.isfinite(said) & np.isfinite(true)
         if known.sum() > 1:
-            ranks = np.corrcoef(_ranks(said[known]), _ranks(true[known]))
-            found = compared[name.removeprefix("uadd/")] = {"rank": float(ranks[0, 1])}
+            correlation = np.corrcoef(ranks(said[known]), ranks(true[known]))
+            found = compared[name.removeprefix("uadd/")] = {"rank": float(correlation[0, 1])}
             if depth_unit(store.configuration_of(name)) == METRES:
                 found["behind"] = float((said[known] - true[known] > BEHIND).mean())
     return compared or None
@@ -54,7 +54,7 @@ def _less_root(depth: np.ndarray) -> np.ndarray:
     return np.delete(depth - depth[:, _ROOT, None], _ROOT, axis=1).astype(np.float64)
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
+def ranks(values: np.ndarray) -> np.ndarray:
     """Equal values share the mean of their ranks."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from auglift.cli.store import LEFT_OUT_SHOWN, SEQUENCES_SHOWN, WORST_SHOWN, main
+from auglift.cli.look import WORST_SHOWN
+from auglift.cli.store import LEFT_OUT_SHOWN, SEQUENCES_SHOWN, main
 
 from ..fakes.filmed import h36m_store, rig, row, write_checkout, write_store
 
