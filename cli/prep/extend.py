@@ -72,7 +72,14 @@ def extend(store: str, **options: Any) -> None:
 def _run(url: str, options: Mapping[str, Any]) -> int:
     from ...pipeline.build import NetworkOptions, choose_presets, warnings
     from ...pipeline.execution.serial import execute
-    from ...pipeline.extension.plan import clips_of, extension_of, presets_of, require_free, require_same_depth
+    from ...pipeline.extension.plan import (
+        clips_of,
+        extension_of,
+        presets_of,
+        require_extendable,
+        require_free,
+        require_same_depth,
+    )
     from ...pipeline.licences import stated
     from ...pipeline.networks.substitutes.stored import STORED
     from .progress import progress_for
@@ -81,6 +88,7 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
     store = FeatureStore.open(locate(url))
+    require_extendable(store)
     depth = options["depth"] or _depth_of(store)
     presets = choose_presets(options["uadd"]) if options["uadd"] else presets_of(store.configuration)
     names = tuple(preset.name for preset in presets)
