@@ -32,19 +32,8 @@ def made(tmp_path_factory) -> Path:
     extra = ["--depth", "tiny", "--uadd", "fixed", "--threads", 1, "--device", "cpu"]
     done = prep("extend", folder / "x.zarr", "--root", folder / "cache", "--name", "base", *extra)
     assert done.exit_code == 0, done.output
-    done = prep(
-        "synth",
-        *SMALL[:-1],
-        256,
-        "--sensor",
-        "simulated",
-        "--noise",
-        "standard:map=64",
-        "--threads",
-        1,
-        "--out",
-        folder / "simulated.zarr",
-    )
+    simulated = ["--sensor", "simulated", "--size", 256, "--noise", "standard:map=64", "--threads", 1]
+    done = prep("synth", *SMALL, *simulated, "--out", folder / "simulated.zarr")
     assert done.exit_code == 0, done.output
     return folder
 
