@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -58,8 +59,14 @@ class Reader:
     def command(self, line: str) -> str:
         """What a command prints; `# exit 1` at its end says that it exits with 1."""
         said = _EXIT.search(line)
-        name, *arguments = shlex.split(line, comments=True)
+        name, *words = shlex.split(line, comments=True)
+        arguments = [found for word in words for found in _matches(word)]
         more = [option for start, options in self.more.items() if line.startswith(start) for option in options]
         done = CliRunner().invoke(COMMANDS[name], [*arguments, *more])
         assert done.exit_code == int(said[1] if said else 0), f"{line}\n{done.output}"
         return done.output
+
+
+def _matches(word: str) -> list[str]:
+    """What a shell makes of a word: the files it stands for where it has a `*`, else the word."""
+    return sorted(map(str, Path().glob(word))) if "*" in word else [word]
