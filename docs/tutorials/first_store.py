@@ -7,7 +7,7 @@ trainings. On a CPU this takes half a minute, and needs neither data nor publish
 from _shell import sh
 
 # %%
-# First a video is needed. Here a person is rendered and walks into the cache as `video.mp4`; take a clip of your own
+# First a video is needed. Here a person is rendered, and the cache then has their `video.mp4`. Take a clip of your own
 # in its place, with weights as [install.md](../install.md) says.
 sh(
     "auglift-prep synth --domain studio --clips 1 --frames 8 --pose ground-truth --depth ground-truth "

@@ -17,7 +17,9 @@ from ..fakes.documented import Reader
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "tutorials"
 ORDER = ("first_store", "read_in_xarray", "train_and_compare", "own_lifter")
-ONE_THREAD = dict.fromkeys(("auglift-prep", "auglift-train"), ("--threads", "1", "--device", "cpu"))
+ONE_THREAD: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("auglift-prep", "auglift-train"), ("--threads", "1", "--device", "cpu")
+)
 
 
 @pytest.fixture(scope="module")
