@@ -8,7 +8,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint typecheck bench train-tiny reproduce-quick reproduce-synthetic reproduce-representations clean
+.PHONY: help install demo test test-slow lint typecheck docs bench train-tiny reproduce-quick reproduce-synthetic reproduce-representations clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -51,6 +51,9 @@ typecheck: install  ## pyright.
 	@mkdir -p .typing/auglift  # the rooms under the name they are imported by, for a checker that goes by paths
 	@for room in stores pipeline lifters cli; do ln -sfn ../../$$room .typing/auglift/$$room; done
 	$(BIN)/pyright
+
+docs: install  ## The documentation as a site, in build/site; a broken link is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install  ## Run every benchmark and rewrite docs/performance.md.
 	$(BIN)/python -m benchmarks.run

@@ -75,7 +75,7 @@ def _values(values: dict[str, dict[str, Any]]) -> Table:
     )
     for name, value in values.items():
         if not value["differ"]:
-            table.add_row(name, str(value["frames"]), "none")
+            table.add_row(name, str(value["frames"]), "none" if value["frames"] else "not compared")
             continue
         first, sized = value["first"], value["median"] is not None
         table.add_row(

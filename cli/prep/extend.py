@@ -80,6 +80,7 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
         clips_of,
         extension_of,
         presets_of,
+        require_extendable,
         require_free,
         require_same_depth,
         require_same_pose,
@@ -94,6 +95,7 @@ def _run(url: str, options: Mapping[str, Any]) -> int:
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
     store = FeatureStore.open(locate(url))
+    require_extendable(store)
     features = choose_features(options["features"])
     alone = bool(features) and not options["uadd"] and not options["depth"]
     depth = options["depth"] or (NO_DEPTH if alone and "depth" not in features else _depth_of(store))

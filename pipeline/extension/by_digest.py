@@ -63,8 +63,9 @@ def _by_digest(found: dict[Wanted, Path | None], root: Path, changed: dict[Wante
     for source in [source for source, path in found.items() if path is None]:
         alike = {path: _digest(path) for path in named.get(source[0].rpartition("/")[2], [])}
         found[source] = next((path for path, digest in alike.items() if digest == source[1]), None)
-        if len(alike) == 1 and not digests.intersection(alike.values()):
-            changed.setdefault(source, next(iter(alike)))
+        namesakes = [path for path in alike if readable(path.as_posix()).endswith(f"/{source[0]}")] or list(alike)
+        if len(namesakes) == 1 and alike[namesakes[0]] not in digests:
+            changed.setdefault(source, namesakes[0])
     if None not in found.values():
         return
     with ThreadPoolExecutor(THREADS) as pool:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ...stores.errors import AugliftError, CorruptStoreError, InvalidValueError
+from ...stores.errors import AugliftError, CorruptStoreError, InvalidValueError, MissingFieldError
 from ...stores.families import family_location
 from ...stores.format.families import require_family_name
 from ...stores.format.layout import PLAN
@@ -22,6 +22,8 @@ from ...stores.reading.store import FeatureStore
 from ...stores.writing.families import publish
 from ..features.streams import fields_of as features_of
 from ..frames.sources import SourceInfo, probe
+from ..networks.substitutes.simulated import SIMULATED
+from ..networks.substitutes.stored import FIELDS as STORED_FIELDS
 from ..networks.substitutes.stored import STORED, StoredRows
 from ..plan import Clip, Plan
 from ..uadd.presets import PRESETS, Preset
@@ -98,6 +100,21 @@ def clips_of(store: FeatureStore, root: Path | None = None) -> tuple[Clip, ...]:
     with ThreadPoolExecutor(max_workers=4) as pool:
         infos = dict(zip(places, pool.map(_probe, places.items()), strict=True))
     return tuple(_clip(store, row, planned[row.id], infos[wanted[row.id]]) for row in rows)
+
+
+def require_extendable(store: FeatureStore) -> None:
+    """InvalidValueError where a store was made of no pictures, MissingFieldError where it lacks joints or boxes."""
+    if store.configuration.get("pose", {}).get("name") == SIMULATED:
+        raise InvalidValueError(
+            f"{store.url} was made by a simulated sensor, without pictures: no network can see them; give other "
+            "descriptors to auglift-prep synth, and another --out"
+        )
+    lacking = [name for name in STORED_FIELDS if name not in store.attributes["fields"]]
+    if lacking:
+        raise MissingFieldError(
+            f"{store.url} has no {', '.join(lacking)}, which new fields are computed from; extend the store it was "
+            "selected from, or select these fields too"
+        )
 
 
 def presets_of(configuration: dict[str, Any]) -> tuple[Preset, ...]:

@@ -61,8 +61,8 @@ def require_mergeable(sources: Sequence[Source]) -> None:
             only = sorted(have.families.keys() - lack.families.keys())
             if only:
                 raise InvalidValueError(
-                    f"{cannot}: the new fields '{only[0]}' are only in {have.store.url}; auglift-store select --fields "
-                    "leaves them out"
+                    f"{cannot}: the new fields '{only[0]}' are only in {have.store.url}; extend "
+                    f"{lack.store.url} too, or merge a copy without them (auglift-store select, then remove-fields)"
                 )
         for name, family in first.families.items():
             _require_same_method(family, other.families[name], cannot, where)

@@ -111,6 +111,8 @@ def test_diff_exits_0_where_nothing_differs_and_1_where_something_does(parts, tm
     assert found["same"] is False
     assert found["values"]["keypoints"]["first"]["sequence"] == "x/S1/walk 0/cam1"
     assert "keypoints" in run("diff", *parts).stdout
+    Part(lengths=(9,), prefix="y", only=SMALL).run(tmp_path / "others")
+    assert "not compared" in run("diff", parts[0], tmp_path / "others").stdout
     missing = run("diff", parts[0], tmp_path / "none")
     assert missing.exit_code == 2
 
