@@ -8,7 +8,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint typecheck docs bench train-tiny reproduce-quick reproduce-synthetic reproduce-representations clean
+.PHONY: help install demo test test-slow lint typecheck docs bench train-tiny reproduce-quick reproduce-synthetic reproduce-representations zoo clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -67,6 +67,19 @@ train-tiny: install  ## Train the three tiny networks, an hour each, into build/
 	$(BIN)/python -m auglift.cli.tiny evaluate --frames $(TINY)/test --weights $(TINY) $(MOCAP:%=--mocap %)
 
 GRID ?= synthetic
+ZOO = runs/zoo
+MOCAP = ../shared/data/cmu_mocap/cmu_mocap_expmap_120fps.tar.xz
+SEEN = --sensor simulated --motion rich --split train --clips 160 --people 80 --frames 54 --uadd fixed
+zoo: install  ## The lifter that auglift-lift has without --lifter: 69,120 simulated frames, 12 epochs; MOCAP=FILE.
+	for domain in greenscreen studio street gym; do \
+	  $(BIN)/auglift-prep synth --domain $$domain $(SEEN) --out $(ZOO)/$$domain.zarr && \
+	  $(BIN)/auglift-prep synth --domain $$domain $(SEEN) --mocap $(MOCAP) --seed 1 --noise standard:coco=1 --out $(ZOO)/$$domain-mocap.zarr || exit 1; \
+	done
+	$(BIN)/auglift-train $(foreach domain,greenscreen studio street gym,$(ZOO)/$(domain).zarr $(ZOO)/$(domain)-mocap.zarr) \
+	  --lifter video_pose3d --inputs xy@scaled@centred@standard --window 27 --set width=256 --set dropout=0.1 \
+	  --set factor=0.8 --epochs 12 --batch 128 --threads 1 --ema 0.999 --out $(ZOO)/run
+	$(BIN)/python -m auglift.lifters.zoo.ship $(ZOO)/run blazepose-xy reproduce/zoo.json
+
 reproduce-quick: install  ## The paper's central experiment, the least of it (docs/reproduce.md).
 	$(BIN)/python -m reproduce.run quick
 

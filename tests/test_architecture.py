@@ -42,8 +42,8 @@ ORDER: dict[str, str] = {
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
     "lifters": "losses metrics plane raw representations standard inputs models widening own_lifters data training "
-    "evaluation sweeps",
-    "cli": "common prep picture derive compare info look store train evaluate sweep tiny",
+    "evaluation poses zoo sweeps",
+    "cli": "common prep picture derive compare info look store train evaluate sweep lift tiny",
 }
 
 

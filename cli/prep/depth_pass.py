@@ -179,9 +179,9 @@ def run(
 
     require_truth(clips, options)
     clips, given, notes, absent = given_to(clips, options)
-    chosen = _presets(options)
+    chosen = presets_of(options)
     presets = tuple(preset.name for preset in chosen)
-    shard_frames = options["shard_frames"] or _shard_frames(sum(clip.count for clip in clips))
+    shard_frames = options["shard_frames"] or shard_frames_of(sum(clip.count for clip in clips))
     if options["calibrate"] and not options["dry_run"]:
         raise InvalidValueError("--calibrate goes with --dry-run: it says how long a job would take")
     beside = {"left_out": [*left_out, *absent], "skipped": list(skipped)}
@@ -231,7 +231,7 @@ def run(
     return 1 if outcome.failures or absent else 0
 
 
-def _presets(options: Mapping[str, Any]) -> tuple[Preset, ...]:
+def presets_of(options: Mapping[str, Any]) -> tuple[Preset, ...]:
     """The descriptors that were chosen; none without depth."""
     from ...pipeline.build import choose_presets
     from ...pipeline.networks.substitutes.no_depth import is_none
@@ -243,7 +243,7 @@ def _presets(options: Mapping[str, Any]) -> tuple[Preset, ...]:
     return ()
 
 
-def _shard_frames(frames: int) -> int:
+def shard_frames_of(frames: int) -> int:
     """Return 8,192 frames for each shard; for a small job, a power of two that makes about eight shards."""
     size = 1 << max(frames // SHARDS_OF_A_SMALL_JOB, 1).bit_length() - 1
     return max(SMALLEST_SHARD, min(size, SHARD_FRAMES))

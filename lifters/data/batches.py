@@ -48,18 +48,23 @@ def open_stores(urls: Sequence[str], inputs: Inputs, allow_incomplete: bool = Fa
                 f"{store.url} has no ground truth ({TARGET}): a lifter can neither be trained nor measured on it; "
                 "take a store of a data set that has 3D"
             )
-        missing = [name for name in inputs.fields if name not in store.fields]
-        if missing:
-            hint = store.without_depth + _without_features(store, missing)
-            raise MissingFieldError(
-                f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
-                f"{', '.join(held(store)) or 'no representation'} needs{hint}"
-            )
-        _require_one_set_of_joints(store, inputs)
+        require_inputs(store, inputs)
     if inputs.preset is not None:
         _require_one_unit(stores, inputs)
     require_one_feature_model(stores, inputs)
     return stores
+
+
+def require_inputs(store: FeatureStore, inputs: Inputs) -> None:
+    """Raise MissingFieldError, with what the store does hold, where it lacks what these inputs are made of."""
+    missing = [name for name in inputs.fields if name not in store.fields]
+    if missing:
+        hint = store.without_depth + _without_features(store, missing)
+        raise MissingFieldError(
+            f"{store.url} has no {', '.join(missing)}, which '{inputs.name}' is made of; it holds what "
+            f"{', '.join(held(store)) or 'no representation'} needs{hint}"
+        )
+    _require_one_set_of_joints(store, inputs)
 
 
 def _without_features(store: FeatureStore, missing: Sequence[str]) -> str:
@@ -133,16 +138,19 @@ def loader_for(
     """Load windows of these sequences, by store, with the ground truth of the frames that the lifter predicts.
 
     centres, options   of `WindowLoader`
+    Where a store has no ground truth, as that of a user's own clip, there is none in the windows.
     """
     centres = centres or [None] * len(stores)
+    some = [store for store, names in zip(stores, ids, strict=True) if names]
+    truth = (TARGET,) if all(TARGET in store.fields for store in some) else ()
     return WindowLoader(
-        [store for store, names in zip(stores, ids, strict=True) if names],
-        dict.fromkeys([*inputs.fields, TARGET]),
+        some,
+        dict.fromkeys([*inputs.fields, *truth]),
         model.window,
         causal=causal(model),
         where=_these(stores, ids),
         centres=[mask for mask, names in zip(centres, ids, strict=True) if names],
-        centre_fields=() if model.many_to_many or TARGET in inputs.fields else (TARGET,),
+        centre_fields=() if model.many_to_many or TARGET in inputs.fields else truth,
         **options,
     )
 

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from ...stores.errors import AugliftError, InvalidValueError
+from ...stores.format.schema import FIELDS
 from ...stores.format.sequences import SequenceTable
 from ...stores.format.skeleton import H36M_17
 from ...stores.reading.pieces import FRAME
 from ...stores.reading.shardfile import ShardReader
 from ...stores.reading.store import FeatureStore
 from ...stores.reading.windows import WindowLoader
-from ..data.batches import TARGET, causal, centres_of, examples, loader_for, open_stores, predict, thinned
+from ..data.batches import TARGET, causal, centres_of, loader_for, open_stores, predict, thinned
 from ..data.holdout import chosen
 from ..data.truth import Truth, check_truth, per_sequence, truth_of
 from ..inputs import Inputs
@@ -163,13 +164,15 @@ def predictions(
     limit: int | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = lambda store, done, of: None,
+    rows: SequenceTable | None = None,
 ) -> Predictions:
     """Predict every valid frame of the sequences chosen, whether it has ground truth or not.
 
+    rows   of the table of sequences, in the place of a split
     A lifter that predicts whole windows sees windows that overlap by half, and a frame's pose is the mean of its
-    predictions. See `evaluate` for the arguments.
+    predictions. See `evaluate` for the other arguments.
     """
-    rows = chosen(store, split)
+    rows = chosen(store, split) if rows is None else rows
     loader = _loader(model, store, rows, inputs, batch, limit)
     return _predict_all(model, store, rows, loader, inputs, flip, torch.device(device), progress)
 
@@ -213,8 +216,7 @@ def _predict_all(
     offsets = np.arange(model.window) - before if many else np.zeros(1, dtype=np.int64)
     done = 0
     for given in loader:
-        found = examples(given, inputs, model, device)
-        predicted = predict(model, found.inputs, inputs, flip).cpu()
+        predicted = predict(model, inputs.without_mask(given, device), inputs, flip).cpu()
         frames = torch.as_tensor(given[FRAME][:, None] + offsets)
         counts = given["valid"] & given["inside"] if many else np.ones((len(frames), 1), dtype=bool)
         counts = torch.as_tensor(counts)
@@ -229,8 +231,9 @@ def _predict_all(
     order = np.argsort(rows.starts)
     row = order[np.searchsorted(rows.starts[order], frame.numpy(), side="right") - 1]
     reader = ShardReader(store)
-    target = store.fields[TARGET].empty(store.frames)
-    reader.read(TARGET, 0, store.frames, target)
+    target = FIELDS[TARGET].empty(store.frames)
+    if TARGET in store.fields:
+        reader.read(TARGET, 0, store.frames, target)
     valid = store.fields["valid"].empty(store.frames)
     reader.read("valid", 0, store.frames, valid)
     return Predictions(

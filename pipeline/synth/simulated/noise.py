@@ -39,6 +39,8 @@ class Noise:
     smooth      how far that error reaches
     steady      share of the variance of scale, gain and relief that stays through a clip
     useless     0, or 1: depth at the joints is that of another person's frame, brought to this one's distance
+    coco        0: joints are H36M-17's own, as the truth has them; 1: as detectors give them, H36M-17 made of COCO-17:
+                the head between the eyes and not the crown, the thorax between the shoulders and not the neck
     """
 
     joint: float = 0.0071
@@ -60,6 +62,7 @@ class Noise:
     smooth: float = 0.133
     steady: float = 0.6
     useless: int = 0
+    coco: int = 0
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -92,16 +95,18 @@ class Noise:
 
     def of_joints(self) -> dict[str, Any]:
         """Return the constants of the 2D joints as plain data, for a fingerprint."""
-        return {name: getattr(self, name) for name in _JOINTS} | {"by_joint": list(BY_JOINT)}
+        coco = {"coco": 1} if self.coco else {}  # stores from before it was a choice keep their fingerprint
+        return {name: getattr(self, name) for name in _JOINTS} | {"by_joint": list(BY_JOINT)} | coco
 
     def of_depth(self) -> dict[str, Any]:
         """Return the constants of the depth as plain data, for a fingerprint."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _JOINTS}
+        joints = (*_JOINTS, "coco")
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in joints}
 
 
 _JOINTS = ("joint", "tails", "hidden", "bias", "lasting", "memory", "seen", "unseen", "decay", "spread")
-_SHARES = ("lasting", "seen", "unseen", "steady", "useless")
-_WHOLE = ("map", "useless")
+_SHARES = ("lasting", "seen", "unseen", "steady", "useless", "coco")
+_WHOLE = ("map", "useless", "coco")
 
 _EXACT: dict[str, Any] = {"blur": 0.0, "scale": 0.0, "gain": 1.0, "gain_spread": 0.0, "relief": 0.0}
 NOISES: Mapping[str, Noise] = MappingProxyType(

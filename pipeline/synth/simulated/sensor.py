@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from ....stores.format.skeleton import coco_to_h36m
 from ..clip import Clip
 from ..motion.mocap import MocapArchive
 from ..scene.camera import HALF_PIXEL
@@ -146,9 +147,14 @@ def sense(clip: Clip, noise: Noise, archive: MocapArchive | None = None) -> Sens
     depth = known.joints_h36m[:, 0, 2].astype(float)
     stature = stage.camera.fx * person.subject.height / np.where(depth > 0.1, depth, np.nan)
     rng = seeded("sensor", "joints", clip.domain, clip.split, clip.seed)
-    error = joint_errors(noise, rng, known.visible_h36m, clip.fps)
-    score = confidence(noise, rng, known.visible_h36m, np.linalg.norm(error, axis=-1))
-    keypoints = known.keypoints_h36m - HALF_PIXEL + error * stature[:, None, None]
+    places, visible = known.keypoints_h36m, known.visible_h36m
+    if noise.coco:
+        places = coco_to_h36m(known.keypoints_coco)
+        # A mean of joints of which most are seen; of two, of both.
+        visible = coco_to_h36m(known.visible_coco[..., None].astype(float))[..., 0] > 0.5
+    error = joint_errors(noise, rng, visible, clip.fps)
+    score = confidence(noise, rng, visible, np.linalg.norm(error, axis=-1))
+    keypoints = places - HALF_PIXEL + error * stature[:, None, None]
     score = np.where(np.isfinite(keypoints).all(-1), score, np.nan)
     return Sensed(clip, noise, stage, known, stature, keypoints.astype(np.float32), score.astype(np.float32))
 

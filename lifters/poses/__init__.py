@@ -1,0 +1,1 @@
+"""Predicted 3D poses as files of other programs: a row a format."""
