@@ -47,8 +47,8 @@ ROWS = 200  # of a table on the screen
 @click.option(
     "--analysis",
     metavar="NAMES",
-    help="Where the run errs, in the place of the figures: novelty, occlusion, detection, sequence-length; several with "
-    "commas (docs/analysis.md).",
+    help="Where the run errs, in the place of the figures: novelty, occlusion, detection, sequence-length; several "
+    "with commas (docs/analysis.md).",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for an analysis' tables and pictures."

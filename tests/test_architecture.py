@@ -41,7 +41,8 @@ ORDER: dict[str, str] = {
     "pipeline/keypoints": "detections skeletons formats mapping checks matching person given",
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
-    "lifters": "losses metrics plane raw standard inputs models widening own_lifters data training evaluation analysis sweeps",
+    "lifters": "losses metrics plane raw standard inputs models widening own_lifters data training evaluation "
+    "analysis sweeps",
     "lifters/analysis": "style tiers novelty occlusion detection sequence_length analyse plots report",
     "cli": "common prep picture derive compare info store train analysis evaluate sweep tiny",
 }

@@ -65,7 +65,7 @@ class Prepared:
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Return the analyses of a list with commas. InvalidValueError, with the nearest name, for one that is not there."""
+    """Return the analyses of a list with commas. InvalidValueError, with the nearest name, for any other word."""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in found:
         if name not in ANALYSES:
