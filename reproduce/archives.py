@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from auglift.pipeline.datasets.table import ARCHIVES
+
+from .experiment import Failed
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ PLACES: Mapping[str, Place] = {
 
 
 def roots(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
-    """Return where each archive is. UsageError in one line, with all that are missing and where they were looked for."""
+    """Return where each archive is. Failed, in one line, with all that are missing."""
     found = {}
     missing = []
     for name in dict.fromkeys(names):
@@ -42,7 +42,7 @@ def roots(names: Sequence[str], folder: Path | None) -> dict[str, Path]:
             found[name] = there.resolve()
     if missing:
         looked = f"looked for in {folder}" if folder else "name their folder: ARCHIVES=DIR, or --archives DIR"
-        raise click.UsageError(
+        raise Failed(
             f"licensed data is missing: {', '.join(missing)}; {looked}; `auglift-prep datasets` says where to apply"
         )
     return found
