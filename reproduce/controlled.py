@@ -127,9 +127,7 @@ class Experiment:
 @click.command(help=__doc__)
 @click.argument("name", default="simulated")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Trainings at a time.")
-@click.option(
-    "--mocap", metavar="FILE", help="Archive of recorded motion for the stores; without it all is procedural."
-)
+@click.option("--mocap", metavar="FILE", help="Archive of recorded motion for the stores; without it all is procedural.")
 @click.option("--inputs-with", "suffix", default="", metavar="@...", help="For all inputs, as @centred@standard.")
 @click.option("--stores-only", is_flag=True, help="Make the stores and stop.")
 @click.option("--write-only", is_flag=True, help="Write down what has been measured so far.")
