@@ -61,9 +61,7 @@ def rates(counts: Sequence[int]) -> tuple[float, float]:
 
 
 @click.command(help=__doc__)
-@click.option(
-    "--clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips of a domain, 20 frames."
-)
+@click.option("--clips", type=click.IntRange(min=1), default=24, show_default=True, help="Clips a domain.")
 def main(clips: int) -> None:
     click.echo(
         "| domain | hidden joints | precision | recall | hidden by anything: precision | recall |\n" + "|---" * 6 + "|"

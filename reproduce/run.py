@@ -35,7 +35,7 @@ from .experiment import ROOT, TIMES, Failed, experiment, measured, read_times
     "--archives",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of the licensed archives, where one is named.",
+    help="Folder of the licensed archives.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Trainings at a time. Default: one a core, or a GPU (Ray).")
 @click.option("--stores-only", is_flag=True, help="Make the stores and stop.")

@@ -67,7 +67,7 @@ def draw_lengths(stem: Path, found: Lengths) -> list[Path]:
                 if whose == lifter:
                     _line(axis, found.windows, points, names.index(inputs), side, f"{inputs}, {side}")
             axis.set_xticks(range(len(found.windows)), [str(window) for window in found.windows])
-            axis.set(title=lifter, xlabel="window, frames", ylim=(0, None))
+            axis.set(title=lifter, xlabel="window, frames", ylim=(0, None), xlim=(-0.3, len(found.windows) - 0.7))
             axis.grid(axis="y")
             if at % across == 0:
                 axis.set_ylabel("MPJPE, mm")

@@ -33,15 +33,9 @@ DEMO = "runs/reproduce/demo"
 
 @click.command(help=__doc__)
 @click.option("--store", default=f"{DEMO}/studio-test.zarr", show_default=True, help="A store with ground truth.")
-@click.option(
-    "--videos", type=click.Path(path_type=Path), help="Folder of its videos. Default: the rendered clips' cache."
-)
-@click.option(
-    "--run", "runs", multiple=True, help="Runs to compare; may be repeated. Default: the demo's, xy and uadd."
-)
-@click.option(
-    "--lengths", default="runs/reproduce/sequence_length/results.json", show_default=True, help="For figure 5."
-)
+@click.option("--videos", type=click.Path(path_type=Path), help="Folder of its videos. Default: the cache.")
+@click.option("--run", "runs", multiple=True, help="Runs to compare; may be repeated. Default: the demo's.")
+@click.option("--lengths", default="runs/reproduce/sequence_length/results.json", show_default=True, help="Figure 5.")
 @click.option("--frames", type=click.IntRange(1, 8), default=3, show_default=True, help="Frames of figure 3.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/figures"), show_default=True)
 def main(store: str, videos: Path | None, runs: tuple[str, ...], lengths: str, frames: int, out: Path) -> None:

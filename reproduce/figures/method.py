@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from auglift.lifters.analysis.style import COLOURS, INK, figure, save
 from auglift.pipeline.pictures.panels import Panel
@@ -62,14 +64,16 @@ def draw_descriptor(stem: Path, panel: Panel) -> list[Path]:
             left.set(xlim=(x - wide, x + wide), ylim=(y + wide, y - wide), xticks=[], yticks=[])
             name = H36M_17.joints[joint].replace("_", " ")
             left.set_title(f"{name}: c = {np.clip(panel.score[joint], 0, 1):.2f}, radius {radius:.1f} px", fontsize=9)
-            rows, columns = np.indices(panel.depth.shape)
-            scale = (np.array(panel.image.shape[:2]) - 1) / (np.array(panel.depth.shape) - 1)
-            inside = np.hypot(columns * scale[1] - x, rows * scale[0] - y) <= radius
-            right.hist(panel.depth[inside], bins=24, color=COLOURS[3], edgecolor=COLOURS[1], linewidth=0.5)
+            # At every pixel of the frame, as the descriptor is computed.
+            whole = torch.from_numpy(np.asarray(panel.depth, np.float32))[None, None]
+            depth = functional.interpolate(whole, panel.image.shape[:2], mode="bilinear", align_corners=True)[0, 0]
+            rows, columns = np.indices(panel.image.shape[:2])
+            inside = np.hypot(columns - x, rows - y) <= radius
+            right.hist(depth.numpy()[inside], bins=24, color=COLOURS[3], edgecolor=COLOURS[1], linewidth=0.5)
             for value, line, word in zip(panel.stats[joint], ("-", ":", "--"), ("d", "d_min", "d_max"), strict=True):
                 right.axvline(value, color=INK, linestyle=line, linewidth=1.6, label=f"{word} {value:.2f} m")
             right.set(xlabel="depth in the disk, m", ylabel="pixels")
-            right.legend(loc="upper right", fontsize=8)
+            right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
         return save(picture, stem)
 
 

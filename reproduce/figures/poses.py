@@ -39,9 +39,9 @@ def draw_poses(
                     _skeleton(axis, true[at], plane, INK, "--", "truth")
                     _skeleton(axis, moved, plane, COLOURS[1 + number], "-", run)
                     axis.set(xlim=(-1.1, 1.1), ylim=(1.1, -1.1), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-                    axis.tick_params(labelsize=6, length=2)
-                    first = "" if plane[0] else f"{run}: {error:.0f} mm\n"
-                    axis.set_title(f"{first or chr(10)}{name if at == 0 else ''}", fontsize=7.5)
+                    axis.tick_params(labelsize=6, length=2, labelbottom=at == len(images) - 1)
+                    said = "" if plane[0] else f"{run}: {error:.0f} mm"
+                    axis.set_title(", ".join(filter(None, [said, name if at == 0 else ""])), fontsize=7.5)
                     if at == len(images) - 1:
                         axis.set_xlabel(f"{'xyz'[plane[0]]}, m", fontsize=7)
                     column += 1
