@@ -1,4 +1,4 @@
-"""reproduce/: experiments on the licensed archives, on the small copies that the tests write; missing ones said first."""
+"""reproduce/: experiments on the licensed archives, on the tests' small copies; what is missing is said first."""
 
 from __future__ import annotations
 
