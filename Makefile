@@ -8,7 +8,9 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint typecheck docs bench train-tiny reproduce-quick reproduce-synthetic reproduce-representations zoo clean
+.PHONY: help install demo test test-slow lint typecheck docs bench train-tiny zoo figures clean \
+        reproduce-quick reproduce-synthetic reproduce-representations \
+        reproduce-cross-dataset reproduce-sequence-length reproduce-analysis
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -89,6 +91,24 @@ reproduce-synthetic: install  ## The same with four lifters and three seeds; GRI
 QUICK ?=
 reproduce-representations: install  ## Every representation beside the others, learned features too; QUICK=1: the least of it.
 	$(BIN)/python -m reproduce.run $(if $(QUICK),representations_quick,representations)
+
+# Of the licensed archives: CROSS and LENGTHS name experiments of reproduce/, ARCHIVES the folder they lie in.
+CROSS   ?= cross_dataset
+LENGTHS ?= sequence_length
+ON_ARCHIVES = $(ARCHIVES:%=--archives %) $(RUN_OPTIONS)
+reproduce-cross-dataset: install  ## Train on each of four real data sets, test on all: ARCHIVES=dir (docs/reproduce.md).
+	$(BIN)/python -m reproduce.run $(CROSS) $(ON_ARCHIVES)
+
+reproduce-sequence-length: install  ## Windows of 1 to 243 frames on the real data sets: ARCHIVES=dir.
+	$(BIN)/python -m reproduce.run $(LENGTHS) $(ON_ARCHIVES)
+
+reproduce-analysis: reproduce-cross-dataset  ## Novelty, occlusion, detection of these trainings: ARCHIVES=dir.
+	$(BIN)/python -m reproduce.analysis $(CROSS)
+
+FIGURES ?= build/figures
+figures: install  ## The paper's figures from rendered people, as PNG and SVG in build/figures (trains the demo first).
+	$(BIN)/python -m reproduce.run demo --show $(FIGURES)/comparison.png
+	$(BIN)/python -m reproduce.figures --out $(FIGURES)
 
 clean:  ## Remove what was installed and built.
 	rm -rf $(VENV) .tools .typing build *.egg-info

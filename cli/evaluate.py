@@ -44,12 +44,34 @@ ROWS = 200  # of a table on the screen
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. Default: torch's.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every figure to this file.")
+@click.option(
+    "--analysis",
+    metavar="NAMES",
+    help="Where the run errs, in the place of the figures: novelty, occlusion, detection, sequence-length; several "
+    "with commas (docs/analysis.md).",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for an analysis' tables and pictures."
+)
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="RUN",
+    help="Another run beside RUN in an analysis, as one on `xy`; may be repeated.",
+)
+@click.option(
+    "--training-store",
+    multiple=True,
+    metavar="STORE",
+    help="Where the store that RUN was trained on is now, if not where it was; may be repeated.",
+)
 @json_option
 def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path | None, **options: Any) -> int:
     """Measure the best checkpoint of a run on one or more stores.
 
     \b
     auglift-eval runs/uadd h36m.zarr 3dpw.zarr --by action
+    auglift-eval runs/uadd 3dpw.zarr --compare runs/xy --analysis novelty,occlusion --out analysis
 
     All stores are checked before the first one is measured. If a store is found damaged while it is read, the command
     names it, measures the others, and the exit code is 1.
@@ -60,6 +82,8 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
     from ..lifters.training.checkpoint import Run
     from ..lifters.training.setup import inputs_by_name
 
+    wanted = {name: options.pop(name) for name in ("analysis", "out", "compare", "training_store")}
+    names = _analyses(wanted, by, csv_path)
     as_json, threads = options.pop("json"), options.pop("threads")
     lifter, inputs = options.pop("lifter"), options.pop("inputs")
     if threads:
@@ -68,6 +92,11 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
     trained.expect(inputs=inputs_by_name(inputs) if inputs else None)
     if trained.own is not None and not as_json:
         stderr.print(f"lifter: {trained.own.path} of {trained.own.file}", soft_wrap=True, markup=False)
+    if names:
+        from .analysis import analyse
+
+        analyse(trained, wanted["compare"], stores, names, wanted["out"], wanted["training_store"], as_json, options)
+        return DONE
     if csv_path is not None:
         _check_writable(csv_path)
     found: list[Evaluation] = []
@@ -91,6 +120,18 @@ def main(run: str, stores: tuple[str, ...], by: tuple[str, ...], csv_path: Path 
     for failure in failures:
         stderr.print(failure, soft_wrap=True, markup=False)
     return SOME_FAILED if failures else DONE
+
+
+def _analyses(wanted: Mapping[str, Any], by: tuple[str, ...], csv_path: Path | None) -> tuple[str, ...]:
+    """Return the analyses that are wanted; what does not go together is an error."""
+    from .analysis import require_whole
+
+    require_whole(**wanted, by=by, csv_path=csv_path)
+    if wanted["analysis"] is None:
+        return ()
+    from ..lifters.analysis.analyse import names_of
+
+    return names_of(wanted["analysis"])
 
 
 def _check_writable(path: Path) -> None:

@@ -42,8 +42,9 @@ ORDER: dict[str, str] = {
     "pipeline/execution": "batch_memory overlap results shard_job calibration worker scheduling resources address "
     "authentication ray_cluster ray_executor serial",
     "lifters": "losses metrics plane raw representations standard inputs models widening own_lifters data training "
-    "evaluation poses zoo sweeps",
-    "cli": "common prep picture derive compare info look store train evaluate sweep lift tiny",
+    "evaluation analysis poses zoo sweeps",
+    "lifters/analysis": "style tiers novelty occlusion detection sequence_length analyse plots report",
+    "cli": "common prep picture derive compare info look store train analysis evaluate sweep lift tiny",
 }
 
 
