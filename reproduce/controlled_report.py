@@ -32,9 +32,9 @@ def changes(rows: Sequence[dict[str, Any]], lifter: str, inputs: str) -> tuple[n
     }
     seeds = sorted({s for i, s, _ in found if i == inputs} & {s for i, s, _ in found if i == "xy"})
     targets = sorted({t for _, _, t in found})
-    change = np.array(
-        [[100 * (found[inputs, s, t] / found["xy", s, t] - 1) for t in targets] for s in seeds]
-    ).reshape(-1, len(targets))
+    change = np.array([[100 * (found[inputs, s, t] / found["xy", s, t] - 1) for t in targets] for s in seeds]).reshape(
+        -1, len(targets)
+    )
     inside = np.array([t == SOURCE for t in targets])
     return change[:, inside].mean(1), change[:, ~inside].mean(1)
 
