@@ -13,6 +13,7 @@ says what that costs. A rival that is not installed is named (`pip install 'augl
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import shutil
@@ -27,12 +28,15 @@ from pathlib import Path
 
 from ..harness import Row, main
 from . import ours
-from .material import Batch, Material, check, frames_of_people, make_store
+from .material import Batch, Material, Way, check, frames_of_people, make_store
 
 RIVALS = ("mosaic", "webdataset", "lerobot", "xbatches", "memmap")
 # window: windows a batch, and windows written for a format that holds windows
 SIZES = {27: (1024, 16_384), 243: (256, 4096)}
 FRAMES, WORKERS = 262_000, (0, 2)
+
+# Windows a second of ours and of a rival, and the ratio.
+Measured = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -68,33 +72,25 @@ class Stream:
         return count / (time.perf_counter() - begin)
 
 
-def paired(reference: Stream, streams: dict[str, Stream], pace: Pace) -> dict[str, tuple[float, float, float]]:
-    """Measure (ours, theirs, ratio), by stream: medians over turns in which one follows the other."""
-    pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in streams}
-    for _ in range(pace.turns):
-        for name, stream in streams.items():
-            first = reference.rate(pace.seconds)
-            pairs[name].append((first, stream.rate(pace.seconds)))
-    return {
-        name: (
-            statistics.median(a for a, _ in found),
-            statistics.median(b for _, b in found),
-            statistics.median(a / b for a, b in found),
-        )
-        for name, found in pairs.items()
-    }
+def paired(reference: Stream, stream: Stream, pace: Pace) -> tuple[float, float, float]:
+    """Measure (ours, theirs, ratio): medians over turns in which one follows the other."""
+    pairs = [(reference.rate(pace.seconds), stream.rate(pace.seconds)) for _ in range(pace.turns)]
+    ours, theirs, ratios = zip(*((a, b, a / b) for a, b in pairs), strict=True)
+    return statistics.median(ours), statistics.median(theirs), statistics.median(ratios)
 
 
-def streams_of(name: str, material: Material) -> dict[str, Stream]:
-    """A rival's ways, with each number of workers, by a label; the first batch of each is checked."""
-    module = importlib.import_module(f"{__package__}.{name}")
+def best_of(way: Way, material: Material, sequences: bool, reference: Stream, pace: Pace) -> tuple[int, Measured]:
+    """Measure a way with each number of workers, its first batch checked; the number that was best, and its figures."""
     found = {}
-    for label, way in module.ways(material).items():
-        for workers in WORKERS:
-            stream = Stream(way(workers), workers)
-            check(next(stream.batches), material, sequences=getattr(module, "SEQUENCES", True))
-            found[f"{label}, {workers} workers"] = stream
-    return found
+    for workers in WORKERS:
+        stream = Stream(way(workers), workers)
+        check(next(stream.batches), material, sequences)
+        found[workers] = paired(reference, stream, pace)
+        stream.batches.close()
+        del stream
+        gc.collect()  # which ends the workers
+    best = min(found, key=lambda workers: found[workers][2])
+    return best, found[best]
 
 
 def measure(window: int, folder: Path, frames: int, pace: Pace, written: int) -> list[Row]:
@@ -106,9 +102,9 @@ def measure(window: int, folder: Path, frames: int, pace: Pace, written: int) ->
     reference = Stream(ours.ways(mine)["a thread"](0), 0)
     check(next(reference.batches), mine)
 
-    def row(what: str, theirs: str, measured: tuple[float, float, float], wanted: str | None) -> Row:
-        mine, other, ratio = measured
-        return Row(f"window {window}, {what}", mine, "windows/s", f"{theirs}: {other:,.0f}/s", ratio, wanted)
+    def row(theirs: str, measured: Measured, wanted: str | None) -> Row:
+        here, other, ratio = measured
+        return Row(f"window {window}, in a thread", here, "windows/s", f"{theirs}: {other:,.0f}/s", ratio, wanted)
 
     found = []
     for name in RIVALS:
@@ -118,18 +114,16 @@ def measure(window: int, folder: Path, frames: int, pace: Pace, written: int) ->
             found.append(Row(f"window {window}", 0, "windows/s", f"{module.NAME}: skipped, not installed"))
             continue
         (folder / name).mkdir()
-        streams = streams_of(name, replace(material, folder=folder / name))
-        measured = paired(reference, streams, pace)
-        del streams
+        sequences = getattr(module, "SEQUENCES", True)
+        for label, way in module.ways(replace(material, folder=folder / name)).items():
+            workers, measured = best_of(way, material, sequences, reference, pace)
+            found.append(row(f"{module.NAME}, {label}, {workers} workers", measured, ">= 3"))
+            print(found[-1], file=sys.stderr)
         shutil.rmtree(folder / name)
-        for way in sorted({label.rpartition(", ")[0] for label in measured}):
-            # The better number of workers.
-            best = min((label for label in measured if label.startswith(way)), key=lambda label: measured[label][2])
-            found.append(row("in a thread", f"{module.NAME}, {best}", measured[best], ">= 3"))
-    others = {"with 2 workers": Stream(ours.ways(mine)["workers"](2), 2)}
-    others["each field copied"] = Stream(ours.contiguous(mine), 0)
-    for label, measured in paired(reference, others, pace).items():
-        found.append(row("in a thread", f"ours, {label}", measured, None))
+    workers = Stream(ours.ways(mine)["workers"](2), 2)
+    found.append(row("ours, 2 workers", paired(reference, workers, pace), None))
+    copied = Stream(ours.contiguous(mine), 0)
+    found.append(row("ours, each field copied", paired(reference, copied, pace), None))
     return found
 
 

@@ -1,7 +1,8 @@
 """MosaicML Streaming: shards of MDS with a window a sample, on a local disk, through `StreamingDataset`.
 
 As its documentation recommends: `batch_size` given to the dataset too, shuffled, `StreamingDataLoader`. Its format
-holds samples and no overlapping windows, so that each frame is stored as often as it is in a window. `epoch_size` makes an epoch longer than what is written: the beginning of an epoch is not what is measured.
+holds samples and no overlapping windows, so that each frame is stored as often as it is in a window. `epoch_size`
+makes an epoch longer than what is written: the beginning of an epoch is not what is measured.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ STAND_INS = {
 
 def ways(material: Material) -> dict[str, Way]:
     streaming = _streaming()
-    streaming.base.util.clean_stale_shared_memory()
     shape = (material.window, *material.data.shape[1:])
     columns = {"windows": f"ndarray:float32:{','.join(map(str, shape))}"}
     with streaming.MDSWriter(out=str(material.folder / "mds"), columns=columns) as out:
@@ -35,6 +35,8 @@ def ways(material: Material) -> dict[str, Way]:
             out.write({"windows": material.data[row]})
 
     def loader(workers: int) -> Iterable[Batch]:
+        # What two of these know of the same folder, in one process, would be mixed up.
+        streaming.base.util.clean_stale_shared_memory()
         dataset = streaming.StreamingDataset(
             local=str(material.folder / "mds"), shuffle=True, batch_size=material.batch, epoch_size=1 << 18
         )

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch.utils.data import DataLoader
 
-from .material import Batch, Cut, Material, Way, endless
+from .material import JOINTS, WIDTH, Batch, Cut, Material, Way, endless
 
 NAME, PACKAGE = "xbatcher", "xbatcher"
 # A batch of a thousand windows takes ten seconds to read: what a window costs does not depend on the batch.
@@ -35,13 +35,12 @@ def ways(material: Material) -> dict[str, Way]:
         data = xr.open_zarr(path, chunks=None, consolidated=False)
         if in_memory:
             data = data.load()
-        generator = BatchGenerator(
-            data, input_dims={"frame": material.window}, input_overlap={"frame": material.window - 1}
-        )
+        size = {"frame": material.window, "joint": JOINTS, "channel": WIDTH}
+        generator = BatchGenerator(data, input_dims=size, input_overlap={"frame": material.window - 1})
         dataset = MapDataset(generator, transform=_tensor)
         options = {"persistent_workers": True, "multiprocessing_context": "forkserver"} if workers else {}
-        size = material.batch if in_memory else SMALL
-        return Cut(DataLoader(dataset, size, sampler=endless(dataset), num_workers=workers, **options))
+        batch = material.batch if in_memory else SMALL
+        return Cut(DataLoader(dataset, batch, sampler=endless(dataset), num_workers=workers, **options))
 
     return {"from Zarr": partial(loader, False), "in memory": partial(loader, True)}
 
