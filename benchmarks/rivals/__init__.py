@@ -1,0 +1,1 @@
+"""What people would read windows with instead of `WindowLoader`, one rival a file."""
