@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...stores.errors import InvalidValueError, MissingExtraError
+from ...stores.reading.store import FeatureStore
+from ..plane import ROOT
 from ..training.checkpoint import BEST, LOG, Run, load, write_atomically
 from .shipped import FOLDER, FORMAT
 
@@ -41,6 +45,7 @@ def ship(run: str | Path, name: str, about: Mapping[str, Any], folder: Path = FO
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         **about,
+        "mean_pose": mean_pose([FeatureStore.open(store) for store in trained.setup.stores]),
         "epochs": [{key: line[key] for key in ("epoch", "mpjpe", "held_out_mpjpe") if key in line} for line in log],
         "description": trained.description,
         # Where its stores lay says nothing elsewhere.
@@ -51,6 +56,12 @@ def ship(run: str | Path, name: str, about: Mapping[str, Any], folder: Path = FO
     write_atomically(path, data)
     write_atomically(path.with_suffix(".json"), (json.dumps(content, indent=1) + "\n").encode())
     return path
+
+
+def mean_pose(stores: Sequence[FeatureStore]) -> list[list[float]]:
+    """Return the mean of all true poses less their pelvis, (17, 3) m to the millimetre: what is no lifter at all."""
+    poses = np.concatenate([store.read("target/pose3d", 0, store.frames) for store in stores])
+    return np.nanmean(poses - poses[:, ROOT, None], axis=0).round(3).tolist()
 
 
 def main() -> None:
