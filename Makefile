@@ -8,8 +8,8 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint typecheck docs bench train-tiny zoo figures clean \
-        reproduce-quick reproduce-synthetic reproduce-representations \
+.PHONY: help install demo test test-slow lint typecheck docs bench bench-rivals train-tiny zoo figures clean \
+        reproduce-quick reproduce-synthetic reproduce-rendered reproduce-representations \
         reproduce-cross-dataset reproduce-sequence-length reproduce-analysis
 
 help:  ## List the targets.
@@ -60,6 +60,11 @@ docs: install  ## The documentation as a site, in build/site; a broken link is a
 bench: install  ## Run every benchmark and rewrite docs/performance.md.
 	$(BIN)/python -m benchmarks.run
 
+bench-rivals:  ## Windows beside what people would use instead, into docs/performance.md; an environment in build/rivals.
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) build/rivals
+	$(UV) pip install --quiet --python build/rivals/bin/python --editable '.[bench]'
+	build/rivals/bin/python -m benchmarks.run --only rivals
+
 TINY  ?= build/tiny
 MOCAP ?= $(wildcard ../shared/data/cmu_mocap)
 train-tiny: install  ## Train the three tiny networks, an hour each, into build/tiny (TINY=, MOCAP=); resumable.
@@ -82,13 +87,17 @@ zoo: install  ## The lifter that auglift-lift has without --lifter: 69,120 simul
 	  --set factor=0.8 --epochs 12 --batch 128 --threads 1 --ema 0.999 --out $(ZOO)/run
 	$(BIN)/python -m auglift.lifters.zoo.ship $(ZOO)/run blazepose-xy reproduce/zoo.json
 
-reproduce-quick: install  ## The paper's central experiment, the least of it (docs/reproduce.md).
+reproduce-quick: install  ## The paper's central experiment on pictures, the least of it (docs/reproduce.md).
 	$(BIN)/python -m reproduce.run quick
 
-reproduce-synthetic: install  ## The same with four lifters and three seeds; GRID=full: the whole grid, for a GPU.
+reproduce-rendered: install  ## The same with four lifters and three seeds; GRID=full: the whole grid, for a GPU.
 	$(BIN)/python -m reproduce.run $(GRID)
 
 QUICK ?=
+MOTION = $(if $(RECORDED),--mocap $(RECORDED))
+reproduce-synthetic: install  ## What depth is worth (docs/when-depth-helps.md), without pictures; QUICK=1; RECORDED=archive.
+	$(BIN)/python -m reproduce.controlled $(if $(QUICK),simulated_quick,simulated) --inputs-with @centred@standard $(MOTION)
+
 reproduce-representations: install  ## Every representation beside the others, learned features too; QUICK=1: the least of it.
 	$(BIN)/python -m reproduce.run $(if $(QUICK),representations_quick,representations)
 

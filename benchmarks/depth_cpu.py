@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,8 @@ def half(network: DepthAnything, inputs: Tensor) -> Forward:
 
 
 def compiled(network: DepthAnything, inputs: Tensor) -> Forward:
-    return torch.compile(network._network, dynamic=False)
+    made: Any = torch.compile(network._network, dynamic=False)
+    return made
 
 
 def onnx_runtime(network: DepthAnything, inputs: Tensor) -> Forward:
@@ -79,7 +81,7 @@ def onnx_runtime(network: DepthAnything, inputs: Tensor) -> Forward:
     )
 
 
-def openvino(precision: str) -> Callable[[DepthAnything, Tensor], Forward]:
+def openvino(precision: str) -> Callable[[DepthAnything, Tensor], Any]:
     return lambda network, inputs: OpenVinoDepth(network.model, network.patch, Precision(precision), THREADS)
 
 

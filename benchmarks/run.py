@@ -18,6 +18,7 @@ from .harness import HEADINGS, Row, cells, machine, number, question, show, vers
 
 FOLDER = Path(__file__).resolve().parent
 DOCUMENT = FOLDER.parent / "docs" / "performance.md"
+OF_ITS_OWN = {"rivals"}  # it needs an environment of its own: only where --only names it
 NOT_BENCHMARKS = {"__init__", "harness", "run"}
 INTRODUCTION = """# Performance
 
@@ -34,8 +35,9 @@ pretended GPU: how often the host waits, how many operations a batch starts, tha
 
 
 def names() -> list[str]:
-    """List the benchmarks."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NOT_BENCHMARKS)
+    """List the benchmarks: modules, and folders with a `__main__`."""
+    files = {path.stem for path in FOLDER.glob("*.py")} | {path.parent.name for path in FOLDER.glob("*/__main__.py")}
+    return sorted(files - NOT_BENCHMARKS)
 
 
 def run(name: str, quick: bool) -> list[Row] | None:
@@ -48,11 +50,17 @@ def run(name: str, quick: bool) -> list[Row] | None:
         return None
 
 
+def source(name: str) -> Path:
+    """Return the file that is run: a module, or a folder's `__main__`."""
+    file = FOLDER / f"{name}.py"
+    return file if file.exists() else FOLDER / name / "__main__.py"
+
+
 def question_of(name: str) -> str:
     """Return a benchmark's question, without importing what the benchmark imports."""
     import ast
 
-    return question(ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())))
+    return question(ast.get_docstring(ast.parse(source(name).read_text())))
 
 
 def table(name: str, rows: Sequence[Row], quick: bool) -> str:
@@ -94,7 +102,7 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
     sections = read(DOCUMENT.read_text()) if DOCUMENT.exists() else {}
     here = sections.setdefault(machine(), {})
     failed, missed = [], 0
-    for name in only or there:
+    for name in only or [name for name in there if name not in OF_ITS_OWN]:
         click.echo(f"benchmarks.{name}: {question_of(name)}", err=True)
         rows = run(name, quick)
         if rows is None:

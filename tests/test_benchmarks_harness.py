@@ -73,7 +73,7 @@ def test_a_benchmark_prints_its_rows_as_json_or_as_a_table_with_what_was_missed(
 def test_every_benchmark_begins_with_its_question_and_gives_rows():
     assert "uadd" in run.names()
     for name in run.names():
-        tree = ast.parse((run.FOLDER / f"{name}.py").read_text())
+        tree = ast.parse(run.source(name).read_text())
         assert question(ast.get_docstring(tree)).endswith("?"), name
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
         assert [argument.arg for argument in functions["rows"].args.args] == ["quick"], name
@@ -81,11 +81,11 @@ def test_every_benchmark_begins_with_its_question_and_gives_rows():
 
 @pytest.fixture
 def document(tmp_path, monkeypatch) -> Path:
-    """A folder with two benchmarks, and where their document goes."""
+    """A folder with two benchmarks, a module and a folder, and where their document goes."""
     folder = tmp_path / "benchmarks"
-    folder.mkdir()
-    for name in ("alpha", "beta"):
-        (folder / f"{name}.py").write_text(f'"""Is {name} | good?"""\n')
+    (folder / "beta").mkdir(parents=True)
+    for name, file in (("alpha", "alpha.py"), ("beta", "beta/__main__.py")):
+        (folder / file).write_text(f'"""Is {name} | good?"""\n')
     path = tmp_path / "docs" / "performance.md"
     monkeypatch.setattr(run, "FOLDER", folder)
     monkeypatch.setattr(run, "DOCUMENT", path)

@@ -8,7 +8,7 @@ Every rival is read in each way that its documentation has for this, with 0 and 
 the fastest. Windows a second in the middle of an epoch, workers started, what was read ahead thrown away first. A turn
 of ours comes before each turn of a rival; the ratio is the median over these pairs. Both give tensors which nobody
 reads. Ours are views of a row a frame; a loop that needs each field in memory of its own pays for a copy, and one row
-says what that costs. A rival that is not installed is named (`pip install 'auglift[bench]'` has all of them).
+says what that costs. A rival that is not installed is named (`make bench-rivals` installs all of them).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Stream:
         self.epochs, self.ahead = epochs, 2 * workers + 1
         self.batches = self._run()
 
-    def _run(self) -> Iterator[Batch]:
+    def _run(self) -> Generator[Batch]:
         while True:
             yield from self.epochs
 

@@ -7,9 +7,11 @@ sequences that are in the buffer at a time.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ SHARDS, BUFFER = 16, 5000
 
 
 def ways(material: Material) -> dict[str, Way]:
-    import webdataset as wds
+    wds: Any = importlib.import_module("webdataset")
 
     rows = material.rows(material.some_windows())
     _write(material.folder / "window", (material.data[row] for row in rows), len(rows))
@@ -45,7 +47,7 @@ def ways(material: Material) -> dict[str, Way]:
 
 
 def _write(folder: Path, samples: Iterable[np.ndarray], count: int) -> None:
-    import webdataset as wds
+    wds: Any = importlib.import_module("webdataset")
 
     folder.mkdir(parents=True)
     with wds.ShardWriter(f"{folder}/%04d.tar", maxcount=-(-count // SHARDS), verbose=0) as sink:

@@ -29,8 +29,8 @@ def ways(material: Material) -> dict[str, Way]:
     whole.chunk({"frame": 1024}).to_zarr(path, zarr_format=3, consolidated=False)
 
     def loader(in_memory: bool, workers: int) -> Iterable[Batch]:
-        from xbatcher import BatchGenerator
-        from xbatcher.loaders.torch import MapDataset
+        from xbatcher import BatchGenerator  # pyright: ignore[reportMissingImports]
+        from xbatcher.loaders.torch import MapDataset  # pyright: ignore[reportMissingImports]
 
         data = xr.open_zarr(path, chunks=None, consolidated=False)
         if in_memory:

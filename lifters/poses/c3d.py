@@ -28,7 +28,7 @@ def c3d(person: PersonPoses) -> bytes:
     import ezc3d
 
     pose = person.turned(Z_UP) * _MM
-    found = np.isfinite(pose).all(axis=-1)  # (T, J)
+    found = np.asarray(np.isfinite(pose).all(axis=-1))  # (T, J)
     file = ezc3d.c3d()
     parameters = file["parameters"]["POINT"]
     parameters["RATE"]["value"] = [person.fps]

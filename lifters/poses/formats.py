@@ -44,10 +44,10 @@ def write(clip: ClipPoses, folder: Path, formats: Sequence[str]) -> list[Path]:
     """
     made = []
     files = {"poses.npz": lambda: npz(clip)} if "npz" in formats else {}
-    for number, seen in enumerate(clip.found.any(axis=1).tolist()):
-        if not seen:
-            continue
+    for number in range(len(clip.people)):
         person = clip.of(number)
+        if not clip.found[number].any():
+            continue
         for name in formats:
             if name in FORMATS:
                 files[f"{person.name}.{name}"] = lambda to=FORMATS[name], who=person: to(who)

@@ -35,7 +35,7 @@ class ClipPoses:
     @property
     def found(self) -> np.ndarray:
         """Return (P, T) bool: where there is a pose."""
-        return np.isfinite(self.pose).all(axis=(2, 3))
+        return np.asarray(np.isfinite(self.pose).all(axis=(2, 3)))
 
     def of(self, person: int) -> PersonPoses:
         return PersonPoses(self.people[person], self.pose[person], self.fps)

@@ -24,7 +24,14 @@ from .turning import INK, LEFT, PAPER, RIGHT, TurningView, put_text
 HEIGHT, WIDEST, LEGEND = 540, 960, 40
 _BATCH = 8
 _DARK = (28, 24, 20)
-_X264 = {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "sliced-threads=0:sync-lookahead=0"}
+# No looking ahead: what x264 then sees of a picture is not the same to the byte in every process.
+_X264 = {
+    "preset": "veryfast",
+    "crf": "20",
+    "threads": "1",
+    "x264-params": "sliced-threads=0:sync-lookahead=0:rc-lookahead=0:mbtree=0:bframes=0:weightp=0:scenecut=0",
+}
+_BLOCK = 16  # px: H.264's
 
 
 @dataclass(frozen=True)
@@ -84,10 +91,10 @@ def _frame(image: np.ndarray, size: tuple[int, int], scale: float, people: Seque
     for person in people:
         at = _pixels(person.keypoints[row], scale)
         colours = _colours(CONFIDENCE, np.clip(np.nan_to_num(person.score[row]), 0, 1))
-        for ends in H36M_17.bones:
-            if all(at[end] is not None for end in ends):
-                cv2.line(picture, at[ends[0]], at[ends[1]], _DARK, 4, cv2.LINE_AA)
-                cv2.line(picture, at[ends[0]], at[ends[1]], (255, 255, 255), 2, cv2.LINE_AA)
+        for first, last in ((at[a], at[b]) for a, b in H36M_17.bones):
+            if first is not None and last is not None:
+                cv2.line(picture, first, last, _DARK, 4, cv2.LINE_AA)
+                cv2.line(picture, first, last, (255, 255, 255), 2, cv2.LINE_AA)
         for place, colour in zip(at, colours.tolist(), strict=True):
             if place is not None:
                 cv2.circle(picture, place, 5, _DARK, -1, cv2.LINE_AA)
@@ -130,8 +137,9 @@ def _beside(panels: Sequence[np.ndarray]) -> np.ndarray:
         above = (high - panel.shape[0]) // 2
         padded.append(cv2.copyMakeBorder(panel, above, high - panel.shape[0] - above, 0, 0, 0, value=PAPER))
     canvas = np.concatenate(padded, axis=1)
-    # yuv420p wants even sides.
-    return cv2.copyMakeBorder(canvas, 0, canvas.shape[0] % 2, 0, canvas.shape[1] % 2, 0, value=PAPER)
+    # Whole blocks, with the legend below, so that no encoder has to make up what lies beyond.
+    below, beside = -(canvas.shape[0] + LEGEND) % _BLOCK, -canvas.shape[1] % _BLOCK
+    return cv2.copyMakeBorder(canvas, 0, below, 0, beside, 0, value=PAPER)
 
 
 def _legend(width: int, number: int, maps: Maps | None) -> np.ndarray:
@@ -163,14 +171,20 @@ def _encoder(out: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
         with av.open(
             str(temporary), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "faststart"}
         ) as file:
+            rate = Fraction(fps).limit_denominator(1000)
             stream: Any = None
+            count = 0
 
             def encode(image: np.ndarray) -> None:
-                nonlocal stream
+                nonlocal stream, count
                 if stream is None:
-                    stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=_X264)
+                    stream = file.add_stream("libx264", rate=rate, options=_X264)
                     stream.width, stream.height, stream.pix_fmt = image.shape[1], image.shape[0], "yuv420p"
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                frame = frame.reformat(format="yuv420p", threads=1)  # with more it is not always the same to the byte
+                frame.time_base, frame.pts = 1 / rate, count
+                count += 1
+                file.mux(stream.encode(frame))
 
             yield encode
             if stream is not None:

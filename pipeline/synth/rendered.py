@@ -150,7 +150,9 @@ def _encoder(file: io.BytesIO, clip: Clip) -> Iterator[Callable[[np.ndarray], No
 
         def encode(images: np.ndarray) -> None:
             for image in images:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                # With more threads it is not always the same to the byte.
+                container.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
 
         yield encode
         container.mux(stream.encode(None))

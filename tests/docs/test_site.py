@@ -47,7 +47,7 @@ def pages() -> ModuleType:
 def test_the_site_has_every_page_the_readme_tutorials_and_the_sources_that_pages_name(site):
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")}
     assert {f"{name}.html" for name in [*pages, "index", "CONTRIBUTING"]} <= {path.name for path in site.glob("*.html")}
-    assert "Five commands" in (site / "index.html").read_text()
+    assert "Six commands" in (site / "index.html").read_text()
     assert "JointsThenFrames" in (site / "repository" / "examples" / "own_lifter.py.html").read_text()
     tutorials = {path.stem for path in (ROOT / "docs" / "tutorials").glob("[!_]*.py")}
     assert {path.stem for path in (site / "tutorials").glob("*.html")} == tutorials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def test_the_first_layer_is_widened_so_that_the_output_is_what_it_was(
 
 @pytest.mark.parametrize("name", ["poseformer", "dstformer", "video_pose3d", "simple_baseline"])
 def test_auglifts_own_lifters_begin_with_a_file_of_weights_too(name: str):
-    small = {
+    small: dict[str, Any] = {
         "poseformer": {"joint_width": 8, "spatial_depth": 1, "temporal_depth": 1},
         "dstformer": {"width": 16, "representation_width": 16, "depth": 1},
         "video_pose3d": {"width": 8},

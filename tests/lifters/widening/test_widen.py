@@ -29,7 +29,7 @@ from .foreign_lifters import (
 
 torch.set_num_threads(1)
 
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "simple_baseline": {"width": 32},
     "video_pose3d": {"width": 32},
     "poseformer": {"joint_width": 8, "heads": 4},

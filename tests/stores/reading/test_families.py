@@ -159,7 +159,7 @@ def test_info_and_card_and_parquet_know_families(extended, tmp_path):
     assert about["families"]["base"]["status"] == "complete"
     assert about["families"]["base"]["fields"] == [NAME, "radius/paper@base"]
     assert about["families"]["base"]["models"]["depth"]["name"] == "other-depth"
-    text = card(about, {})
+    text = card(about, {"licences": {}, "terms": {}})
     assert f"`{NAME}`" in text
     assert "other-depth" in text
     assert about["families"]["base"]["fingerprint"] in text

@@ -68,7 +68,9 @@ def test_a_set_of_constants_is_named_and_changed_as_a_user_writes_it():
     chosen = choose_noise("useless:relief=0.1:map=252")
     assert asdict(chosen) == asdict(Noise(useless=1, relief=0.1, map=252))
     assert choose_noise("standard") == Noise()
-    assert set(choose_noise("none").of_depth()) | set(choose_noise("none").of_joints()) >= set(asdict(Noise()))
+    every = choose_noise("none:coco=1")
+    assert {*every.of_depth(), *every.of_joints()} >= set(asdict(Noise()))
+    assert "coco" not in Noise().of_joints()  # as in the stores from before it was a choice
 
 
 @pytest.mark.parametrize(
